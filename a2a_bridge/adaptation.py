@@ -1,0 +1,229 @@
+"""`adapt(obj)`: what becomes an agent, and how. Everything that takes agents calls it."""
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast, get_type_hints
+
+from a2a_bridge.agent import (
+    Adapter, Agent, Ask, Chunk, Fail, Progress, Refuse, Reply, Say, ToolCall, ToolResult, Traits, Turn, Usage,
+    run_in_thread,
+)  # fmt: skip
+from a2a_bridge.errors import AdapterNotFoundError, AdapterNotInstalledError
+from a2a_bridge.protocol.objects import Message, Part
+
+ENTRY_POINTS = "a2a_bridge.adapters"
+DISTRIBUTION = "a2a-agent-bridge"
+
+_log = logging.getLogger(__name__)
+_REPLIES = (Chunk, Progress, ToolCall, ToolResult, Usage, Ask, Say, Fail, Refuse)
+
+
+def adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
+    """The agent that `obj` is, or becomes.
+
+    Tried in this order: our own agents; installed adapters, by the classes of the object, nothing imported; a URL (an
+    A2A endpoint, not contacted yet); a function; anything else with `name`, `description` and an async generator
+    function `run`. Raises AdapterNotFoundError, which lists what was tried, and AdapterNotInstalledError, whose text
+    is the `pip install` line.
+    """
+    if _is_ours(obj):
+        return _named(obj, name, description)
+    adapter = find_adapter(obj)
+    if adapter is not None:
+        return adapter.adapt(obj, name=name, description=description)
+    if isinstance(obj, str):
+        return _remote(obj, name, description)
+    if inspect.isfunction(obj) or inspect.ismethod(obj) or inspect.isbuiltin(obj):
+        return FunctionAgent(obj, name=name, description=description)
+    if _has_structure(obj):
+        return _named(obj, name, description)
+    if callable(obj) and not isinstance(obj, type):
+        return FunctionAgent(obj, name=name, description=description)
+    raise AdapterNotFoundError(_tried(obj))
+
+
+def _is_ours(obj: Any) -> bool:
+    return any(cls.__module__.startswith("a2a_bridge.") for cls in type(obj).__mro__) and _has_structure(obj)
+
+
+def _has_structure(obj: Any) -> bool:
+    run = getattr(obj, "run", None)
+    return inspect.isasyncgenfunction(run) and all(
+        isinstance(getattr(obj, member, None), str) for member in ("name", "description")
+    )
+
+
+def _remote(url: str, name: str | None, description: str | None) -> Agent:
+    if not url.startswith(("http://", "https://")):
+        raise AdapterNotFoundError(f"{url!r} is not the URL of an agent: it must start with http:// or https://")
+    from a2a_bridge.client.remote import RemoteAgent
+
+    return RemoteAgent(url, name=name, description=description)
+
+
+def _tried(obj: Any) -> str:
+    kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+    known = ", ".join(sorted(adapter.name for adapter in adapters())) or "none"
+    return (
+        f"{kind} is not an agent: it is none of ours, no installed adapter knows its class (adapters: {known}), it is"
+        " neither a URL nor a function, and it lacks `name`, `description` and an async generator function `run`"
+    )
+
+
+@cache
+def adapters() -> tuple[Adapter, ...]:
+    """The installed adapters. One that cannot be loaded is left out, with a warning in the log."""
+    found = []
+    for point in entry_points(group=ENTRY_POINTS):
+        adapter = _load(point)
+        if adapter is not None:
+            found.append(adapter)
+    return tuple(found)
+
+
+def _load(point: EntryPoint) -> Adapter | None:
+    try:
+        adapter = point.load()
+    except Exception:  # a broken package of somebody else must not keep ours from working
+        _log.warning("adapter %s (%s) cannot be loaded and is left out", point.name, point.value, exc_info=True)
+        return None
+    if not isinstance(adapter, Adapter):
+        _log.warning("adapter %s (%s) is not an a2a_bridge.agent.Adapter and is left out", point.name, point.value)
+        return None
+    return adapter
+
+
+def find_adapter(obj: Any) -> Adapter | None:
+    """The adapter that knows a class of this object, by (module, qualified name); nothing is imported."""
+    classes = {(cls.__module__, cls.__qualname__) for cls in type(obj).__mro__}
+    return next((adapter for adapter in adapters() if adapter.classes & classes), None)
+
+
+def not_installed(framework: str, requires: str) -> AdapterNotInstalledError:
+    """The error for an adapter whose framework is missing; its text is what to type."""
+    return AdapterNotInstalledError(
+        f'the {framework} adapter needs {requires}. Install it with: pip install "{DISTRIBUTION}[{framework}]"'
+    )
+
+
+class _Named:
+    """An agent under another name or description."""
+
+    def __init__(self, agent: Agent, name: str | None, description: str | None) -> None:
+        self._agent = agent
+        self.name = name if name is not None else agent.name
+        self.description = description if description is not None else agent.description
+        self.run = agent.run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._agent, name)
+
+
+def _named(agent: Any, name: str | None, description: str | None) -> Agent:
+    if name is None and description is None:
+        return cast(Agent, agent)
+    return _Named(agent, name, description)
+
+
+class FunctionAgent:
+    """A plain Python function as an agent.
+
+    With one positional parameter annotated `Turn` it gets the turn, otherwise the text of the new messages. It may
+    return or yield `str`, a reply, a Part, a Message, a pydantic model, a JSON value or None. A sync function runs in
+    a thread, which cannot be stopped: it says `stops_on_cancel=False`.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], *, name: str | None = None, description: str | None = None
+    ) -> None:
+        self._function = function
+        target = function if inspect.isroutine(function) else type(function).__call__
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.description = description or inspect.getdoc(function) or f"The function {self.name}."
+        self._takes_turn = _takes_turn(target)
+        self._yields_async = inspect.isasyncgenfunction(target)
+        self._is_async = inspect.iscoroutinefunction(target)
+        self._yields = inspect.isgeneratorfunction(target)
+        self.traits = Traits(framework="python", stops_on_cancel=self._yields_async or self._is_async)
+
+    def __repr__(self) -> str:
+        return f"FunctionAgent({self.name!r})"
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        argument = turn if self._takes_turn else turn.text
+        if self._yields_async:
+            said = self._function(argument)
+            try:
+                async for value in said:
+                    for reply in as_replies(value):
+                        yield reply
+            finally:
+                await said.aclose()
+        elif self._is_async:
+            for reply in as_replies(await self._function(argument)):
+                yield reply
+        elif self._yields:
+            async for value in _from_thread(self._function(argument)):
+                for reply in as_replies(value):
+                    yield reply
+        else:
+            value = await run_in_thread(lambda: self._function(argument))
+            if inspect.isawaitable(value):  # a lambda around an async function
+                value = await value
+            for reply in as_replies(value):
+                yield reply
+
+
+def _takes_turn(function: Any) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    try:
+        hints = get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        hints = {}
+    for parameter in parameters:
+        if parameter.name == "self":
+            continue
+        hint = hints.get(parameter.name, parameter.annotation)
+        return hint is Turn or hint in ("Turn", "a2a_bridge.Turn")
+    return False
+
+
+_END = object()
+
+
+async def _from_thread(values: Iterator[Any]) -> AsyncIterator[Any]:
+    """The items of a sync generator, each computed in a thread; the generator is closed at the end."""
+    try:
+        while (value := await run_in_thread(lambda: next(values, _END))) is not _END:
+            yield value
+    finally:
+        close = getattr(values, "close", None)
+        if close is not None:
+            close()
+
+
+def as_replies(value: Any) -> Iterator[Reply | str]:
+    """What a function returned or yielded, as replies."""
+    if value is None:
+        return
+    if isinstance(value, str) or isinstance(value, _REPLIES):
+        yield value
+    elif isinstance(value, Part):
+        yield Chunk(parts=(value,))
+    elif isinstance(value, Message):
+        yield Chunk(parts=value.parts)
+    elif hasattr(value, "model_dump"):
+        yield Chunk(parts=(Part(data=value.model_dump(mode="json"), media_type="application/json"),))
+    elif isinstance(value, dict | list | tuple | int | float | bool):
+        yield Chunk(parts=(Part(data=list(value) if isinstance(value, tuple) else value),))
+    else:
+        raise TypeError(
+            f"an agent function may give str, replies, Part, Message, a pydantic model or a JSON value, not"
+            f" {type(value).__name__}"
+        )

@@ -1,0 +1,216 @@
+"""Every exception of the project, one tree.
+
+The first line of a class's docstring is its default message, so text and documentation cannot drift.
+Codes, HTTP statuses and reasons of protocol errors stand here and nowhere else (A2A 1.0.1 §3.3.2, §5.4).
+
+    BridgeError
+    ├── A2AError               what the protocol can say; the client raises the classes that the server raised
+    ├── CardError              a card that cannot be read, or must not be trusted
+    ├── AdapterError           AdapterNotFoundError, AdapterNotInstalledError, AdapterFailedError
+    ├── ClientError            ConnectionFailedError, StreamBrokenError, RemoteTimeoutError
+    ├── StoreError             StoreConflictError, StoreUnavailableError
+    ├── ConfigError            settings that contradict each other or are unknown
+    └── ChatError              SpeakerSelectionError, ToolError, CodeExecutionError
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, NamedTuple
+
+
+class BridgeError(Exception):
+    """Something went wrong in a2a_bridge."""
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().partition("\n")[0]
+        super().__init__(self.message)
+
+
+class Violation(NamedTuple):
+    """One field of a request that cannot be accepted: dotted camelCase path, and why."""
+
+    field: str
+    description: str
+
+
+class A2AError(BridgeError):
+    """The agent answered with an error that the protocol has no name for."""
+
+    code: ClassVar[int] = -32603
+    http_status: ClassVar[int] = 500
+    reason: ClassVar[str] = "INTERNAL_ERROR"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        violations: Iterable[Violation] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+        self.metadata = dict(metadata or {})
+
+
+class TaskNotFoundError(A2AError):
+    """There is no such task, or it is not yours to see."""
+
+    code, http_status, reason = -32001, 404, "TASK_NOT_FOUND"
+
+
+class TaskNotCancelableError(A2AError):
+    """The task has already ended and cannot be canceled."""
+
+    code, http_status, reason = -32002, 400, "TASK_NOT_CANCELABLE"
+
+
+class PushNotificationNotSupportedError(A2AError):
+    """This agent does not send push notifications."""
+
+    code, http_status, reason = -32003, 400, "PUSH_NOTIFICATION_NOT_SUPPORTED"
+
+
+class UnsupportedOperationError(A2AError):
+    """This agent, or this task in its present state, does not support the operation."""
+
+    code, http_status, reason = -32004, 400, "UNSUPPORTED_OPERATION"
+
+
+class ContentTypeNotSupportedError(A2AError):
+    """The agent does not accept content of this type."""
+
+    code, http_status, reason = -32005, 400, "CONTENT_TYPE_NOT_SUPPORTED"
+
+
+class InvalidAgentResponseError(A2AError):
+    """The agent gave an answer that the protocol does not allow."""
+
+    code, http_status, reason = -32006, 500, "INVALID_AGENT_RESPONSE"
+
+
+class ExtendedAgentCardNotConfiguredError(A2AError):
+    """The agent has no extended card configured."""
+
+    code, http_status, reason = -32007, 400, "EXTENDED_AGENT_CARD_NOT_CONFIGURED"
+
+
+class ExtensionSupportRequiredError(A2AError):
+    """The agent requires an extension that the request does not name in A2A-Extensions."""
+
+    code, http_status, reason = -32008, 400, "EXTENSION_SUPPORT_REQUIRED"
+
+
+class VersionNotSupportedError(A2AError):
+    """The protocol version is not supported here."""
+
+    code, http_status, reason = -32009, 400, "VERSION_NOT_SUPPORTED"
+
+
+class InvalidRequestError(A2AError):
+    """The request is not a valid JSON-RPC 2.0 request object."""
+
+    code, http_status, reason = -32600, 400, "INVALID_REQUEST"
+
+
+class MethodNotFoundError(A2AError):
+    """There is no such method."""
+
+    code, http_status, reason = -32601, 404, "METHOD_NOT_FOUND"
+
+
+class InvalidParamsError(A2AError):
+    """The parameters of the request are not valid."""
+
+    code, http_status, reason = -32602, 400, "INVALID_PARAMS"
+
+
+class JSONParseError(A2AError):
+    """The body is not valid JSON in UTF-8."""
+
+    code, http_status, reason = -32700, 400, "INVALID_REQUEST"
+
+
+class InternalError(A2AError):
+    """Internal error."""
+
+
+class CardError(BridgeError):
+    """The agent card cannot be read, or must not be trusted."""
+
+
+class AdapterError(BridgeError):
+    """An object of another framework could not be used as an agent."""
+
+
+class AdapterNotFoundError(AdapterError):
+    """Nothing here knows how to use this object as an agent."""
+
+
+class AdapterNotInstalledError(AdapterError):
+    """The framework that this adapter needs is not installed."""
+
+
+class AdapterFailedError(AdapterError):
+    """The framework's own agent failed; the cause is kept as __cause__."""
+
+
+class ClientError(BridgeError):
+    """A call to another agent failed."""
+
+
+class ConnectionFailedError(ClientError):
+    """No connection to the agent could be made, or it answered with an HTTP error."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class StreamBrokenError(ClientError):
+    """The stream ended before the task ended, and it could not be taken up again."""
+
+    def __init__(self, message: str | None = None, *, last: int = 0) -> None:
+        super().__init__(message)
+        self.last = last
+
+
+class RemoteTimeoutError(ClientError):
+    """The agent did not answer in time."""
+
+
+class StoreError(BridgeError):
+    """The store could not do what was asked."""
+
+
+class StoreConflictError(StoreError):
+    """Somebody else has taken over this stream, or a record is not as expected."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached, is full, or belongs to another process."""
+
+
+class ConfigError(BridgeError):
+    """The configuration is not valid."""
+
+
+class ChatError(BridgeError):
+    """The conversation could not go on."""
+
+
+class SpeakerSelectionError(ChatError):
+    """No next speaker could be chosen."""
+
+
+class ToolError(ChatError):
+    """A tool call failed."""
+
+
+class CodeExecutionError(ChatError):
+    """Code could not be run safely."""

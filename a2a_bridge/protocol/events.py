@@ -1,0 +1,103 @@
+"""Events as bytes: each is serialised once, here, and those bytes are logged and sent to every reader.
+
+The functions splice JSON from parts that are already JSON or need one string escaped; they never build an object
+graph. All results are compact JSON in one line, in the shape of StreamResponse (A2A 1.0.1 §4.2.3).
+"""
+
+from collections.abc import Iterable
+from json.encoder import encode_basestring  # type: ignore[attr-defined]
+
+from a2a_bridge.protocol.objects import Part, Struct, TaskState, json_bytes, to_json
+
+
+def quoted(text: str) -> bytes:
+    """A JSON string in UTF-8. Lone surrogates become the replacement character: they are not JSON (R-DM-14)."""
+    try:
+        return encode_basestring(text).encode("utf-8")  # type: ignore[no-any-return]
+    except UnicodeEncodeError:
+        clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return encode_basestring(clean).encode("utf-8")  # type: ignore[no-any-return]
+
+
+def text_part(text: str) -> bytes:
+    """A plain text part."""
+    return b'{"text":' + quoted(text) + b"}"
+
+
+def part_json(part: Part) -> bytes:
+    """Any part."""
+    return text_part(part.text) if part.is_plain_text and part.text is not None else to_json(part)
+
+
+def message_json(
+    *,
+    message_id: str,
+    parts: Iterable[bytes],
+    context_id: str,
+    task_id: str | None = None,
+    metadata: Struct | None = None,
+) -> bytes:
+    """A message of the agent, with the ids that the server fills in (R-CTX-10)."""
+    task = b"" if task_id is None else b',"taskId":' + quoted(task_id)
+    more = b"" if not metadata else b',"metadata":' + json_bytes(metadata)
+    return b'{"messageId":%b,"role":"ROLE_AGENT","parts":[%b],"contextId":%b%b%b}' % (
+        quoted(message_id), b",".join(parts), quoted(context_id), task, more,
+    )  # fmt: skip
+
+
+def status_json(state: TaskState, timestamp: str, message: bytes | None = None) -> bytes:
+    """A TaskStatus; `timestamp` is in wire form already."""
+    said = b"" if message is None else b',"message":' + message
+    return b'{"state":"%b"%b,"timestamp":"%b"}' % (state.value.encode(), said, timestamp.encode())
+
+
+class EventWriter:
+    """Writes the events of one task: what is the same in all of them is encoded once."""
+
+    __slots__ = ("_artifact_head", "_ids", "_status_head")
+
+    def __init__(self, task_id: str, context_id: str) -> None:
+        self._ids = b'"taskId":' + quoted(task_id) + b',"contextId":' + quoted(context_id)
+        self._status_head = b'{"statusUpdate":{' + self._ids + b',"status":'
+        self._artifact_head = b'{"artifactUpdate":{' + self._ids + b',"artifact":{"artifactId":'
+
+    def status(self, status: bytes, metadata: Struct | None = None) -> bytes:
+        """A statusUpdate around the JSON of a status."""
+        if not metadata:
+            return self._status_head + status + b"}}"
+        return self._status_head + status + b',"metadata":' + json_bytes(metadata) + b"}}"
+
+    def chunk_head(self, artifact_id: str) -> bytes:
+        """The beginning of an artifact update up to the text of a single plain text part; see `text_chunk`."""
+        return self._artifact_head + quoted(artifact_id) + b',"parts":[{"text":'
+
+    def artifact(
+        self,
+        artifact_id: str,
+        parts: Iterable[bytes],
+        *,
+        append: bool,
+        last: bool = False,
+        name: str | None = None,
+        metadata: Struct | None = None,
+    ) -> bytes:
+        """An artifactUpdate."""
+        more = b"" if name is None else b',"name":' + quoted(name)
+        if metadata:
+            more += b',"metadata":' + json_bytes(metadata)
+        flags = (b',"append":true' if append else b"") + (b',"lastChunk":true' if last else b"")
+        return self._artifact_head + quoted(artifact_id) + b"%b" % more + b',"parts":[%b]}%b}}' % (b",".join(parts), flags)
+
+
+TEXT_CHUNK_END = b'}]},"append":true}}'
+"""What follows the quoted text after `EventWriter.chunk_head` in an appending chunk of plain text."""
+
+
+def task_event(task: bytes) -> bytes:
+    """A stream's opening snapshot around the JSON of a task."""
+    return b'{"task":' + task + b"}"
+
+
+def message_event(message: bytes) -> bytes:
+    """The one event of a message-only stream (R-STRM-01), and the result of such a send."""
+    return b'{"message":' + message + b"}"

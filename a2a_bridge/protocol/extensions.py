@@ -1,0 +1,83 @@
+"""Our two extensions and their JSON, written here once.
+
+`TURN_EXTENSION` carries what one agent's turn knows beyond the protocol: hops, usage, tool activity, the asks of a
+pause. `ROOM_EXTENSION` carries what a room knows: who spoke, and why that one was chosen. Both live in `metadata`
+under their URI (A2A 1.0.1 §4.6, R-EXT-05) and are optional: a peer that ignores them misses nothing it needs.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from a2a_bridge.protocol.objects import JSONValue, Message, Part
+
+TURN_EXTENSION: Final = "urn:a2a-bridge:turn:1"
+ROOM_EXTENSION: Final = "urn:a2a-bridge:room:1"
+
+
+def section(metadata: Mapping[str, Any] | None, uri: str) -> Mapping[str, Any]:
+    """What stands under `uri`; an empty mapping when there is nothing, or something that is not an object."""
+    found = (metadata or {}).get(uri)
+    return found if isinstance(found, Mapping) else {}
+
+
+def speaker_metadata(
+    name: str, *, kind: str | None = None, framework: str | None = None, endpoint: str | None = None
+) -> dict[str, JSONValue]:
+    """Metadata that says who spoke: for a message, a part or an artifact."""
+    speaker: dict[str, JSONValue] = {"name": name}
+    for key, value in (("kind", kind), ("framework", framework), ("endpoint", endpoint)):
+        if value is not None:
+            speaker[key] = value
+    return {ROOM_EXTENSION: {"speaker": speaker}}
+
+
+def speaker_in(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The speaker object of `speaker_metadata`, or an empty mapping."""
+    found = section(metadata, ROOM_EXTENSION).get("speaker")
+    return found if isinstance(found, Mapping) and isinstance(found.get("name"), str) else {}
+
+
+def speaker_of(said: Message | Part) -> str | None:
+    """Who said this: the name on the message, else the one name its parts agree on, else None."""
+    name = speaker_in(said.metadata).get("name")
+    if name is None and isinstance(said, Message):
+        names = {speaker_in(part.metadata).get("name") for part in said.parts}
+        name = names.pop() if len(names) == 1 else None
+    return name
+
+
+def hops_metadata(hops: int) -> dict[str, JSONValue]:
+    """Request metadata that says through how many rooms a message has come."""
+    return {TURN_EXTENSION: {"hops": hops}}
+
+
+def hops_in(metadata: Mapping[str, Any] | None) -> int:
+    """The hops of a request; 0 when none are given, or nonsense is."""
+    hops = section(metadata, TURN_EXTENSION).get("hops", 0)
+    return int(hops) if isinstance(hops, int | float) and not isinstance(hops, bool) and 0 <= hops < 1000 else 0
+
+
+def usage_json(
+    input_tokens: int, output_tokens: int, cost_usd: float | None, model: str | None
+) -> dict[str, JSONValue]:
+    """Token use as it stands in metadata, under the key `usage`."""
+    usage: dict[str, JSONValue] = {"inputTokens": input_tokens, "outputTokens": output_tokens}
+    if cost_usd is not None:
+        usage["costUsd"] = cost_usd
+    if model is not None:
+        usage["model"] = model
+    return usage
+
+
+def ask_json(
+    *, id: str, kind: str, text: str, schema: JSONValue, options: Iterable[str]
+) -> dict[str, JSONValue]:
+    """One ask of a pause, as it stands in the status metadata under the key `asks`."""
+    ask: dict[str, JSONValue] = {"id": id, "kind": kind}
+    if text:
+        ask["text"] = text
+    if schema is not None:
+        ask["schema"] = schema
+    if found := list(options):
+        ask["options"] = list[JSONValue](found)
+    return ask
