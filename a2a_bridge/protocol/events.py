@@ -7,7 +7,7 @@ graph. All results are compact JSON in one line, in the shape of StreamResponse 
 from collections.abc import Iterable
 from json.encoder import encode_basestring  # type: ignore[attr-defined]
 
-from a2a_bridge.protocol.objects import Part, Struct, TaskState, json_bytes, to_json
+from a2a_bridge.protocol.objects import Message, Part, Struct, TaskState, json_bytes, to_json
 
 
 def quoted(text: str) -> bytes:
@@ -101,3 +101,23 @@ def task_event(task: bytes) -> bytes:
 def message_event(message: bytes) -> bytes:
     """The one event of a message-only stream (R-STRM-01), and the result of such a send."""
     return b'{"message":' + message + b"}"
+
+
+def client_message_json(message: Message, context_id: str, task_id: str) -> bytes:
+    """A message of the client as it stands in the history, with the ids that the server settled (R-CTX-04)."""
+    ids = b',"contextId":' + quoted(context_id) + b',"taskId":' + quoted(task_id) + b"}"
+    return bare_message_json(message)[:-1] + ids
+
+
+def bare_message_json(message: Message) -> bytes:
+    """A client's message without the context and task it names: what an idempotent resend is compared by."""
+    parts = b",".join([part_json(part) for part in message.parts])
+    more = b""
+    if message.metadata:
+        more += b',"metadata":' + to_json(message.metadata)
+    for name, items in (("extensions", message.extensions), ("referenceTaskIds", message.reference_task_ids)):
+        if items:
+            more += b',"%b":%b' % (name.encode(), json_bytes(items))
+    return b'{"messageId":%b,"role":"%b","parts":[%b]%b}' % (
+        quoted(message.message_id), message.role.value.encode(), parts, more,
+    )  # fmt: skip
