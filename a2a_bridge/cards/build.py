@@ -1,0 +1,161 @@
+"""An agent card for any agent, and what a server writes into a card (A2A 1.0.1 §4.4, §8).
+
+Pure functions: nothing here knows where the card goes. What they promise is that no member that the specification
+calls REQUIRED is ever missing or empty (R-CARD-07), whatever the agent forgot to say about itself.
+"""
+
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+
+from a2a_bridge.agent import Agent, Traits, traits_of
+from a2a_bridge.errors import CardError
+from a2a_bridge.protocol.card import (
+    PROTOCOL_VERSION,
+    AgentCapabilities,
+    AgentCard,
+    AgentExtension,
+    AgentInterface,
+    AgentProvider,
+    AgentSkill,
+)
+from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION
+from a2a_bridge.protocol.objects import JSONValue, dump, json_bytes
+
+SERVED_BINDINGS = ("JSONRPC",)
+"""The bindings that our server speaks, in order of preference."""
+
+DEFAULT_VERSION = "0.1.0"
+"""The version of an agent that does not say which version of itself it is."""
+
+_TURN = AgentExtension(
+    uri=TURN_EXTENSION, description="Tool activity, token usage and the questions of a pause, as metadata."
+)
+_ROOM = AgentExtension(
+    uri=ROOM_EXTENSION, description="Who spoke in a group chat, and why that one was chosen, as metadata."
+)
+
+
+def build_card(
+    agent: Agent,
+    *,
+    url: str,
+    version: str = DEFAULT_VERSION,
+    skills: Iterable[AgentSkill] | None = None,
+    streaming: bool = True,
+    provider: AgentProvider | None = None,
+    documentation_url: str | None = None,
+    icon_url: str | None = None,
+) -> AgentCard:
+    """A valid v1.0 card for `agent`, reached at `url` (absolute, used as it is).
+
+    Skills come from `skills`, else from the agent's traits, else one is made from its name and description; what a
+    skill lacks is filled in. Push notifications are denied aloud. Our extensions are offered, never required.
+    """
+    traits = traits_of(agent)
+    name = agent.name.strip() or "agent"
+    description = agent.description.strip() or f"The agent {name}."
+    given = tuple(traits.skills if skills is None else skills)
+    return AgentCard(
+        name=name,
+        description=description,
+        version=version.strip() or DEFAULT_VERSION,
+        supported_interfaces=_interfaces(url),
+        capabilities=AgentCapabilities(
+            streaming=streaming,
+            push_notifications=False,
+            extensions=(_TURN, _ROOM) if is_room(agent) else (_TURN,),
+        ),
+        default_input_modes=traits.input_modes or ("text/plain",),
+        default_output_modes=traits.output_modes or ("text/plain",),
+        skills=tuple(_completed(skill, description, _tags(agent, traits)) for skill in given)
+        or (_only_skill(name, description, _tags(agent, traits)),),
+        provider=provider,
+        documentation_url=documentation_url,
+        icon_url=icon_url,
+    )
+
+
+def is_room(agent: Agent) -> bool:
+    """Whether the agent is a group chat: rooms are told by the attribute `groupchat`, which AutoGen named."""
+    return getattr(agent, "groupchat", None) is not None
+
+
+def with_url(card: AgentCard, url: str) -> AgentCard:
+    """The card as our server can truthfully serve it at `url` (R-CARD-05).
+
+    Interfaces of the bindings we speak are replaced by ours; those of others (gRPC behind another address, say) stay
+    behind them if they name a URL. Capabilities that the card leaves open are said aloud. Signatures are dropped:
+    they covered other words. Raises CardError for a card that promises push notifications or an extended card, which
+    this server does not offer.
+    """
+    offered = card.capabilities
+    if offered.push_notifications or offered.extended_agent_card:
+        which = "pushNotifications" if offered.push_notifications else "extendedAgentCard"
+        raise CardError(f"card {card.name!r}: capabilities.{which} is true, but this server does not offer it")
+    ours = {binding.upper() for binding in SERVED_BINDINGS}
+    others = tuple(i for i in card.supported_interfaces if i.url and i.protocol_binding.upper() not in ours)
+    streaming = True if offered.streaming is None else offered.streaming
+    return card.model_copy(
+        update={
+            "supported_interfaces": _interfaces(url) + others,
+            "capabilities": offered.model_copy(update={"streaming": streaming, "push_notifications": False}),
+            "signatures": None,
+        }
+    )
+
+
+def card_json(card: AgentCard) -> dict[str, JSONValue]:
+    """The card's JSON object with every REQUIRED member present, also one that equals its default (R-DM-09)."""
+    found: dict[str, JSONValue] = dump(card)
+    found["supportedInterfaces"] = [
+        dump(i) | {"protocolVersion": i.protocol_version} for i in card.supported_interfaces
+    ]
+    found["capabilities"] = dump(card.capabilities)
+    found["defaultInputModes"] = list(card.default_input_modes)
+    found["defaultOutputModes"] = list(card.default_output_modes)
+    found["skills"] = dump(card.skills)
+    return found
+
+
+def card_bytes(card: AgentCard) -> bytes:
+    """`card_json` as compact UTF-8 bytes: what the well-known path serves."""
+    return json_bytes(card_json(card))
+
+
+def card_etag(body: bytes) -> str:
+    """A strong entity tag for these exact bytes, quotes included (R-CARD-08)."""
+    return f'"{sha256(body).hexdigest()[:32]}"'
+
+
+def _interfaces(url: str) -> tuple[AgentInterface, ...]:
+    return tuple(
+        AgentInterface(url=url, protocol_binding=binding, protocol_version=PROTOCOL_VERSION)
+        for binding in SERVED_BINDINGS
+    )
+
+
+def _tags(agent: Agent, traits: Traits) -> tuple[str, ...]:
+    kind = "group-chat" if is_room(agent) else "agent"
+    return (kind, traits.framework) if traits.framework else (kind,)
+
+
+def _only_skill(name: str, description: str, tags: tuple[str, ...]) -> AgentSkill:
+    return AgentSkill(id=_slug(name), name=name, description=description, tags=tags)
+
+
+def _completed(skill: AgentSkill, description: str, tags: tuple[str, ...]) -> AgentSkill:
+    """The skill with what other frameworks tend to leave out: a description, a tag."""
+    name = skill.name.strip() or skill.id.strip() or "skill"
+    return skill.model_copy(
+        update={
+            "id": skill.id.strip() or _slug(name),
+            "name": name,
+            "description": skill.description.strip() or description,
+            "tags": tuple(tag for tag in skill.tags if tag.strip()) or tags,
+        }
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "agent"
