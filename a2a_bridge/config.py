@@ -1,0 +1,236 @@
+"""The settings of a served process: `a2a-bridge.toml`, the environment, and what they mean together.
+
+Precedence: flag, then environment, then file, then default. Every key is known or an error: a setting with a typo must
+not be a setting that is silently off. Strings of the file may hold `${NAME}` and `${NAME:-default}`; `$${` is a plain
+`${`. In the environment a setting is `A2A_BRIDGE_SECTION__KEY`, and `PORT`, `HOST`, `LOG_LEVEL` and
+`A2A_BRIDGE_PUBLIC_URL` are understood as well. Other names with our prefix and no `__` are not ours to judge:
+Kubernetes makes some of its own beside a Service called `a2a-bridge`. An empty variable is an unset one.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from a2a_bridge.errors import ConfigError
+
+CONFIG_FILE = "a2a-bridge.toml"
+ENV_PREFIX = "A2A_BRIDGE_"
+RESERVED_NAMES = frozenset(
+    {"tasks", "v1", "healthz", "readyz", "health", "metrics", "extendedAgentCard", "message:send", "message:stream"}
+)
+"""Path segments that mean something else under our server, so no agent may be called so."""
+
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+
+_AGENT_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_PLAIN_ENV = {
+    "HOST": ("server", "host"),
+    "PORT": ("server", "port"),
+    "LOG_LEVEL": ("server", "log_level"),
+    "A2A_BRIDGE_PUBLIC_URL": ("server", "public_url"),
+}
+_EVERYWHERE = ("0.0.0.0", "::", "")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class AgentSettings(_Section):
+    """One agent: `target` is `module:attribute`, any object that `adapt` takes; `card` is the file of its card."""
+
+    target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    card: Path | None = None
+    name: str | None = Field(default=None, min_length=1)
+    description: str | None = Field(default=None, min_length=1)
+
+
+class ServerSettings(_Section):
+    """Where we listen, under which address others reach us, and what we accept.
+
+    `max_body` is in bytes, `max_depth` counts nested JSON containers, `shutdown_grace` is in seconds: how long running
+    turns may go on after SIGTERM.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = None
+    max_body: int = Field(default=4 * 1024 * 1024, ge=1024)
+    max_depth: int = Field(default=64, ge=8, le=256)
+    shutdown_grace: float = Field(default=10.0, ge=0, le=3600)
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
+            raise ValueError("must be an absolute URL such as https://agents.example.org, without ? and #")
+        return value
+
+    @property
+    def base_url(self) -> str:
+        """What stands in cards: `public_url`, else the listening address, never an address that means "everywhere"."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in _EVERYWHERE else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+class StoreSettings(_Section):
+    """Where tasks are kept. `sync` is SQLite's: `normal` survives a killed process, `full` also a power failure."""
+
+    kind: Literal["memory", "sqlite"] = "sqlite"
+    path: Path = Path("a2a-bridge.sqlite")
+    sync: Literal["normal", "full"] = "normal"
+
+    @model_validator(mode="after")
+    def _only_what_is_used(self) -> "StoreSettings":
+        if self.kind == "memory" and self.model_fields_set & {"path", "sync"}:
+            raise ValueError('kind "memory" has neither path nor sync: remove them, or use kind "sqlite"')
+        return self
+
+
+class Settings(_Section):
+    """Everything that `a2a-bridge.toml` can say."""
+
+    agents: Mapping[str, AgentSettings] = Field(default_factory=dict)
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+
+    @field_validator("agents")
+    @classmethod
+    def _names(cls, agents: Mapping[str, AgentSettings]) -> Mapping[str, AgentSettings]:
+        for name in agents:
+            check_agent_name(name)
+        return agents
+
+
+def check_agent_name(name: str) -> str:
+    """The name, if an agent may have it in a URL; ValueError says why not."""
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is a path of the server itself: choose another name for the agent")
+    if not _AGENT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be part of a URL: an agent's name is 1 to 64 of a-z, 0-9 and -")
+    return name
+
+
+def load_config(
+    path: Path | None, env: Mapping[str, str], *, flags: Mapping[str, Mapping[str, Any]] | None = None
+) -> Settings:
+    """The settings of a file (None: no file), of an environment and of flags, which are sections of keys.
+
+    A flag that is None was not given. Paths in the file are relative to the file's folder. Raises ConfigError, which
+    names the source, the key and the reason.
+    """
+    found = _read(path, env) if path is not None else {}
+    sources: dict[tuple[str, ...], str] = {}
+    for name, where, value in _from_env(env):
+        _put(found, where, value)
+        sources[where] = name
+    for section, keys in (flags or {}).items():
+        for key, value in keys.items():
+            if value is not None:
+                _put(found, (section, key), value)
+                sources[section, key] = "--" + key.replace("_", "-")
+    try:
+        return Settings.model_validate(found)
+    except ValidationError as error:
+        problems = [_sentence(problem, path, sources) for problem in error.errors(include_url=False)]
+    raise ConfigError("; ".join(problems[:5]))
+
+
+def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    found: dict[str, Any] = _interpolated(raw, env, str(path))
+    return _anchored(found, path.parent)
+
+
+def _anchored(found: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths of the file, seen from the file; one that exists only for others (a shipped card) is left as it is."""
+    store = found.get("store")
+    if isinstance(store, dict) and isinstance(store.get("path"), str):
+        store["path"] = str(folder / store["path"])
+    agents = found.get("agents")
+    for agent in agents.values() if isinstance(agents, dict) else ():
+        card = agent.get("card") if isinstance(agent, dict) else None
+        if isinstance(card, str) and (folder / card).exists():
+            agent["card"] = str(folder / card)
+    return found
+
+
+def _interpolated(value: Any, env: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _interpolated(item, env, f"{where}: {name}") for name, item in value.items()}
+    if isinstance(value, list):
+        return [_interpolated(item, env, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replaced(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if name is None:
+            return "${"
+        if found := env.get(name):
+            return found
+        if default is None:
+            raise ConfigError(f"{where}: the environment has no {name}; set it, or write ${{{name}:-default}}")
+        return default
+
+    return _VARIABLE.sub(replaced, value)
+
+
+def _from_env(env: Mapping[str, str]) -> list[tuple[str, tuple[str, ...], str]]:
+    """Settings in the environment, each as (variable, where it belongs, value); the more special ones come later."""
+    found: list[tuple[str, tuple[str, ...], str]] = [
+        (name, where, env[name]) for name, where in _PLAIN_ENV.items() if env.get(name)
+    ]
+    for name, value in sorted(env.items()):
+        if not name.startswith(ENV_PREFIX) or "__" not in name or not value:
+            continue
+        where = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
+        if where[0] == "agents" and len(where) == 3:
+            where = (where[0], where[1].replace("_", "-"), where[2])
+        found.append((name, where, value))
+    return found
+
+
+def _put(found: dict[str, Any], where: tuple[str, ...], value: Any) -> None:
+    for step in where[:-1]:
+        inner = found.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{step}: must be a table")
+        found = inner
+    found[where[-1]] = value
+
+
+def _sentence(problem: Any, path: Path | None, sources: Mapping[tuple[str, ...], str]) -> str:
+    where = tuple(str(step) for step in problem["loc"])
+    source = sources.get(where) or (str(path) if path is not None else "settings")
+    key = ".".join(where)
+    if problem["type"] == "extra_forbidden":
+        return f"{source}: {key}: there is no such setting{_did_you_mean(where)}"
+    return f"{source}: {f'{key}: ' if key else ''}{str(problem['msg']).removeprefix('Value error, ')}"
+
+
+def _did_you_mean(where: tuple[str, ...]) -> str:
+    models: dict[str, type[BaseModel]] = {"server": ServerSettings, "store": StoreSettings, "agents": AgentSettings}
+    model = models.get(where[0], Settings) if len(where) > 1 else Settings
+    close = difflib.get_close_matches(where[-1], model.model_fields, n=1, cutoff=0.5)
+    known = f"; known: {', '.join(model.model_fields)}"
+    return f'. Did you mean "{close[0]}"?' if close else known

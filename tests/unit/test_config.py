@@ -1,0 +1,180 @@
+"""Settings: what the file, the environment and flags mean together, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from a2a_bridge.config import CONFIG_FILE, Settings, check_agent_name, load_config
+from a2a_bridge.errors import ConfigError
+
+WHOLE = """
+[agents.planner]
+target = "app.agents:planner"
+card = "planner.json"
+name = "planner"
+description = "Plans."
+
+[agents.room]
+target = "app.agents:room"
+
+[server]
+host = "0.0.0.0"
+port = 9000
+public_url = "https://agents.example.org/"
+max_body = 1048576
+max_depth = 32
+shutdown_grace = 2.5
+log_level = "DEBUG"
+
+[store]
+kind = "sqlite"
+path = "tasks.sqlite"
+sync = "full"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):  # type: ignore[no-untyped-def]
+    def write(text: str) -> Path:
+        path = tmp_path / CONFIG_FILE
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def test_a_file_with_every_setting_is_read(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Architecture §3: the whole of a2a-bridge.toml."""
+    (tmp_path / "planner.json").write_text("{}")
+    settings = load_config(write(WHOLE), {})
+    assert list(settings.agents) == ["planner", "room"]
+    assert settings.agents["planner"].card == tmp_path / "planner.json"
+    assert settings.server.port == 9000
+    assert settings.server.log_level == "debug"
+    assert settings.server.base_url == "https://agents.example.org"
+    assert (settings.store.path, settings.store.sync) == (tmp_path / "tasks.sqlite", "full")
+
+
+def test_without_a_file_and_environment_there_are_defaults() -> None:
+    """Conventions §2.6: port 8080, and a loopback address until somebody says otherwise."""
+    settings = load_config(None, {})
+    assert settings == Settings()
+    assert settings.server.base_url == "http://127.0.0.1:8080"
+    assert (settings.server.max_body, settings.server.max_depth) == (4 * 1024 * 1024, 64)
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file(write) -> None:  # type: ignore[no-untyped-def]
+    """Precedence flag, environment, file, default; a flag that is None was not given."""
+    path = write("[server]\nport = 1\nhost = 'a'\nlog_level = 'error'\n")
+    env = {"PORT": "2", "HOST": "b"}
+    settings = load_config(path, env, flags={"server": {"port": 3, "host": None}})
+    assert (settings.server.port, settings.server.host, settings.server.log_level) == (3, "b", "error")
+
+
+def test_the_prefixed_name_beats_the_plain_one() -> None:
+    """Our decision: the more special name wins."""
+    env = {"PORT": "2", "A2A_BRIDGE_SERVER__PORT": "4", "A2A_BRIDGE_PUBLIC_URL": "https://x.example"}
+    settings = load_config(None, env)
+    assert settings.server.port == 4
+    assert settings.server.public_url == "https://x.example"
+
+
+def test_the_environment_can_name_agents_and_stores() -> None:
+    """Nested names are joined with __; an agent's name has - where a variable has _."""
+    env = {"A2A_BRIDGE_AGENTS__MARKET_CREW__TARGET": "demo:crew", "A2A_BRIDGE_STORE__KIND": "memory"}
+    settings = load_config(None, env)
+    assert settings.agents["market-crew"].target == "demo:crew"
+    assert settings.store.kind == "memory"
+
+
+def test_variables_of_kubernetes_and_empty_ones_are_no_settings() -> None:
+    """A Service called a2a-bridge makes these in every pod of its namespace."""
+    env = {"A2A_BRIDGE_PORT": "tcp://10.0.0.1:8080", "A2A_BRIDGE_SERVICE_HOST": "10.0.0.1", "PORT": ""}
+    assert load_config(None, env) == Settings()
+
+
+def test_strings_are_filled_from_the_environment(write) -> None:  # type: ignore[no-untyped-def]
+    """${NAME}, ${NAME:-default}, and $${ for a plain ${."""
+    path = write(
+        "[server]\nport = '${MY_PORT:-8081}'\nhost = '${MY_HOST}'\n"
+        "[agents.a]\ntarget = 'a:b'\ndescription = 'costs $${x} or $5'\n"
+    )
+    settings = load_config(path, {"MY_HOST": "::1"})
+    assert settings.server.base_url == "http://[::1]:8081"
+    assert settings.agents["a"].description == "costs ${x} or $5"
+
+
+def test_a_variable_that_is_not_set_is_an_error_with_its_place(write) -> None:  # type: ignore[no-untyped-def]
+    """A secret that is missing must not become an empty string."""
+    with pytest.raises(ConfigError, match=r"server: host: the environment has no MY_HOST; .*\$\{MY_HOST:-default\}"):
+        load_config(write("[server]\nhost = '${MY_HOST}'\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nprot = 1\n", r'server\.prot: there is no such setting\. Did you mean "port"\?'),
+        ("[serve]\nport = 1\n", r'serve: there is no such setting\. Did you mean "server"\?'),
+        ("[agents.a]\ntarget = 'a:b'\nzzz = 1\n", r"agents\.a\.zzz: there is no such setting; known: target, card"),
+        ("[agents.a]\ncard = 'x'\n", r"agents\.a\.target: Field required"),
+        ("[agents.a]\ntarget = 'a.b'\n", r"agents\.a\.target"),
+        ("[agents.tasks]\ntarget = 'a:b'\n", "'tasks' is a path of the server itself"),
+        ("[agents.A_B]\ntarget = 'a:b'\n", "'A_B' cannot be part of a URL"),
+        ("[server]\nport = 70000\n", r"server\.port: .*65535"),
+        ("[server]\npublic_url = 'agents.example'\n", r"server\.public_url: must be an absolute URL"),
+        ("[server]\nlog_level = 'loud'\n", r"server\.log_level"),
+        ("[store]\nkind = 'memory'\npath = 'x'\n", r"store: kind .memory. has neither path nor sync"),
+        ("[store]\nkind = 'redis'\n", r"store\.kind"),
+        ("server = 1\n", "server: "),
+        ("[server\n", "not TOML"),
+    ],
+)
+def test_a_wrong_file_names_the_key_and_the_reason(write, text: str, said: str) -> None:  # type: ignore[no-untyped-def]
+    """No option that is silently ignored."""
+    with pytest.raises(ConfigError, match=rf"a2a-bridge\.toml: .*{said}|a2a-bridge\.toml: {said}"):
+        load_config(write(text), {})
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"A2A_BRIDGE_SERVER__PROT": "1"}, r'A2A_BRIDGE_SERVER__PROT: server\.prot: .*"port"'),
+        ({"PORT": "tcp://1"}, r"PORT: server\.port: "),
+        ({"A2A_BRIDGE_NOTHING__PORT": "1"}, "nothing: there is no such setting"),
+    ],
+)
+def test_a_wrong_variable_is_named(env: dict[str, str], said: str) -> None:
+    """The message says which variable to change."""
+    with pytest.raises(ConfigError, match=said):
+        load_config(None, env)
+
+
+def test_a_wrong_flag_is_named() -> None:
+    """The message says which flag to change."""
+    with pytest.raises(ConfigError, match="--public-url: "):
+        load_config(None, {}, flags={"server": {"public_url": "nope"}})
+
+
+def test_a_variable_inside_a_plain_value_is_refused(write) -> None:  # type: ignore[no-untyped-def]
+    """A file that says `server = 1` and a variable that says server.port contradict each other."""
+    with pytest.raises(ConfigError, match="server: must be a table"):
+        load_config(write("server = 1\n"), {"PORT": "1"})
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Our decision."""
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "none.toml", {})
+
+
+@pytest.mark.parametrize("name", ["v1", "message:send", "extendedAgentCard", "", "a" * 65, "ä", "a/b"])
+def test_names_that_would_break_urls_are_refused(name: str) -> None:
+    """Architecture §3: names in URLs, and the reserved ones."""
+    with pytest.raises(ValueError, match="choose another name|cannot be part"):
+        check_agent_name(name)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_an_address_that_means_everywhere_never_gets_into_a_card(host: str) -> None:
+    """Conventions §2.2: the number-one deployment mistake."""
+    assert load_config(None, {}, flags={"server": {"host": host}}).server.base_url == "http://127.0.0.1:8080"
