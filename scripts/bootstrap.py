@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 OLDEST, TOO_NEW_FOR_CREWAI = (3, 11), (3, 14)
 STAMP = "set-up-complete"
+LARGE_DOWNLOAD = re.compile(r"\s*Downloading (?P<name>\S+) \((?P<size>[\d.]+) ?Mi?B\)")
 SET_ASIDE = "an environment that scripts/setup did not make is kept as"
 
 
@@ -55,9 +57,9 @@ class Environment:
 
 
 MODERN = Environment(
-    ".venv", "locks/modern.txt", "the project, LangGraph and the small model", 185, 450, ("modern", "dev", "peers")
+    ".venv", "locks/modern.txt", "the project, LangGraph and the small model", 245, 480, ("modern", "dev", "peers")
 )
-CREWAI = Environment(".venv-crewai", "locks/legacy.txt", "CrewAI", 300, 900, ("legacy", "dev"))
+CREWAI = Environment(".venv-crewai", "locks/legacy.txt", "CrewAI", 350, 920, ("legacy", "dev"))
 
 
 class SetupError(Exception):
@@ -135,7 +137,7 @@ def clean_environ() -> dict[str, str]:
 def run_quietly(command: list[str | Path], title: str) -> None:
     """Run an installer and show of its output what tells progress; everything, if it fails."""
     output: list[str] = []
-    shown = ("Downloading ", "Downloaded ", "Building ", "Built ")
+    large: set[str] = set()
     with subprocess.Popen(
         command, cwd=ROOT, env=clean_environ(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -143,7 +145,11 @@ def run_quietly(command: list[str | Path], title: str) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             output.append(line.rstrip())
-            if line.strip().startswith(shown) and not line.lower().endswith(("kb)", "kib)")):
+            told = LARGE_DOWNLOAD.match(line)
+            if told and float(told["size"]) >= 5:
+                large.add(told["name"])
+                say(f"    {line.strip()}")
+            elif line.split()[:1] == ["Downloaded"] and line.split()[1] in large:
                 say(f"    {line.strip()}")
     if process.returncode:
         raise SetupError(f"{title} failed (exit code {process.returncode}):\n  " + "\n  ".join(output[-25:]))
