@@ -86,7 +86,9 @@ class EventWriter:
         if metadata:
             more += b',"metadata":' + json_bytes(metadata)
         flags = (b',"append":true' if append else b"") + (b',"lastChunk":true' if last else b"")
-        return self._artifact_head + quoted(artifact_id) + b"%b" % more + b',"parts":[%b]}%b}}' % (b",".join(parts), flags)
+        return (
+            self._artifact_head + quoted(artifact_id) + b"%b" % more + b',"parts":[%b]}%b}}' % (b",".join(parts), flags)
+        )
 
 
 TEXT_CHUNK_END = b'}]},"append":true}}'

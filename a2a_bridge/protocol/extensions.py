@@ -69,9 +69,7 @@ def usage_json(
     return usage
 
 
-def ask_json(
-    *, id: str, kind: str, text: str, schema: JSONValue, options: Iterable[str]
-) -> dict[str, JSONValue]:
+def ask_json(*, id: str, kind: str, text: str, schema: JSONValue, options: Iterable[str]) -> dict[str, JSONValue]:
     """One ask of a pause, as it stands in the status metadata under the key `asks`."""
     ask: dict[str, JSONValue] = {"id": id, "kind": kind}
     if text:

@@ -127,9 +127,7 @@ def format_timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-Timestamp = Annotated[
-    datetime, BeforeValidator(parse_timestamp), PlainSerializer(format_timestamp, return_type=str)
-]
+Timestamp = Annotated[datetime, BeforeValidator(parse_timestamp), PlainSerializer(format_timestamp, return_type=str)]
 
 
 def _from_base64(value: object) -> object:

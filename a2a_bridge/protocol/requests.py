@@ -209,4 +209,3 @@ def parse(model: type[R], params: Any, *, check_spelling: bool = False) -> R:
         found = [Violation("", "nested too deeply")]
     named = ", ".join(sorted({violation.field for violation in found if violation.field})[:5])
     raise InvalidParamsError(f"Invalid parameters: {named}" if named else None, violations=found)
-

@@ -177,20 +177,19 @@ class TaskPieces:
             self._load_status(task["status"], seq)
             self.history += [json_bytes(message) for message in task.get("history", ())]
         elif (update := event.get("statusUpdate")) is not None:
-            self._load_status(update["status"], seq)
+            goes_on = update.get("metadata", {}).get(TURN_EXTENSION, {}).get("goesOn", False)
+            self._load_status(update["status"], seq, goes_on=goes_on)
         elif (update := event.get("artifactUpdate")) is not None:
             self._load_artifact(update["artifact"], append=update.get("append", False))
 
-    def _load_status(self, status: Mapping[str, Any], seq: int) -> None:
+    def _load_status(self, status: Mapping[str, Any], seq: int, *, goes_on: bool = False) -> None:
         message = status.get("message")
         state = TaskState(status["state"])
         self.set_status(state, status["timestamp"], None if message is None else json_bytes(message))
-        if state.ends_turn:
+        if state.ends_turn and not goes_on:
             self.ends.append(seq)
 
 
 def parts_json(parts: Iterable[Part]) -> list[bytes]:
     """Parts as wire JSON, each serialised once."""
     return [part_json(part) for part in parts]
-
-

@@ -1,0 +1,113 @@
+"""What the turns of one context share: their order, their history, and what a turn reads beside its messages.
+
+Turns of one context run one after another only for agents with `keeps_context`; their order is that of arrival. The
+lock of a context lives as long as somebody holds or awaits it. A task of such an agent that waits for an answer is
+noted here, so that a message of its context without a taskId can be refused.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from a2a_bridge.protocol.objects import Message, Part
+from a2a_bridge.protocol.snapshot import TaskPieces
+from a2a_bridge.store.contract import Entry, Store
+from a2a_bridge.tasks.live import LiveTask, Queued
+
+
+class Contexts:
+    """One lock per context in use, and the task that waits in it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, list[None]]] = {}
+        self.waiting: dict[str, str] = {}
+
+    @asynccontextmanager
+    async def turn_of(self, context: str) -> AsyncIterator[None]:
+        """Hold the context; cancelling while waiting is fine."""
+        lock, users = self._locks.setdefault(context, (asyncio.Lock(), []))
+        users.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                self._locks.pop(context, None)
+
+
+class ServedTurn:
+    """The source of a turn that a server runs."""
+
+    def __init__(self, live: LiveTask, store: Store, *, new: int) -> None:
+        """`new`: how many messages at the end of the task's history are this turn's own."""
+        self._live = live
+        self._store = store
+        self._before = live.pieces.history[: len(live.pieces.history) - new]
+
+    async def history(self, limit: int | None) -> Sequence[Message]:
+        """The context's messages before this turn: earlier turns of the task last, earlier tasks before them."""
+        if limit is not None and limit <= 0:
+            return ()
+        found = [_message(raw) for raw in self._before]
+        if limit is None or len(found) < limit:
+            found = await self._earlier_tasks(len(found), limit) + found
+        return tuple(found if limit is None else found[-limit:])
+
+    async def _earlier_tasks(self, have: int, limit: int | None) -> list[Message]:
+        who = self._live.who
+        entries: list[tuple[str, str, Entry]] = []
+        for kind in ("task", "direct"):
+            before: tuple[str, str] | None = None
+            while page := await self._store.page(
+                kind, who.scope, labels=(None, who.context_id), before=before, limit=100
+            ):
+                entries += [(entry.sort, kind, entry) for entry in page if entry.key != who.key]
+                before = (page[-1].sort, page[-1].key)
+                if len(page) < 100 or (limit is not None and have + len(entries) >= limit):
+                    break
+        entries.sort(key=lambda found: found[0])
+        return [message for _, kind, entry in entries for message in _said(kind, entry.value)]
+
+    async def interjections(self) -> AsyncGenerator[Message, None]:
+        """Messages sent to the task while this turn runs; each is part of the history once it is taken."""
+        live, turn = self._live, self._live.turn
+        while not live.is_ended and live.turn == turn and not live.pieces.state.is_interrupted:
+            if live.queued:
+                yield take_queued(live)
+            else:
+                await live.log.wait()
+
+
+def take_queued(live: LiveTask) -> Message:
+    """The oldest queued message, from now on part of the history."""
+    queued: Queued = live.queued.popleft()
+    live.hear(queued.row, queued.message.message_id, queued.sent)
+    if not queued.fate.done():
+        queued.fate.set_result(True)
+    return queued.message
+
+
+def _message(raw: bytes) -> Message:
+    return Message.model_validate(json.loads(raw))
+
+
+def _said(kind: str, value: bytes) -> list[Message]:
+    if kind == "direct":
+        return [_message(line) for line in value.split(b"\n")]
+    pieces = TaskPieces.unpack(value)
+    said = [_message(raw) for raw in pieces.history]
+    parts = _outcome_parts(pieces)
+    if parts and not pieces.state.is_interrupted:
+        said.append(Message(message_id=f"{pieces.id}.outcome", role="ROLE_AGENT", parts=parts, task_id=pieces.id))
+    return said
+
+
+def _outcome_parts(pieces: TaskPieces) -> tuple[Part, ...]:
+    shown = [piece for piece in pieces.artifacts.values() if piece.id.partition(".")[0] == "answer"]
+    shown = shown or list(pieces.artifacts.values())
+    parts = [part for piece in shown for part in json.loads(piece.json())["parts"]]
+    if pieces.status_message is not None and pieces.state.value == "TASK_STATE_COMPLETED":
+        parts += json.loads(pieces.status_message)["parts"]
+    return tuple(Part.model_validate(part) for part in parts)

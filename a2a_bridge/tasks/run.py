@@ -1,0 +1,292 @@
+"""One running turn of one task: the agent's replies become rows of the log.
+
+Who does what. The service starts one asyncio task per turn and owns it; `drive` is its body. It steps the agent's
+generator, writes what comes, and yields to the event loop every 64 replies or 1 ms, so that a turn that never waits
+starves nobody; when the first reply has opened the task, it yields once, so that the opening events leave first. If
+the log is too far ahead of the store it waits for room: that is all the back-pressure there is, readers never hold a
+run up.
+
+Ends. The generator ends: COMPLETED, or the pause that it asked for. It raises: FAILED, the text of the exception stays
+in our log under an id that the caller is told. The task is cancelled: the service has appended CANCELED already and
+cancels this asyncio task; CancelledError reaches the agent at its `await`, `aclosing` finishes the generator, and only
+then is the slot free. The client's going away is not seen here at all. When the store breaks, the log raises and the
+turn ends; the row that says so cannot be kept, and the next start of the server finds the task interrupted.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from time import perf_counter
+
+from a2a_bridge.agent import (
+    Agent, Ask, Chunk, Fail, Progress, Refuse, Reply, Say, ToolCall, ToolResult, Turn, Usage, parts_of,
+)  # fmt: skip
+from a2a_bridge.errors import StoreError
+from a2a_bridge.protocol.events import TEXT_CHUNK_END, message_json, quoted, text_part
+from a2a_bridge.protocol.extensions import TURN_EXTENSION, ask_json, usage_json
+from a2a_bridge.protocol.objects import JSONValue, Struct, TaskState
+from a2a_bridge.protocol.snapshot import TURN_ROW, ArtifactPieces, parts_json
+from a2a_bridge.tasks.live import LiveTask
+
+_log = logging.getLogger(__name__)
+
+MAX_TEXT = 256 * 1024
+"""Characters of text in one event; longer text goes out as several events."""
+MAX_PART = 4 * 1024 * 1024
+"""Bytes of any other part as JSON; a larger one is the agent's fault and fails the turn."""
+REPLIES_PER_STEP = 64
+SECONDS_PER_STEP = 0.001
+
+
+class AgentFault(Exception):
+    """The agent broke the contract; the text may be shown to the caller."""
+
+
+def new_id() -> str:
+    """A random id in the form of a UUID of version 4."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+class TurnWriter:
+    """Writes the replies of one turn. The run settles `append` and artifact ids, not the agent.
+
+    The first chunk of an artifact in a turn replaces; its id is the agent's own name for it in the first turn of the
+    task, NAME.2, NAME.3 in later ones.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_answer_head",
+        "_asks",
+        "_direct",
+        "_handlers",
+        "_live",
+        "_open",
+        "_over",
+        "_say",
+        "_waits",
+    )
+
+    def __init__(self, live: LiveTask) -> None:
+        self._live = live
+        self._open: dict[str, ArtifactPieces] = {}
+        self._answer: ArtifactPieces | None = None
+        self._answer_head = b""
+        self._asks: list[Ask] = []
+        self._say: Say | None = None
+        self._direct: Say | None = None
+        self._over: Fail | Refuse | None = None
+        self._waits = False
+        self._handlers: dict[type, Callable[..., None]] = {
+            str: self._text, Chunk: self._chunk, Progress: self._progress, ToolCall: self._tool_call,
+            ToolResult: self._tool_result, Usage: self._usage, Ask: self._ask, Say: self._closing,
+            Fail: self._end, Refuse: self._end,
+        }  # fmt: skip
+
+    @property
+    def is_over(self) -> bool:
+        """The agent has said Fail or Refuse: nothing more is read."""
+        return self._over is not None
+
+    def take(self, reply: Reply | str) -> None:
+        """Write one reply; AgentFault if the contract does not allow it here."""
+        handler = self._handlers.get(type(reply))
+        if handler is None:
+            raise AgentFault(f"The agent gave a {type(reply).__name__}, which is not a reply.")
+        if self._asks and type(reply) is not Ask:
+            raise AgentFault("The agent went on after it had asked.")
+        if self._direct is not None:
+            raise AgentFault("The agent went on after a direct answer.")
+        if self._waits and type(reply) is not Ask:
+            self._waits = False
+            self._live.status(TaskState.WORKING)
+        handler(reply)
+
+    # --- content
+
+    def _text(self, text: str) -> None:
+        live = self._live
+        if len(text) > MAX_TEXT:
+            for start in range(0, len(text), MAX_TEXT):
+                self._text(text[start : start + MAX_TEXT])
+        elif self._answer is not None:
+            self._answer.parts.append(text)
+            live.log.append(self._answer_head + quoted(text) + TEXT_CHUNK_END)
+        elif text:
+            self._chunk(Chunk(text))
+
+    def _chunk(self, chunk: Chunk) -> None:
+        if len(chunk.text) > MAX_TEXT:
+            self._long_chunk(chunk)
+            return
+        parts = parts_json(parts_of(chunk))
+        if not parts:
+            return
+        if chunk.parts and any(len(part) > MAX_PART for part in parts):
+            raise AgentFault(f"The agent gave a part of more than {MAX_PART} bytes.")
+        live, piece = self._live, self._open.get(chunk.artifact)
+        live.show()
+        append = piece is not None and chunk.append
+        artifact_id = chunk.artifact if live.turn == 1 else f"{chunk.artifact}.{live.turn}"
+        piece = live.pieces.artifact(artifact_id, append=append)
+        self._open[chunk.artifact] = piece
+        piece.describe(chunk.name, chunk.metadata)
+        if chunk.text:
+            piece.parts.append(chunk.text)
+        piece.parts += [
+            part.text if part.is_plain_text and part.text is not None else data
+            for part, data in zip(chunk.parts, parts[len(parts) - len(chunk.parts) :], strict=True)
+        ]
+        live.log.append(
+            live.writer.artifact(
+                artifact_id, parts, append=append, last=chunk.last, name=chunk.name, metadata=chunk.metadata
+            )
+        )
+        if chunk.artifact == "answer":
+            self._answer, self._answer_head = piece, live.writer.chunk_head(artifact_id)
+
+    def _long_chunk(self, chunk: Chunk) -> None:
+        text, artifact = chunk.text, chunk.artifact
+        for start in range(0, len(text), MAX_TEXT):
+            piece = text[start : start + MAX_TEXT]
+            self._chunk(Chunk(piece, artifact=artifact, append=chunk.append or start > 0, name=chunk.name))
+        if chunk.parts or chunk.last or chunk.metadata:
+            self._chunk(Chunk("", chunk.parts, artifact=artifact, last=chunk.last, metadata=chunk.metadata))
+
+    def _progress(self, progress: Progress) -> None:
+        self._live.progress(self._message([text_part(progress.text[:MAX_TEXT])]))
+
+    # --- activity
+
+    def _turn_row(self, section: dict[str, JSONValue]) -> None:
+        live = self._live
+        live.show()
+        status = live.pieces.status
+        live.log.append(TURN_ROW + live.writer.status(status, {TURN_EXTENSION: section}))
+
+    def _tool_call(self, call: ToolCall) -> None:
+        self._turn_row({"toolCall": {"id": call.id, "name": call.name, "arguments": call.arguments}})
+
+    def _tool_result(self, result: ToolResult) -> None:
+        self._turn_row({"toolResult": {"id": result.id, "content": result.content, "isError": result.is_error}})
+
+    def _usage(self, usage: Usage) -> None:
+        used = usage_json(usage.input_tokens, usage.output_tokens, usage.cost_usd, usage.model)
+        self._live.pieces.add_usage(used)
+        self._turn_row({"usage": used})
+
+    # --- pauses and ends
+
+    def _ask(self, ask: Ask) -> None:
+        if ask.ends_turn:
+            self._asks.append(ask)
+            return
+        self._waits = True
+        self._live.status(_paused([ask]), self._asking([ask]), goes_on=True)
+
+    def _closing(self, say: Say) -> None:
+        if say.direct and not self._open and not self._live.is_shown and self._live.turn == 1:
+            self._direct = say
+        else:
+            self._say = say
+
+    def _end(self, reply: Fail | Refuse) -> None:
+        self._over = reply
+
+    def _message(self, parts: Sequence[bytes], metadata: Struct | None = None) -> bytes:
+        who = self._live.who
+        return message_json(
+            message_id=new_id(), parts=parts, context_id=who.context_id, task_id=who.task_id, metadata=metadata
+        )
+
+    def _asking(self, asks: Sequence[Ask]) -> bytes:
+        told: list[JSONValue] = [
+            ask_json(id=ask.id, kind=ask.kind, text=ask.text, schema=ask.schema, options=ask.options) for ask in asks
+        ]
+        parts = [part for ask in asks for part in parts_json(parts_of(ask))]
+        parts = parts or [text_part("The agent needs an answer to go on.")]
+        return self._message(parts, {TURN_EXTENSION: {"asks": told}})
+
+    def finish(self) -> None:
+        """The generator has ended: write what the turn came to."""
+        live, over = self._live, self._over
+        if over is not None:
+            state = TaskState.FAILED if isinstance(over, Fail) else TaskState.REJECTED
+            live.status(state, self._message([text_part(over.reason[:MAX_TEXT])]))
+        elif self._asks:
+            live.asks = tuple(self._asks)
+            live.status(_paused(self._asks), self._asking(self._asks))
+        elif self._direct is not None:
+            parts = parts_json(parts_of(self._direct)) or [text_part("")]
+            message = message_json(message_id=new_id(), parts=parts, context_id=live.who.context_id)
+            live.answer_directly(message)
+        else:
+            said = parts_json(parts_of(self._say)) if self._say else []
+            live.status(TaskState.COMPLETED, self._message(said) if said else None)
+
+    def fail(self, reason: str) -> None:
+        """The turn is lost: FAILED, with a reason that a stranger may read (R-SEND-12)."""
+        self._live.status(TaskState.FAILED, self._message([text_part(reason)]))
+
+
+def _paused(asks: Sequence[Ask]) -> TaskState:
+    return TaskState.AUTH_REQUIRED if asks[0].kind == "auth" else TaskState.INPUT_REQUIRED
+
+
+async def drive(live: LiveTask, agent: Agent, turn: Turn, *, seconds: float) -> None:
+    """Run one turn to its end, whatever that is. `seconds` bounds the whole turn; at the bound the task FAILS.
+
+    Raises nothing but CancelledError, after the agent's generator has been finished.
+    """
+    writer = TurnWriter(live)
+    bell = asyncio.get_running_loop().call_later(seconds, _time_is_up, live, writer, asyncio.current_task(), seconds)
+    try:
+        await _step_through(live, writer, agent.run(turn))
+        writer.finish()
+    except AgentFault as fault:
+        _log.error("agent %s broke the contract in task %s: %s", live.who.agent, live.who.task_id, fault)
+        writer.fail(str(fault))
+    except StoreError:
+        _log.exception("task %s was cut off: its events cannot be kept", live.who.task_id)
+    except Exception:  # whatever an agent raises: the task must end, and strangers must not see why
+        error_id = new_id()[:8]
+        _log.exception("agent %s failed in task %s (error %s)", live.who.agent, live.who.task_id, error_id)
+        _write_last(lambda: writer.fail(f"The agent failed (error {error_id})."))
+    finally:
+        bell.cancel()
+
+
+def _write_last(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except StoreError:
+        _log.exception("the end of a task cannot be kept")
+
+
+def _time_is_up(live: LiveTask, writer: TurnWriter, task: "asyncio.Task[None]", seconds: float) -> None:
+    _write_last(lambda: writer.fail(f"The agent did not finish within {seconds:g} seconds."))
+    task.cancel()
+
+
+async def _step_through(live: LiveTask, writer: TurnWriter, replies: AsyncGenerator[Reply | str, None]) -> None:
+    log, take = live.log, writer.take
+    count, since, shown = 0, perf_counter(), live.is_shown
+    async with aclosing(replies):
+        async for reply in replies:
+            if live.is_ended:
+                return
+            take(reply)
+            if writer.is_over:
+                return
+            count += 1
+            if log.is_ahead:
+                await log.room()
+            elif not shown and live.is_shown:
+                shown = True
+                await asyncio.sleep(0)
+            elif count & 7 == 0 and (count >= REPLIES_PER_STEP or perf_counter() - since > SECONDS_PER_STEP):
+                count, since = 0, perf_counter()
+                await asyncio.sleep(0)

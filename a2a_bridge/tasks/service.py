@@ -1,0 +1,478 @@
+"""The operations on tasks, one method each; the only door to them for a server.
+
+Who does what. A send opens or finds its task and starts one asyncio task for the turn; the service owns it until it
+ends, also when every client has gone away. `cancel` appends CANCELED and then cancels that asyncio task. `stop` (the
+process is asked to end) takes no new sends, gives running turns a grace, and fails what is left: an `at_most_once`
+task with a reason, the others stay as they are in a durable store and are run again by the next start. `kill -9` at
+any point: what was committed is there, and `start` finds every task that had been accepted and not ended.
+
+A full disk: the acceptance of a send is a commit, so the send is refused with StoreUnavailableError and nothing has
+run; later commits break the log of that task alone.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from a2a_bridge.agent import MAX_HOPS, Agent, Caller, Traits, traits_of
+from a2a_bridge.errors import (
+    ContentTypeNotSupportedError,
+    InvalidParamsError,
+    PushNotificationNotSupportedError,
+    StoreConflictError,
+    TaskNotCancelableError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+    Violation,
+)
+from a2a_bridge.protocol.events import bare_message_json, client_message_json, message_event, task_event
+from a2a_bridge.protocol.extensions import hops_in
+from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp, json_bytes
+from a2a_bridge.protocol.requests import (
+    CancelTaskRequest,
+    GetTaskRequest,
+    ListTasksRequest,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+)
+from a2a_bridge.protocol.snapshot import TaskPieces
+from a2a_bridge.store.contract import Change, Numbered, Store
+from a2a_bridge.tasks.context import Contexts
+from a2a_bridge.tasks.listing import list_tasks
+from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
+from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.run import new_id
+from a2a_bridge.tasks.turns import Acceptance, Turns, asks_in
+
+_log = logging.getLogger(__name__)
+
+SHOW_AFTER = 0.5
+"""Seconds after which an accepted task is shown although its agent has not said anything yet."""
+ABANDON_SECONDS = 5.0
+CANCEL_SECONDS = 5.0
+"""How long CancelTask waits for the agent to let go before it answers all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who calls which agent, and what came with the request beside its parameters."""
+
+    agent: str
+    caller: Caller = Caller()
+    extensions: frozenset[str] = frozenset()
+    traceparent: str | None = None
+
+    @property
+    def scope(self) -> str:
+        """The prefix of every key this call may see."""
+        return scope_of(self.caller.tenant, self.caller.principal, self.agent)
+
+
+class Sent:
+    """An accepted send, or the one that it repeats: wait for its answer, or follow its events."""
+
+    __slots__ = ("_after", "_live", "history_length")
+
+    def __init__(self, live: LiveTask, after: int, history_length: int | None = None) -> None:
+        self._live = live
+        self._after = after
+        self.history_length = history_length
+
+    async def opened(self) -> bytes:
+        """The task as it is once it is shown: the answer to `returnImmediately` (R-SEND-03)."""
+        await self._live.shown()
+        return await self._answer()
+
+    async def ended(self) -> bytes:
+        """The SendMessageResponse once the turn has ended, whatever that is (R-SEND-02)."""
+        await self._live.turn_ended(self._after)
+        return await self._answer()
+
+    async def _answer(self) -> bytes:
+        if self._live.direct is not None:
+            return message_event(self._live.direct)
+        task, _ = await self._live.snapshot(self.history_length)
+        return task_event(task)
+
+    async def events(self) -> AsyncGenerator[list[Numbered], None]:
+        """The opening snapshot, then the rows of this turn; ends with it (R-STRM-02 to R-STRM-04).
+
+        A direct answer is one row with the number 0 (R-STRM-01).
+        """
+        live = self._live
+        await live.shown()
+        if live.direct is not None:
+            yield [Numbered(0, message_event(live.direct))]
+            return
+        task, seq = await live.snapshot(self.history_length)
+        yield [Numbered(seq, task_event(task))]
+        async for rows in until_turn_ends(live, seq, self._after):
+            yield rows
+
+
+async def until_turn_ends(live: LiveTask, after: int, turn_starts: int) -> AsyncGenerator[list[Numbered], None]:
+    """Rows above `after` up to the first end of a turn above `turn_starts`."""
+    ends = live.pieces.ends
+    if any(turn_starts < end <= after for end in ends):
+        return
+    async for rows in live.log.follow(after):
+        end = next((end for end in ends if end > turn_starts), None)
+        if end is not None and rows[-1].seq >= end:
+            yield [row for row in rows if row.seq <= end]
+            return
+        yield rows
+
+
+class TaskService:
+    """Tasks of the agents of one process.
+
+    `agents` by the name in their URLs. `clock` gives seconds since 1970. `turn_seconds` bounds one turn. `durable`:
+    the store outlives the process, so unfinished work of restartable agents may be left to the next start.
+    """
+
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.time,
+        keeping: Keeping = Keeping(),
+        turn_seconds: float = 1800.0,
+        durable: bool = False,
+    ) -> None:
+        self._agents = dict(agents)
+        self._traits = {name: traits_of(agent) for name, agent in self._agents.items()}
+        self._store = store
+        self._clock = clock
+        self._keeping = keeping
+        self._live: dict[str, LiveTask] = {}
+        self._sent: dict[str, LiveTask] = {}
+        self._contexts = Contexts()
+        self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
+        self._stopping = False
+
+    # --- life of the service
+
+    async def start(self) -> None:
+        """Take up what an earlier process left: fail, run again or keep waiting, as each agent's traits say."""
+        await self._turns.recover(self._clock, self._keeping, self._adopt)
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new sends, wait `grace` seconds for running turns, then end the rest as the module's text says."""
+        self._stopping = True
+        await self._turns.stop(grace)
+
+    async def sweep(self) -> None:
+        """Forget what has been kept long enough, and expire tasks that nobody answered; call it every minute or so."""
+        await self._store.expire(self._clock())
+        before = format_timestamp(datetime.fromtimestamp(self._clock() - self._keeping.waiting, UTC))
+        for who in await self._turns.expired(before):
+            found = await self._find_live(who)
+            if found is not None and found.pieces.state.is_interrupted:
+                await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
+
+    @property
+    def running(self) -> int:
+        """Turns whose slot is not free yet."""
+        return self._turns.running
+
+    def _adopt(self, live: LiveTask) -> None:
+        self._live[live.who.key] = live
+
+    def _forget(self, live: LiveTask) -> None:
+        """A turn is over: what has ended is read from the store from now on."""
+        if live.is_ended or live.log.broken is not None:
+            self._live.pop(live.who.key, None)
+            for message_id in live.sent:
+                self._sent.pop(f"{live.who.scope}/{message_id}", None)
+
+    # --- operations
+
+    async def send(self, call: Call, request: SendMessageRequest) -> Sent:
+        """SendMessage and SendStreamingMessage: accept the message, durably, and start its turn (§3.1.1, §3.1.2)."""
+        message, configuration = request.message, request.configuration
+        limit = None if configuration is None else configuration.history_length
+        if configuration is not None and configuration.task_push_notification_config is not None:
+            raise PushNotificationNotSupportedError
+        if hops_in(request.metadata) > MAX_HOPS:
+            raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
+        self._check_modes(self._traits[call.agent], message)
+        digest = _digest(message)
+        repeated = await self._repeated(call, message, digest)
+        if repeated is not None:
+            return Sent(repeated[0], repeated[1], limit)
+        if self._stopping:
+            raise UnsupportedOperationError("The server is stopping: send again when it is back.")
+        acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
+        try:
+            if message.task_id:
+                live = await self._continue(call, acceptance, digest)
+            else:
+                live = await self._open(call, acceptance, digest)
+        except StoreConflictError:  # the same message, accepted a moment ago by another request
+            repeated = await self._repeated(call, message, digest)
+            if repeated is None:
+                raise
+            return Sent(repeated[0], repeated[1], limit)
+        return Sent(live, live.turn_starts, limit)
+
+    async def get(self, call: Call, request: GetTaskRequest) -> bytes:
+        """GetTask (§3.1.3): the task as JSON."""
+        live = await self._find(call, request.id)
+        if isinstance(live, TaskPieces):
+            return live.json(request.history_length)
+        return (await live.snapshot(request.history_length))[0]
+
+    async def list(self, call: Call, request: ListTasksRequest) -> bytes:
+        """ListTasks (§3.1.4): the response as JSON."""
+        return await list_tasks(self._store, call.scope, request, self._live.get)
+
+    async def cancel(self, call: Call, request: CancelTaskRequest) -> bytes:
+        """CancelTask (§3.1.5): CANCELED is committed first, then the agent is stopped, for at most five seconds."""
+        live = await self._find(call, request.id)
+        if isinstance(live, TaskPieces) or live.is_ended:
+            raise TaskNotCancelableError
+        if live.run is None:
+            await self._end_waiting(live, TaskState.CANCELED, None)
+        else:
+            live.show()
+            live.status(TaskState.CANCELED)
+            seq = live.log.appended
+            live.run.cancel()
+            await live.log.until(seq)
+            await asyncio.wait([live.run], timeout=CANCEL_SECONDS)
+        return (await live.snapshot())[0]
+
+    async def subscribe(
+        self, call: Call, request: SubscribeToTaskRequest, after: int | None = None
+    ) -> AsyncGenerator[list[Numbered], None]:
+        """SubscribeToTask (§3.1.6): a snapshot and what follows, to the end of the task.
+
+        `after` is a Last-Event-ID: the rows above it instead of the snapshot, of an ended task too. A number that the
+        log never reached, or no longer has, gives the snapshot.
+        """
+        found = await self._find(call, request.id)
+        if isinstance(found, TaskPieces):
+            rows = [] if after is None else await self._store.read(self._stream(call, request.id), after)
+            if after is None or (not rows and not await self._is_last(call, request.id, after)):
+                raise UnsupportedOperationError("The task has ended: use GetTask.")
+            return _replay(self._store, self._stream(call, request.id), after)
+        return _follow(found, after)
+
+    async def resume(
+        self, call: Call, request: SendMessageRequest, after: int
+    ) -> "AsyncGenerator[list[Numbered], None] | None":
+        """A repeated stream send with Last-Event-ID: rows above `after` up to the end of its turn; None: not repeated."""
+        repeated = await self._repeated(call, request.message, _digest(request.message))
+        if repeated is None or repeated[0].direct is not None:
+            return None
+        live, starts = repeated
+        if live.log.visible < after:
+            return None
+        return until_turn_ends(live, after, starts)
+
+    # --- finding
+
+    def _stream(self, call: Call, task_id: str) -> str:
+        return f"task/{call.scope}/{task_id}"
+
+    async def _is_last(self, call: Call, task_id: str, after: int) -> bool:
+        return after > 0 and bool(await self._store.read(self._stream(call, task_id), after - 1, 1))
+
+    async def _find(self, call: Call, task_id: str) -> LiveTask | TaskPieces:
+        """The task, if the caller may see it; not visible and not existing are the same (R-ERR-04)."""
+        key = f"{call.scope}/{task_id}"
+        live = self._live.get(key)
+        if live is not None and live.is_shown:
+            return live
+        entry = await self._store.get("task", key)
+        if entry is None:
+            raise TaskNotFoundError
+        live = self._live.get(key)
+        if live is not None:
+            return live
+        pieces = TaskPieces.unpack(entry.value)
+        if pieces.state.is_terminal:
+            return pieces
+        who = Identity(call.scope, task_id, pieces.context_id, call.caller, call.agent)
+        live = stored_task(who, entry.value, self._store, self._clock, self._keeping)
+        live.asks = asks_in(pieces.status_message)
+        self._live[key] = live
+        return live
+
+    async def _find_live(self, who: Identity) -> LiveTask | None:
+        try:
+            found = await self._find(Call(who.agent, who.caller), who.task_id)
+        except TaskNotFoundError:
+            return None
+        return found if isinstance(found, LiveTask) else None
+
+    async def _repeated(self, call: Call, message: Message, digest: bytes) -> tuple[LiveTask, int] | None:
+        """The task that this very message went to before, and where its turn starts (R-SEND-09)."""
+        key = f"{call.scope}/{message.message_id}"
+        live = self._sent.get(key)
+        if live is not None:
+            value = live.sent.get(message.message_id, b"")
+        else:
+            entry = await self._store.get("sent", key)
+            if entry is None:
+                return None
+            value = entry.value
+        known, task_id, starts, *direct = value.split(b"\n", 3)
+        if known != digest:
+            raise InvalidParamsError(
+                "message.messageId has been used for another message",
+                violations=[Violation("message.messageId", "used before, for a message with other content")],
+            )
+        if live is None:
+            live = await self._sent_before(call, task_id.decode(), direct)
+        return live, int(starts)
+
+    async def _sent_before(self, call: Call, task_id: str, direct: "list[bytes]") -> LiveTask:
+        if direct:
+            who = Identity(call.scope, task_id, "", call.caller, call.agent)
+            live = LiveTask(who, TaskPieces(task_id, ""), TaskLog(self._store, "", epoch=0), self._clock)
+            live.direct = direct[0]
+            return live
+        found = await self._find(call, task_id)
+        if isinstance(found, LiveTask):
+            return found
+        who = Identity(call.scope, task_id, found.context_id, call.caller, call.agent)
+        return ended_task(who, found, self._store, self._clock)
+
+    # --- opening and continuing
+
+    def _check_modes(self, traits: Traits, message: Message) -> None:
+        """R-SEND-07: a part whose media type the agent does not take is refused."""
+        for part in message.parts:
+            if part.media_type is not None and not _accepts(traits.input_modes, part.media_type):
+                raise ContentTypeNotSupportedError(
+                    f"The agent does not accept {part.media_type[:100]!r}; it accepts: {', '.join(traits.input_modes)}"
+                )
+
+    async def _open(self, call: Call, acceptance: Acceptance, digest: bytes) -> LiveTask:
+        message = acceptance.message
+        task_id, context_id = new_id(), message.context_id or new_id()
+        who = Identity(call.scope, task_id, context_id, call.caller, call.agent)
+        live = LiveTask(
+            who, TaskPieces(task_id, context_id), TaskLog(self._store, who.stream, epoch=0), self._clock, self._keeping
+        )
+        row = client_message_json(message, context_id, task_id)
+        live.pieces.history.append(row)
+        live.turn = 1
+        await self._accept(live, acceptance, digest, row)
+        asyncio.get_running_loop().call_later(SHOW_AFTER, _show, live)
+        return live
+
+    async def _continue(self, call: Call, acceptance: Acceptance, digest: bytes) -> LiveTask:
+        message = acceptance.message
+        found = await self._find(call, message.task_id or "")
+        context_id = found.context_id if isinstance(found, TaskPieces) else found.who.context_id
+        if message.context_id and message.context_id != context_id:
+            raise InvalidParamsError(
+                "message.contextId is not the context of this task",
+                violations=[Violation("message.contextId", "the task belongs to another context")],
+            )
+        if isinstance(found, TaskPieces) or found.is_ended:
+            raise UnsupportedOperationError("The task has ended: send the message without taskId to start another.")
+        row = client_message_json(message, context_id, found.who.task_id)
+        if not found.pieces.state.is_interrupted or found.is_answered:
+            await self._queue(call, found, message, row, digest)
+            return found
+        found.is_answered = True
+        try:
+            found.turn_starts = found.log.appended
+            found.turn += 1
+            await self._accept(found, acceptance, digest, row)
+        except BaseException:
+            found.is_answered = False
+            raise
+        return found
+
+    async def _accept(self, live: LiveTask, acceptance: Acceptance, digest: bytes, row: bytes) -> None:
+        """Write the acceptance before anything runs (`at_most_once` needs that), then start the turn."""
+        who, message_id = live.who, acceptance.message.message_id
+        value = b"\n".join((digest, who.task_id.encode(), str(live.turn_starts).encode()))
+        sent = Change("sent", f"{who.scope}/{message_id}", value, absent=True)
+        opened = Change("open", who.key, acceptance.pack(live), group="open", sort=live.now(), labels=(who.agent, ""))
+        claim = await self._store.claim(who.stream, (opened, sent))
+        live.log.epoch = claim.epoch
+        live.sent[message_id] = value
+        self._live[who.key] = live
+        self._sent[f"{who.scope}/{message_id}"] = live
+        self._turns.begin(live, acceptance, row)
+
+    async def _queue(self, call: Call, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:
+        """A message to a running task: returns when it has been taken (architecture: its fate must be known)."""
+        value = b"\n".join((digest, live.who.task_id.encode(), str(live.log.appended).encode()))
+        sent = Change("sent", f"{live.who.scope}/{message.message_id}", value)
+        fate: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        queued = Queued(message, row, sent, fate)
+        live.queued.append(queued)
+        live.log.wake()
+        try:
+            taken = await fate
+        finally:
+            if queued in live.queued:
+                live.queued.remove(queued)
+        if not taken:
+            raise UnsupportedOperationError("The task ended before the message could be taken.")
+
+    async def _end_waiting(self, live: LiveTask, state: TaskState, reason: str | None) -> None:
+        """End a task that waits for an answer, then tell its agent, which has five seconds to free what it holds."""
+        if live.is_answered:
+            raise TaskNotCancelableError("The task is being answered at this moment: try again.")
+        live.is_answered = True
+        claim = await self._store.claim(live.who.stream)
+        live.log.epoch = claim.epoch
+        self._turns.end_waiting(live, state, reason)
+        await live.log.until(live.log.appended)
+        self._forget(live)
+        try:
+            async with asyncio.timeout(ABANDON_SECONDS):
+                await self._turns.abandon(live)
+        except Exception:  # the agent's own clean-up: the task has ended whatever comes of it
+            _log.exception("agent %s could not abandon task %s", live.who.agent, live.who.task_id)
+
+
+def _show(live: LiveTask) -> None:
+    if not live.is_ended and live.log.broken is None:
+        live.show()
+
+
+def _digest(message: Message) -> bytes:
+    """What a repeated message is compared by: everything it says, and where to."""
+    where = json_bytes([message.context_id or "", message.task_id or ""])
+    return blake2b(bare_message_json(message) + where, digest_size=12).hexdigest().encode()
+
+
+def _accepts(modes: tuple[str, ...], media_type: str) -> bool:
+    kind = media_type.partition(";")[0].strip().lower()
+    family = kind.partition("/")[0] + "/*"
+    return any(mode.lower() in (kind, family, "*/*", "*") for mode in modes)
+
+
+def ended_task(who: Identity, pieces: TaskPieces, store: Store, clock: Callable[[], float]) -> LiveTask:
+    """A task that has ended, in the shape of a live one: for a repeated send that comes late."""
+    last = pieces.ends[-1]
+    live = LiveTask(who, pieces, TaskLog(store, who.stream, epoch=0, last=last, closed=True), clock)
+    live.is_shown = True
+    return live
+
+
+async def _follow(live: LiveTask, after: int | None) -> AsyncGenerator[list[Numbered], None]:
+    if after is None or after > live.log.visible:
+        task, after = await live.snapshot()
+        yield [Numbered(after, task_event(task))]
+    async for rows in live.log.follow(after):
+        yield rows
+
+
+async def _replay(store: Store, stream: str, after: int) -> AsyncGenerator[list[Numbered], None]:
+    while rows := await store.read(stream, after):
+        yield rows
+        after = rows[-1].seq

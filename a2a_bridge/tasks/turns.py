@@ -1,0 +1,337 @@
+"""Turns: what was accepted becomes a running asyncio task, now or after a restart.
+
+Who does what. `Turns` owns the asyncio task of every running turn: it starts them, waits for them when the process
+stops, and cancels what is left. A turn of an agent that keeps context first waits for the lock of its context; it may
+be cancelled while it waits, as at any other time.
+
+After a crash every accepted message that had not ended is found under the record kind `open`. Its stream says how far
+it came: at a pause it goes on waiting; else an `at_most_once` task FAILS with a reason, and the others run again as
+the next attempt of the same turn, three attempts at most.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from a2a_bridge.agent import Agent, Answer, Ask, Caller, Journal, Turn, abandon, traits_of
+from a2a_bridge.errors import StoreError
+from a2a_bridge.observe import trace
+from a2a_bridge.protocol.events import client_message_json, message_json, text_part
+from a2a_bridge.protocol.extensions import TURN_EXTENSION, hops_in, section
+from a2a_bridge.protocol.objects import JSONValue, Message, Struct, TaskState, json_bytes
+from a2a_bridge.protocol.requests import SendMessageRequest
+from a2a_bridge.protocol.snapshot import TaskPieces
+from a2a_bridge.store.contract import Change, Entry, Store
+from a2a_bridge.store.journal import StreamJournal
+from a2a_bridge.tasks.context import Contexts, ServedTurn, take_queued
+from a2a_bridge.tasks.live import Identity, Keeping, LiveTask
+from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.run import drive, new_id
+
+_log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+INTERRUPTED = "The server was stopped while the agent was working; the work may have been done in part."
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """One accepted message with all it takes to start its turn, also in another process."""
+
+    message: Message
+    caller: Caller
+    hops: int = 0
+    modes: tuple[str, ...] = ()
+    extensions: frozenset[str] = frozenset()
+    metadata: Struct = field(default_factory=dict)
+    traceparent: str | None = None
+    attempt: int = 1
+
+    @classmethod
+    def of(
+        cls, request: SendMessageRequest, caller: Caller, extensions: frozenset[str], traceparent: str | None
+    ) -> "Acceptance":
+        """What a request asks for."""
+        configuration = request.configuration
+        modes = (configuration.accepted_output_modes if configuration else None) or ()
+        metadata = request.metadata or {}
+        return cls(request.message, caller, hops_in(metadata), modes, extensions, metadata, traceparent)
+
+    def pack(self, live: LiveTask) -> bytes:
+        """Two lines: what is around the message, and the message as it stands in the history."""
+        who, caller = live.who, self.caller
+        head: dict[str, JSONValue] = {
+            "task": who.task_id,
+            "context": who.context_id,
+            "turn": live.turn,
+            "attempt": self.attempt,
+            "caller": [caller.principal, caller.tenant, *sorted(caller.scopes)],
+        }
+        if self.hops:
+            head["hops"] = self.hops
+        if self.modes:
+            head["modes"] = list(self.modes)
+        if self.extensions:
+            head["extensions"] = sorted(self.extensions)
+        if self.metadata:
+            head["metadata"] = dict(self.metadata)
+        if self.traceparent:
+            head["trace"] = self.traceparent
+        return json_bytes(head) + b"\n" + client_message_json(self.message, who.context_id, who.task_id)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> tuple["Acceptance", dict[str, JSONValue], bytes]:
+        """The acceptance, its head and the message's row."""
+        first, row = packed.split(b"\n", 1)
+        head = json.loads(first)
+        principal, tenant, *scopes = head["caller"]
+        accepted = cls(
+            Message.model_validate(json.loads(row)),
+            Caller(principal, tenant, frozenset(scopes)),
+            head.get("hops", 0),
+            tuple(head.get("modes", ())),
+            frozenset(head.get("extensions", ())),
+            head.get("metadata", {}),
+            head.get("trace"),
+            head["attempt"],
+        )
+        return accepted, head, row
+
+
+def asks_in(status_message: bytes | None) -> tuple[Ask, ...]:
+    """The asks of a pause, from the message that showed them."""
+    if status_message is None:
+        return ()
+    asks = section(json.loads(status_message).get("metadata"), TURN_EXTENSION).get("asks", ())
+    return tuple(
+        Ask(
+            ask.get("text", ""),
+            kind="auth" if ask["kind"] == "auth" else "input",
+            schema=ask.get("schema"),
+            options=tuple(ask.get("options", ())),
+            id=ask["id"],
+        )
+        for ask in asks
+    )
+
+
+class Turns:
+    """See the module's text. `forget` is called when a turn's slot is free again."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        store: Store,
+        contexts: Contexts,
+        forget: Callable[[LiveTask], None],
+        *,
+        seconds: float,
+        durable: bool,
+    ) -> None:
+        self._agents = agents
+        self._traits = {name: traits_of(agent) for name, agent in agents.items()}
+        self._store = store
+        self._contexts = contexts
+        self._forget = forget
+        self._seconds = seconds
+        self._durable = durable
+        self._running: dict[asyncio.Task[None], LiveTask] = {}
+
+    @property
+    def running(self) -> int:
+        """Turns whose slot is not free yet."""
+        return len(self._running)
+
+    def begin(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> None:
+        """Start the accepted turn; `row` is its message as it stands in the history."""
+        live.attempt = acceptance.attempt
+        task = asyncio.get_running_loop().create_task(self._take(live, acceptance, row))
+        live.run = task
+        self._running[task] = live
+        task.add_done_callback(self._over)
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        live = self._running.pop(task)
+        live.run = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a turn of task %s ended with an error of our own", live.who.task_id, exc_info=error)
+        live.log.wake()
+        self._forget(live)
+
+    async def _take(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> None:
+        if acceptance.traceparent and trace.current_traceparent() is None:
+            trace.continue_trace(acceptance.traceparent)
+        if not self._traits[live.who.agent].keeps_context:
+            await self._run(live, acceptance, row, None)
+            return
+        context = f"{live.who.scope}/{live.who.context_id}"
+        async with self._contexts.turn_of(context):
+            waiting = self._contexts.waiting.get(context)
+            if waiting not in (None, live.who.task_id):
+                text = f"Task {waiting} of this context waits for an answer: send the message with that taskId."
+                live.status(TaskState.REJECTED, _words(live, text))
+                return
+            try:
+                journal = await StreamJournal.claim(self._store, f"journal/{context}")
+            except StoreError:
+                _log.exception("the journal of context %s cannot be opened", live.who.context_id)
+                live.status(TaskState.FAILED, _words(live, "What the agent remembers cannot be read at present."))
+                return
+            await self._run(live, acceptance, row, journal)
+            if live.pieces.state.is_interrupted:
+                self._contexts.waiting[context] = live.who.task_id
+            elif waiting is not None:
+                del self._contexts.waiting[context]
+
+    async def _run(self, live: LiveTask, acceptance: Acceptance, row: bytes, journal: Journal | None) -> None:
+        messages = [acceptance.message]
+        answer = None
+        if live.turn > 1:
+            messages = self._heard(live, acceptance, row)
+            answer = Answer(live.asks, acceptance.message)
+            live.asks = ()
+        live.begin_work()
+        live.is_answered = False
+        who = live.who
+        keeps = {} if journal is None else {"journal": journal}
+        turn = Turn(
+            id=f"{who.task_id}.{live.turn}",
+            messages=tuple(messages),
+            context_id=who.context_id,
+            task_id=who.task_id,
+            caller=acceptance.caller,
+            answer=answer,
+            attempt=live.attempt,
+            hops=acceptance.hops,
+            accepted_output_modes=acceptance.modes,
+            extensions=acceptance.extensions,
+            metadata=acceptance.metadata,
+            _source=ServedTurn(live, self._store, new=len(messages)),
+            **keeps,
+        )
+        await drive(live, self._agents[who.agent], turn, seconds=self._seconds)
+
+    def _heard(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> list[Message]:
+        """What was sent while the task worked, then the answer: all part of the history from now on."""
+        messages = []
+        while live.queued:
+            messages.append(take_queued(live))
+        if live.attempt == 1 or not _has_message(live.pieces, acceptance.message.message_id):
+            live.hear(row, acceptance.message.message_id)
+        return [*messages, acceptance.message]
+
+    # --- stopping
+
+    async def stop(self, grace: float) -> None:
+        """Wait for running turns, then end what is left: `at_most_once` work FAILS, other work is left to the next
+        start if the store is durable. Returns when every slot is free, or after five more seconds."""
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=grace)
+        for task, live in list(self._running.items()):
+            left_for_later = self._durable and self._traits[live.who.agent].after_crash != "at_most_once"
+            if not left_for_later and live.log.broken is None:
+                live.status(TaskState.FAILED, _words(live, INTERRUPTED))
+            task.cancel()
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=5.0)
+
+    # --- tasks that wait
+
+    def end_waiting(self, live: LiveTask, state: TaskState, reason: str | None) -> None:
+        """The terminal status of a task that nobody will answer."""
+        live.status(state, None if reason is None else _words(live, reason))
+        context = f"{live.who.scope}/{live.who.context_id}"
+        if self._contexts.waiting.get(context) == live.who.task_id:
+            del self._contexts.waiting[context]
+
+    async def abandon(self, live: LiveTask) -> None:
+        """Tell the agent that a turn which waited gets no answer."""
+        who = live.who
+        turn = Turn(id=f"{who.task_id}.{live.turn}", messages=(), context_id=who.context_id, task_id=who.task_id)
+        if self._traits[who.agent].keeps_context:
+            journal = await StreamJournal.claim(self._store, f"journal/{who.scope}/{who.context_id}")
+            turn = replace(turn, journal=journal)
+        await abandon(self._agents[who.agent], turn)
+
+    async def expired(self, before: str) -> list[Identity]:
+        """Accepted before this time (wire form), not ended, and not running here: they wait."""
+        running = {live.who.key for live in self._running.values()}
+        found = []
+        for entry in await self._open_tasks():
+            if entry.sort < before and entry.key not in running:
+                found.append(_identity(entry, *Acceptance.unpack(entry.value)[:2]))
+        return found
+
+    # --- after a restart
+
+    async def _open_tasks(self) -> list[Entry]:
+        found: list[Entry] = []
+        before = None
+        while page := await self._store.page("open", "open", before=before, limit=500):
+            found += [entry for entry in page if entry.labels[0] in self._agents]
+            before = (page[-1].sort, page[-1].key)
+        return found
+
+    async def recover(self, clock: Callable[[], float], keeping: Keeping, adopt: Callable[[LiveTask], None]) -> None:
+        """Take up every accepted message that has not ended; oldest first."""
+        for entry in reversed(await self._open_tasks()):
+            accepted, head, row = Acceptance.unpack(entry.value)
+            who = _identity(entry, accepted, head)
+            pieces, last = await self._folded(who)
+            if pieces.state.is_interrupted and len(pieces.ends) >= int(str(head["turn"])):
+                if self._traits[who.agent].keeps_context:
+                    self._contexts.waiting[f"{who.scope}/{who.context_id}"] = who.task_id
+                continue
+            log = TaskLog(self._store, who.stream, epoch=0, last=last)
+            live = LiveTask(who, pieces, log, clock, keeping)
+            live.is_shown = last > 0
+            live.turn = int(str(head["turn"]))
+            live.turn_starts = pieces.ends[-1] if pieces.ends else 0
+            await self._take_up(live, accepted, row, adopt)
+
+    async def _folded(self, who: Identity) -> tuple[TaskPieces, int]:
+        pieces, last = TaskPieces(who.task_id, who.context_id), 0
+        while rows := await self._store.read(who.stream, last):
+            for seq, row in rows:
+                pieces.apply(row, seq)
+            last = rows[-1].seq
+        return pieces, last
+
+    async def _take_up(
+        self, live: LiveTask, accepted: Acceptance, row: bytes, adopt: Callable[[LiveTask], None]
+    ) -> None:
+        again = replace(accepted, attempt=accepted.attempt + 1)
+        may_run = self._traits[live.who.agent].after_crash != "at_most_once" and again.attempt <= MAX_ATTEMPTS
+        changes: tuple[Change, ...] = ()
+        if may_run:
+            opened = again.pack(live)
+            changes = (
+                Change("open", live.who.key, opened, group="open", sort=live.now(), labels=(live.who.agent, "")),
+            )
+        live.log.epoch = (await self._store.claim(live.who.stream, changes)).epoch
+        if not live.pieces.history:
+            live.pieces.history.append(row)
+        live.asks = asks_in(live.pieces.status_message)
+        if may_run:
+            adopt(live)
+            self.begin(live, again, row)
+            return
+        live.status(TaskState.FAILED, _words(live, INTERRUPTED))
+        await live.log.until(live.log.appended)
+
+
+def _identity(entry: Entry, accepted: Acceptance, head: Mapping[str, JSONValue]) -> Identity:
+    scope = entry.key.rsplit("/", 1)[0]
+    return Identity(scope, str(head["task"]), str(head["context"]), accepted.caller, entry.labels[0])
+
+
+def _has_message(pieces: TaskPieces, message_id: str) -> bool:
+    return any(json.loads(raw).get("messageId") == message_id for raw in pieces.history)
+
+
+def _words(live: LiveTask, text: str) -> bytes:
+    return message_json(
+        message_id=new_id(), parts=[text_part(text)], context_id=live.who.context_id, task_id=live.who.task_id
+    )
