@@ -1,0 +1,265 @@
+"""A LangGraph graph as an agent.
+
+Who owns what: one turn is one `astream` of the graph, read here inside `aclosing`. Cancelling the turn closes it;
+LangGraph then cancels its node tasks, and an async model call ends with them. A sync node runs in a thread that
+nobody can stop: the turn then waits, in its `finally`, until the model calls made from such threads have returned,
+and the agent says `stops_on_cancel=False`. A client that goes away does not touch the run. What a thread of the
+graph holds is kept by its checkpointer, also when the process is killed; a run that was killed is not taken up again
+by itself (`at_most_once`), and tool calls it left open get a result before the thread goes on.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias, get_type_hints
+from urllib.parse import quote
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableConfig
+from pydantic import ValidationError
+
+from a2a_bridge.agent import Answer, Ask, Fail, Reply, Say, Traits, Turn
+from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.protocol.objects import Message
+from adapters.langgraph.interrupts import UNCLEAR, ask_of, breakpoint_ask, resume_value
+from adapters.langgraph.messages import input_value, to_langchain, unanswered_calls
+from adapters.langgraph.stream import STREAM_MODES, Reading
+from langgraph.errors import GraphRecursionError
+from langgraph.graph.state import CompiledStateGraph, StateGraph
+from langgraph.types import Command, Interrupt, StateSnapshot
+
+MAX_STEPS = 100
+"""Steps of one turn, unless the graph was given a limit of its own; LangGraph's own default is about ten thousand."""
+
+_TEXT_MODES = ("text/plain", "application/json")
+_FILE_MODES = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
+
+Graph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
+
+
+class GraphAgent:
+    """Takes turns with a compiled graph; a `StateGraph` is compiled first.
+
+    With a checkpointer the graph's thread is the A2A context; without one it is handed the history each time.
+    """
+
+    def __init__(
+        self, graph: Graph | StateGraph[Any, Any, Any, Any], *, name: str | None = None, description: str | None = None
+    ) -> None:
+        self._graph: Graph = graph.compile() if isinstance(graph, StateGraph) else graph
+        self.name = name or self._graph.get_name()
+        self.description = description or f"A LangGraph agent called {self.name}."
+        self._keeps = bool(self._graph.checkpointer)
+        self._input_key = _input_key(self._graph)
+        self._tool_nodes = frozenset(_tool_nodes(self._graph))
+        if not self._keeps and (self._graph.interrupt_before_nodes or self._graph.interrupt_after_nodes):
+            raise AdapterError(
+                f"the graph {self.name!r} stops before or after some of its nodes, but has no checkpointer to go on"
+                " from. Compile it with one: graph.compile(checkpointer=..., interrupt_before=...)"
+            )
+        self.traits = Traits(
+            framework="langgraph",
+            input_modes=_TEXT_MODES if self._input_key else (*_TEXT_MODES, *_FILE_MODES),
+            stops_on_cancel=not _runs_in_threads(self._graph),
+            keeps_context=self._keeps,
+        )
+
+    def __repr__(self) -> str:
+        return f"GraphAgent({self.name!r})"
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """One run of the graph, new or resumed. Whatever the graph raises becomes an AdapterFailedError."""
+        threads = _ThreadCalls()
+        config = self._config(turn, threads)
+        state: StateSnapshot | None = None
+        try:
+            state = await self._graph.aget_state(config) if self._keeps else None
+            if turn.answer and state:
+                start = self._continuation(turn.answer, state)
+            else:
+                start = await self._new_input(turn, state)
+            async with aclosing(self._replies(start, config)) as replies:
+                async for reply in replies:
+                    yield reply
+        except GraphRecursionError:
+            yield Fail(f"The agent was stopped after {config['recursion_limit']} steps without coming to an end.")
+        except AdapterError:
+            raise
+        except Exception as error:  # the framework's and the model provider's errors have no common base
+            if isinstance(error, ValidationError) and turn.answer and (asks := await self._still_asked(config, state)):
+                for ask in asks:
+                    yield ask
+                return
+            raise AdapterFailedError(f"the LangGraph agent {self.name!r} failed: {type(error).__name__}") from error
+        finally:
+            await threads.returned()
+
+    async def _replies(self, start: Any, config: RunnableConfig) -> AsyncGenerator[Reply | str, None]:
+        if isinstance(start, tuple):  # said without running the graph
+            for said in start:
+                yield said
+            return
+        reading = Reading(self._tool_nodes, self._input_key)
+        events = self._graph.astream(start, config, stream_mode=list(STREAM_MODES), subgraphs=True)
+        async with aclosing(events) as stream:
+            async for namespace, mode, data in stream:
+                for reply in reading.take(namespace, mode, data):
+                    yield reply
+        for word in reading.pending():
+            yield word
+        pauses = await self._pauses(reading, config)
+        for said in pauses or reading.result():
+            yield said
+
+    def _config(self, turn: Turn, threads: "_ThreadCalls") -> RunnableConfig:
+        limit = (self._graph.config or {}).get("recursion_limit", MAX_STEPS)
+        return {
+            "configurable": {"thread_id": thread_id(turn)},
+            # Frameworks set limits of about ten thousand as their "none"; such a one is not somebody's choice.
+            "recursion_limit": limit if limit <= 1000 else MAX_STEPS,
+            "callbacks": [threads],
+        }
+
+    async def _new_input(self, turn: Turn, state: StateSnapshot | None) -> Any:
+        if self._input_key is not None:
+            return {self._input_key: input_value(turn.messages, self._input_key)}
+        held = (state.values or {}).get("messages", []) if state else []
+        # A thread that holds nothing (a new one, or one whose checkpointer forgot it) is told what was said before.
+        past: Sequence[Message] = () if held else await turn.history()
+        return {"messages": [*unanswered_calls(held), *to_langchain([*past, *turn.messages], self.name)]}
+
+    def _continuation(self, answer: Answer, state: StateSnapshot) -> Any:
+        """What the graph goes on with after a pause, or a tuple of replies to give instead."""
+        if not state.interrupts:
+            return _after_breakpoint(answer, state)
+        asks = [ask_of(interrupt) for interrupt in state.interrupts]
+        values = {}
+        for interrupt, ask in zip(state.interrupts, asks, strict=True):
+            value = resume_value(interrupt, ask, answer)
+            if value is UNCLEAR:
+                return tuple(asks)
+            values[interrupt.id] = value
+        return Command(resume=values)
+
+    async def _pauses(self, reading: Reading, config: RunnableConfig) -> list[Reply]:
+        if not self._keeps:
+            if reading.interrupts:
+                return [
+                    Fail("This agent asked a question, but it was published without a checkpointer: it cannot wait.")
+                ]
+            return []
+        state = await self._graph.aget_state(config)
+        return _asks(state.interrupts) or ([breakpoint_ask(state.next)] if state.next else [])
+
+    async def _still_asked(self, config: RunnableConfig, before: StateSnapshot | None) -> list[Reply]:
+        """The asks of a pause whose answer the graph refused as malformed: they are as open as before."""
+        state = await self._graph.aget_state(config) if before else None
+        if state is None or before is None or not state.interrupts:
+            return []
+        same = {one.id for one in state.interrupts} == {one.id for one in before.interrupts}
+        return _asks(state.interrupts) if same else []
+
+
+def thread_id(turn: Turn) -> str:
+    """The thread of a turn: its context; for a caller with a name, one that no other caller can name."""
+    caller = turn.caller
+    context = quote(turn.context_id, safe="")
+    if caller.tenant or caller.principal != "anonymous":
+        return f"{quote(caller.tenant, safe='')}/{quote(caller.principal, safe='')}/{context}"
+    return context
+
+
+def _asks(interrupts: Sequence[Interrupt[Any]]) -> list[Reply]:
+    return [ask_of(interrupt) for interrupt in interrupts]
+
+
+def _after_breakpoint(answer: Answer, state: StateSnapshot) -> Any:
+    if not state.next:
+        return (Fail("The question that this answers is not open any more. Please start again."),)
+    ask: Ask = breakpoint_ask(state.next)
+    option = Answer((ask,), answer.message).option()
+    if option is None:
+        return (ask,)
+    return None if option == "yes" else (Say("Stopped."),)  # None: from where the thread stands
+
+
+def _input_key(graph: Graph) -> str | None:
+    """None for a graph that takes messages, else the one key of its input; AdapterError if there are several."""
+    try:
+        keys = list(get_type_hints(graph.builder.input_schema))
+    except (NameError, TypeError):
+        keys = list(graph.builder.schemas.get(graph.builder.input_schema, ()))
+    if "messages" in keys:
+        return None
+    if len(keys) == 1:
+        return keys[0]
+    raise AdapterError(
+        f"the graph {graph.get_name()!r} takes no `messages` and its input has {len(keys)} keys ({', '.join(keys)}):"
+        " a message cannot be spread over them. Give it an input schema with `messages` or with one key:"
+        " StateGraph(State, input_schema=...)"
+    )
+
+
+def _steps(graph: Graph) -> Iterator[tuple[str, Any]]:
+    """The nodes of a graph and of the graphs inside it, by name."""
+    for name, spec in graph.builder.nodes.items():
+        if isinstance(spec.runnable, CompiledStateGraph):
+            yield from _steps(spec.runnable)
+        else:
+            yield name, spec.runnable
+
+
+def _tool_nodes(graph: Graph) -> Iterator[str]:
+    for name, step in _steps(graph):
+        if any(cls.__name__ == "ToolNode" for cls in type(step).__mro__):
+            yield name
+
+
+def _runs_in_threads(graph: Graph) -> bool:
+    """Some node is a sync function, which LangGraph runs in a thread."""
+    return any(getattr(step, "func", None) and not getattr(step, "afunc", None) for _, step in _steps(graph))
+
+
+class _ThreadCalls(BaseCallbackHandler):  # type: ignore[misc]  # checked without the framework's types
+    """Counts the model calls that run in threads, so that a cancelled turn can wait for them."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._open: set[UUID] = set()
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def returned(self) -> None:
+        """Wait until no such call is open."""
+        while self._open:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    def _start(self, run_id: UUID) -> None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self._open.add, run_id)
+
+    def _end(self, run_id: UUID) -> None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self._ended, run_id)
+
+    def _ended(self, run_id: UUID) -> None:
+        self._open.discard(run_id)
+        if not self._open and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **_: Any) -> None:
+        self._start(run_id)
+
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **_: Any) -> None:
+        self._start(run_id)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
+        self._end(run_id)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        self._end(run_id)
