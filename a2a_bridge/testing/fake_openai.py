@@ -185,7 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         wire = _WIRES.get(path)
         if wire is None:
-            return self._refuse(404, f"no such path: {path}")
+            self._refuse(404, f"no such path: {path}")
+            return
         body = json.loads(raw or b"{}")
         seen = Seen(path, body, dict(self.headers))
         number = self.server.owner.started(seen)
@@ -202,15 +203,16 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             said = owner.decide(wire.read(body))
         except WireError as error:
-            return self._refuse(400, str(error))
+            self._refuse(400, str(error))
+            return
         if said.failure:
-            return self._refuse(said.failure, f"the test asked for {said.failure}")
-        if body.get("stream"):
-            return self._stream(wire.stream(body, said, number), slow=said.slow)
-        if said.slow:
-            for _ in said.words:
+            self._refuse(said.failure, f"the test asked for {said.failure}")
+        elif body.get("stream"):
+            self._stream(wire.stream(body, said, number), slow=said.slow)
+        else:
+            for _ in said.words if said.slow else ():
                 owner.pause(self.connection)
-        self._send(wire.answer(body, said, number))
+            self._send(wire.answer(body, said, number))
 
     def _stream(self, events: Iterable[Event], *, slow: bool) -> None:
         self.send_response(200)

@@ -5,7 +5,17 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 
 from a2a_bridge.agent import (
-    Agent, Answer, Ask, Caller, Journal, OutcomeFold, Record, Reply, Turn, parts_of, speaker_metadata,
+    Agent,
+    Answer,
+    Ask,
+    Caller,
+    Journal,
+    OutcomeFold,
+    Record,
+    Reply,
+    Turn,
+    parts_of,
+    speaker_metadata,
 )  # fmt: skip
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
 
