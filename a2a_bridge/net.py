@@ -1,0 +1,295 @@
+"""The one way out: pooled HTTP connections, timeouts that say what they mean, answers read piece by piece.
+
+Who owns what. Each event loop has one `Http`, made on first use by `shared()` and closed when the loop's runner closes
+its async generators (`asyncio.run`, uvicorn and pytest do); nobody else closes it. An `Http` around a transport of
+one's own belongs to whoever made it. An `Answer` belongs to the caller of `request`, who must close it: a body that
+was read to its end gives the connection back, any other close drops the connection. Cancelling a call, or closing an
+answer early, closes that connection and nothing else. No task runs in the background.
+
+Requests go through httpx transports and not through `httpx.AsyncClient`: no cookies, no redirects, no credentials
+taken from URLs or the environment, so callers who share the pool share nothing else. Proxies of the environment
+(`HTTPS_PROXY`, `NO_PROXY`, ...) are used, but never for loopback.
+"""
+
+import asyncio
+import ipaddress
+import ssl
+import time
+import urllib.request
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from types import TracebackType
+from typing import Self, cast
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from a2a_bridge.errors import ConnectionFailedError, InvalidAgentResponseError, RemoteTimeoutError
+
+Transport = httpx.AsyncBaseTransport
+"""What carries requests; one of one's own replaces the network, as the in-process transport for tests does."""
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30.0)
+_KNOWN_ORIGINS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for another agent, in seconds; None waits for ever.
+
+    `connect`: until the connection stands, TLS included. `first_byte`: from then until the answer begins; an agent
+    that is asked without streaming begins only when it is done. `idle`: silence within an answer, after which a
+    stream counts as cut; servers send pings every 15 s or so. `total`: a whole operation, retries and resumed
+    streams included.
+    """
+
+    connect: float | None = 5.0
+    first_byte: float | None = 300.0
+    idle: float | None = 60.0
+    total: float | None = None
+
+
+class Deadline:
+    """When an operation must be over."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self, total: float | None) -> None:
+        self._at = None if total is None else time.monotonic() + total
+
+    def cut(self, wait: float | None) -> float | None:
+        """`wait`, or what is left until the deadline if that is less; never below 0."""
+        if self._at is None:
+            return wait
+        left = max(0.0, self._at - time.monotonic())
+        return left if wait is None else min(wait, left)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left."""
+        return self._at is not None and time.monotonic() >= self._at
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{shown(url)!r} is not a URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"{shown(url)!r} is not a URL of an agent: it must start with http:// or https://")
+    return parsed
+
+
+def shown(url: str) -> str:
+    """A URL as it may stand in a message or a log: without credentials, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(unreadable URL)"
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address literal means this machine."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Answer:
+    """An HTTP answer whose head has come; its body is read in pieces, or whole up to a limit."""
+
+    def __init__(self, response: httpx.Response, url: str, timeouts: Timeouts, deadline: Deadline) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers  # names in any case
+        self._response = response
+        self._url = url
+        self._timeouts = timeouts
+        self._deadline = deadline
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let the connection go."""
+        await self._response.aclose()
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type in lower case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises RemoteTimeoutError after `idle` seconds of silence, or at the deadline, and
+        ConnectionFailedError when the connection breaks before the body ends."""
+        plain = self.headers.get("content-encoding", "identity").lower() == "identity"
+        # A plain body is taken past httpx's own re-chunking, which costs more than the rest of a small event.
+        body = cast(AsyncIterator[bytes], self._response.stream if plain else self._response.aiter_bytes())
+        pieces = aiter(body)
+        while True:
+            try:
+                async with asyncio.timeout(self._deadline.cut(self._timeouts.idle)):
+                    piece = await anext(pieces, None)
+            except TimeoutError:
+                raise self._silent() from None
+            except httpx.TimeoutException:
+                raise self._silent() from None
+            except (httpx.TransportError, httpx.DecodingError, httpx.StreamError) as error:
+                raise ConnectionFailedError(
+                    f"the connection to {shown(self._url)} broke before its answer was complete"
+                ) from error
+            if piece is None:
+                return
+            if piece:
+                yield piece
+
+    def _silent(self) -> RemoteTimeoutError:
+        if self._deadline.is_over:
+            return RemoteTimeoutError(
+                f"{shown(self._url)} was not done in time; raise Timeouts(total=...) to wait longer"
+            )
+        return RemoteTimeoutError(
+            f"{shown(self._url)} has been silent for {self._timeouts.idle:g} s within its answer; raise"
+            " Timeouts(idle=...) to wait longer"
+        )
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. InvalidAgentResponseError when it has more than `limit` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.chunks():
+            size += len(piece)
+            if size > limit:
+                raise InvalidAgentResponseError(f"the answer of {shown(self._url)} has more than {limit} bytes")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+class Http:
+    """Pools of connections, one pool for each way out; see the module's text for who closes it."""
+
+    def __init__(self, transport: Transport | None = None) -> None:
+        self._given = transport
+        self._pools: dict[tuple[str, str | None], Transport] = {}
+        self._of_origin: dict[tuple[str, str], Transport] = {}
+
+    async def aclose(self) -> None:
+        """Close every connection. A transport that was given stays open: it is not ours."""
+        pools = list(self._pools.values())
+        self._pools.clear()
+        self._of_origin.clear()
+        for pool in pools:
+            await pool.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeouts: Timeouts,
+        deadline: Deadline,
+    ) -> Answer:
+        """Send a request and wait for the head of its answer, whatever its status.
+
+        Raises ConnectionFailedError when there is no connection or it breaks before the head has come,
+        RemoteTimeoutError when nothing comes in time, ValueError for what is not an http(s) URL.
+        """
+        target = _parsed(url)
+        request = httpx.Request(
+            method,
+            target,
+            headers={"user-agent": "a2a-bridge", "accept-encoding": "identity", **headers},
+            content=body,
+            # Reading is timed here and not in the transport, so that first byte and silence can differ.
+            extensions={"timeout": {"connect": timeouts.connect, "write": timeouts.idle, "read": None, "pool": None}},
+        )
+        transport = self._given or self._transport(target)
+        try:
+            async with asyncio.timeout(deadline.cut(timeouts.first_byte)):
+                response = await transport.handle_async_request(request)
+        except httpx.ConnectTimeout as error:
+            raise ConnectionFailedError(f"no connection to {shown(url)} within {timeouts.connect:g} s") from error
+        except (httpx.TimeoutException, TimeoutError):
+            setting = "total" if deadline.is_over else "first_byte"
+            raise RemoteTimeoutError(
+                f"{shown(url)} did not begin to answer in time; raise Timeouts({setting}=...) to wait longer"
+            ) from None
+        except httpx.ConnectError as error:
+            raise ConnectionFailedError(
+                f"cannot connect to {shown(url)}: {error or 'connection failed'}. Is the agent running there?"
+            ) from error
+        except httpx.TransportError as error:
+            raise ConnectionFailedError(f"{shown(url)} closed the connection before it answered") from error
+        return Answer(response, url, timeouts, deadline)
+
+    def _transport(self, url: httpx.URL) -> Transport:
+        """The pool for a URL. Whoever must refuse addresses (rules for card and webhook URLs) does it here: every
+        request of the project passes."""
+        origin = (url.scheme, url.netloc.decode("ascii"))
+        found = self._of_origin.get(origin)
+        if found is None:
+            if len(self._of_origin) >= _KNOWN_ORIGINS:
+                self._of_origin.clear()
+            found = self._of_origin[origin] = self._pool(url.scheme, _proxy_for(url))
+        return found
+
+    def _pool(self, scheme: str, proxy: str | None) -> Transport:
+        key = (scheme, proxy)
+        if key not in self._pools:
+            secure = scheme == "https" or proxy is not None
+            self._pools[key] = httpx.AsyncHTTPTransport(
+                verify=_tls() if secure else False, proxy=proxy, limits=_LIMITS, trust_env=False
+            )
+        return self._pools[key]
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One TLS context for the process: loading the certificates takes 30 ms."""
+    return httpx.create_ssl_context()
+
+
+def _proxy_for(url: httpx.URL) -> str | None:
+    if is_loopback(url.host) or urllib.request.proxy_bypass(url.host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Http, AsyncGenerator[None, None]]] = WeakKeyDictionary()
+
+
+async def shared() -> Http:
+    """The `Http` of the running event loop."""
+    loop = asyncio.get_running_loop()
+    found = _shared.get(loop)
+    if found is None:
+        http = Http()
+        keeper = _closing_with_the_loop(http)
+        found = _shared[loop] = (http, keeper)
+        await anext(keeper)  # from here on the loop knows the generator, and closes it when it shuts down
+    return found[0]
+
+
+async def _closing_with_the_loop(http: Http) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        # The entry goes first: its connections refer to the loop and would keep it alive in the dictionary.
+        _shared.pop(asyncio.get_running_loop(), None)
+        await http.aclose()

@@ -1,0 +1,306 @@
+"""Our client and our `RemoteAgent` against a server of the official SDK (a2a-sdk 1.3.0), over real HTTP on loopback.
+
+What the issue demands of both directions: send, stream, direct message, get, list, cancel, multi-turn with
+INPUT_REQUIRED, subscribe, unknown task, failed task.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+import uvicorn
+from a2a.helpers.proto_helpers import new_task_from_user_message, new_text_message, new_text_part
+from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.events import EventQueue
+from a2a.server.request_handlers.default_request_handler_v2 import DefaultRequestHandlerV2
+from a2a.server.routes.agent_card_routes import create_agent_card_routes
+from a2a.server.routes.jsonrpc_routes import create_jsonrpc_routes
+from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
+from a2a.types.a2a_pb2 import Part as SdkPart
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Value
+from starlette.applications import Starlette
+
+from a2a_bridge.client.client import Client, Retries, SendOptions
+from a2a_bridge.errors import TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError
+from a2a_bridge.protocol.objects import (
+    Message,
+    Task,
+    TaskArtifactUpdateEvent,
+    TaskState,
+    TaskStatusUpdateEvent,
+)
+
+
+class Scripted(AgentExecutor):
+    """Does what the first word of the message says."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.canceled: list[str] = []
+        self.received: list[RequestContext] = []
+
+    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        self.received.append(context)
+        words = context.get_user_input().split()
+        if words[:1] == ["direct"]:
+            await event_queue.enqueue_event(new_text_message("directly", context_id=context.context_id))
+            return
+        task = context.current_task
+        if task is None:
+            task = new_task_from_user_message(context.message)
+            await event_queue.enqueue_event(task)
+        updater = TaskUpdater(event_queue, task.id, task.context_id)
+        word = words[0] if words else ""
+        await getattr(self, f"do_{word}", self.do_echo)(updater, context)
+
+    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
+        self.canceled.append(context.task_id)
+        await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
+
+    async def do_echo(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.start_work()
+        await updater.add_artifact([new_text_part(f"echo: {context.get_user_input()}")], artifact_id="answer")
+        await updater.complete()
+
+    async def do_tokens(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.start_work(updater.new_agent_message([new_text_part("thinking")]))
+        for number, word in enumerate(("one ", "two ", "three")):
+            await updater.add_artifact([new_text_part(word)], artifact_id="answer", append=number > 0)
+        await updater.complete()
+
+    async def do_parts(self, updater: TaskUpdater, context: RequestContext) -> None:
+        data = ParseDict({"n": 1, "list": [True, None]}, Value())
+        parts = [new_text_part("words"), SdkPart(raw=b"\x00\x01", filename="a.bin"), SdkPart(data=data)]
+        await updater.add_artifact(parts, artifact_id="files")
+        await updater.complete()
+
+    async def do_ask(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.add_artifact([new_text_part("so far")], artifact_id="notes")
+        await updater.requires_input(updater.new_agent_message([new_text_part("Which colour?")]))
+
+    async def do_blue(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.start_work()
+        await updater.add_artifact([new_text_part("painted blue")], artifact_id="answer")
+        await updater.complete(updater.new_agent_message([new_text_part("done")]))
+
+    async def do_fail(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.failed(updater.new_agent_message([new_text_part("no more paint")]))
+
+    async def do_refuse(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.reject(updater.new_agent_message([new_text_part("not my job")]))
+
+    async def do_wait(self, updater: TaskUpdater, context: RequestContext) -> None:
+        await updater.start_work()
+        await updater.add_artifact([new_text_part("before ")], artifact_id="answer")
+        await self.go_on.wait()
+        await updater.add_artifact([new_text_part("after")], artifact_id="answer", append=True)
+        await updater.complete()
+
+
+def make_card(url: str, *, streaming: bool = True) -> AgentCard:
+    """A card as the SDK's users write it."""
+    return AgentCard(
+        name="sdk agent",
+        description="An agent of the official SDK.",
+        version="1.0",
+        supported_interfaces=[AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version="1.0")],
+        capabilities=AgentCapabilities(streaming=streaming),
+        default_input_modes=["text/plain"],
+        default_output_modes=["text/plain"],
+        skills=[AgentSkill(id="echo", name="echo", description="Echoes.", tags=["test"])],
+    )
+
+
+class Peer:
+    """A running SDK server."""
+
+    def __init__(self, url: str, executor: Scripted) -> None:
+        self.url = url
+        self.executor = executor
+
+
+@pytest.fixture
+async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
+    """A server on a free port of loopback, in this event loop. `indirect` False: one that cannot stream."""
+    streaming = getattr(request, "param", True)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        card = make_card(url + "/rpc", streaming=streaming)
+        executor = Scripted()
+        handler = DefaultRequestHandlerV2(executor, InMemoryTaskStore(), card)
+        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/rpc")]
+        config = uvicorn.Config(
+            Starlette(routes=routes), log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none"
+        )
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield Peer(url, executor)
+        finally:
+            executor.go_on.set()
+            server.should_exit = True
+            await asyncio.wait_for(running, 5)
+
+
+@pytest.fixture
+def client(peer: Peer) -> Client:
+    return Client(peer.url, retries=Retries(times=1, pause=0.01))
+
+
+async def collect(client: Client, text: str, **more: str) -> list[object]:
+    """All events of one stream, bounded."""
+    async with asyncio.timeout(5), aclosing(client.stream(text, **more)) as events:
+        return [event async for event in events]
+
+
+async def test_the_card_of_an_sdk_agent_is_read(client: Client) -> None:
+    """Discovery, A2A 1.0 §8; R-CARD-06."""
+    card = await client.card()
+    assert card.name == "sdk agent"
+    assert card.skills[0].tags == ("test",)
+    assert await client.card(refresh=True) is card, "304 keeps the card"
+
+
+async def test_a_send_gives_the_finished_task(client: Client) -> None:
+    """R-SEND-02."""
+    task = await client.send("hello")
+    assert isinstance(task, Task)
+    assert task.status.state is TaskState.COMPLETED
+    assert task.text == "echo: hello"
+    assert task.context_id
+
+
+async def test_a_stream_shows_each_token(client: Client) -> None:
+    """R-STRM-02."""
+    first, *rest = await collect(client, "tokens please")
+    assert isinstance(first, Task)
+    chunks = [event for event in rest if isinstance(event, TaskArtifactUpdateEvent)]
+    assert [chunk.artifact.text for chunk in chunks] == ["one ", "two ", "three"]
+    assert [chunk.append for chunk in chunks] == [False, True, True]
+    last = rest[-1]
+    assert isinstance(last, TaskStatusUpdateEvent)
+    assert last.status.state is TaskState.COMPLETED
+
+
+async def test_a_direct_message_comes_as_a_message(client: Client) -> None:
+    """R-STRM-01, R-SEND-01."""
+    answer = await client.send("direct")
+    assert isinstance(answer, Message)
+    assert answer.text == "directly"
+    (event,) = await collect(client, "direct")
+    assert isinstance(event, Message)
+
+
+async def test_parts_of_every_kind_come_through(client: Client) -> None:
+    """R-DM-06, R-DM-08, T-25: numbers come back as floats."""
+    task = await client.send("parts")
+    assert isinstance(task, Task) and task.artifacts
+    words, raw, data = task.artifacts[0].parts
+    assert words.text == "words"
+    assert raw.raw == b"\x00\x01"
+    assert raw.filename == "a.bin"
+    assert data.data == {"n": 1.0, "list": [True, None]}
+
+
+async def test_a_task_can_be_got_and_listed(client: Client) -> None:
+    """R-GET-01, R-LIST-05; T-13: the SDK prints defaults in lists."""
+    task = await client.send("hello")
+    assert isinstance(task, Task)
+    again = await client.get(task.id, history_length=0)
+    assert again.status.state is TaskState.COMPLETED
+    assert not again.history
+    page = await client.list(context_id=task.context_id, include_artifacts=True)
+    assert [found.id for found in page.tasks] == [task.id]
+    assert page.tasks[0].artifacts is not None
+    assert page.tasks[0].artifacts[0].parts[0].filename is None
+    assert page.total_size == 1
+    assert page.next_page_token == ""
+
+
+async def test_a_running_task_is_canceled(client: Client, peer: Peer) -> None:
+    """R-CANC-01, R-CANC-02."""
+    task = await client.send("wait", options=SendOptions(return_immediately=True))
+    assert isinstance(task, Task)
+    canceled = await client.cancel(task.id)
+    assert canceled.status.state is TaskState.CANCELED
+    assert peer.executor.canceled == [task.id]
+    with pytest.raises(TaskNotCancelableError):
+        await client.cancel(task.id)
+
+
+async def test_a_question_is_answered_with_the_same_task(client: Client) -> None:
+    """R-CTX-09, T-01, T-19: the stream ends at INPUT_REQUIRED, and the answer keeps its task and context."""
+    first, *_, last = await collect(client, "ask")
+    assert isinstance(first, Task)
+    assert isinstance(last, TaskStatusUpdateEvent)
+    assert last.status.state is TaskState.INPUT_REQUIRED
+    answer = await client.send("blue", task_id=first.id)
+    assert isinstance(answer, Task)
+    assert answer.id == first.id
+    assert answer.status.state is TaskState.COMPLETED
+
+
+async def test_subscribing_shows_the_task_and_what_follows(client: Client, peer: Peer) -> None:
+    """R-SUB-01, R-SUB-03."""
+    task = await client.send("wait", options=SendOptions(return_immediately=True))
+    assert isinstance(task, Task)
+    async with asyncio.timeout(5), aclosing(client.subscribe(task.id)) as events:
+        snapshot = await anext(events)
+        assert isinstance(snapshot, Task)
+        peer.executor.go_on.set()
+        rest = [event async for event in events]
+    assert isinstance(rest[-1], TaskStatusUpdateEvent)
+    assert rest[-1].status.state is TaskState.COMPLETED
+    assert (await client.get(task.id)).text == "before after"
+
+
+async def test_subscribing_to_an_ended_task_gives_the_task(client: Client) -> None:
+    """Failures 5 and 6: the server refuses (R-SUB-02), the reader still learns how it ended."""
+    task = await client.send("hello")
+    assert isinstance(task, Task)
+    async with asyncio.timeout(5), aclosing(client.subscribe(task.id)) as events:
+        (found,) = [event async for event in events]
+    assert isinstance(found, Task)
+    assert found.status.state is TaskState.COMPLETED
+
+
+async def test_an_unknown_task_is_the_error_of_that_name(client: Client) -> None:
+    """R-GET-02, R-CANC-03, R-SUB-02."""
+    with pytest.raises(TaskNotFoundError):
+        await client.get("nowhere")
+    with pytest.raises(TaskNotFoundError):
+        await client.cancel("nowhere")
+    with pytest.raises(TaskNotFoundError):
+        async with aclosing(client.subscribe("nowhere")) as events:
+            await anext(events)
+
+
+async def test_a_send_to_an_ended_task_is_refused(client: Client) -> None:
+    """R-SEND-06."""
+    task = await client.send("hello")
+    assert isinstance(task, Task)
+    with pytest.raises(UnsupportedOperationError):
+        await client.send("more", task_id=task.id)
+
+
+async def test_a_failed_task_is_an_answer_with_its_reason(client: Client) -> None:
+    """R-SEND-12."""
+    task = await client.send("fail")
+    assert isinstance(task, Task)
+    assert task.status.state is TaskState.FAILED
+    assert task.status.message is not None
+    assert task.status.message.text == "no more paint"
+
+
+@pytest.mark.parametrize("peer", [False], indirect=True)
+async def test_an_agent_that_cannot_stream_is_asked_without(client: Client) -> None:
+    """R-CAP-05, T-30."""
+    (task,) = await collect(client, "tokens please")
+    assert isinstance(task, Task)
+    assert task.text == "one two three"
