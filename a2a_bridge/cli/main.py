@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _root_command().main(args=given, prog_name=PROG, standalone_mode=False)
         sys.stdout.flush()
     # The edge of the process: whatever comes up, a bug too, becomes words and an exit code.
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         from a2a_bridge.cli.fault import report
 
         return report(error, given)

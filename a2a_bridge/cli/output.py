@@ -169,7 +169,7 @@ def _yes(value: bool | None) -> str:
     return "yes" if value else "no"
 
 
-def event_json(event: Event) -> JSONValue:
+def event_json(event: Event) -> dict[str, JSONValue]:
     """The event as a StreamResponse, or a Task or Message as a SendMessageResponse."""
     for kind, name in _MEMBERS:
         if isinstance(event, kind):

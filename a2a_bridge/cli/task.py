@@ -1,0 +1,130 @@
+"""`a2a-bridge task`: look at tasks, end them, follow them."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from a2a_bridge.cli.fault import usage
+from a2a_bridge.cli.options import AgentOptions, Stream, flat, seconds
+from a2a_bridge.cli.output import emit, emit_json, field, task_text
+from a2a_bridge.cli.session import Session
+from a2a_bridge.client.client import Client
+from a2a_bridge.protocol.objects import TaskState, dump
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", show_default=False)]
+
+
+@app.callback()
+def tasks() -> None:
+    """Look at tasks, end them, follow them."""
+
+
+@app.command("get")
+@flat
+def get(
+    task_id: TaskId,
+    agent: AgentOptions,
+    history: Annotated[
+        int | None, typer.Option(min=0, envvar="A2ACLI_HISTORY", metavar="N", help="Show the newest N messages.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", envvar="A2ACLI_WAIT", help="Wait until it has ended or asks.")
+    ] = False,
+    poll_interval: Annotated[
+        float,
+        typer.Option(
+            parser=seconds,
+            envvar="A2ACLI_POLL_INTERVAL",
+            metavar="DURATION",
+            show_default="2s",
+            help="How often --wait looks.",
+        ),
+    ] = 2.0,
+) -> None:
+    """Show a task: its state, its artifacts, and its history if you ask for it."""
+    session = Session(agent)
+    # Text shows no history unless it is asked for, so it need not travel either.
+    wanted = 0 if history is None and not agent.as_json else history
+
+    async def work(client: Client) -> None:
+        task = await client.get(task_id, history_length=wanted)
+        while wait and not task.status.state.ends_turn:
+            session.seen.take(task)
+            await asyncio.sleep(poll_interval)
+            task = await client.get(task_id, history_length=wanted)
+        session.show_task(task, in_response=False)
+
+    session.run(work)
+
+
+@app.command("cancel")
+@flat
+def cancel(task_id: TaskId, agent: AgentOptions) -> None:
+    """End a task that has not ended, and show it."""
+    session = Session(agent)
+
+    async def work(client: Client) -> None:
+        session.show_task(await client.cancel(task_id), in_response=False)
+
+    session.run(work)
+
+
+@app.command("subscribe")
+@flat
+def subscribe(task_id: TaskId, agent: AgentOptions, stream: Stream = False) -> None:
+    """Follow a task until it has ended or asks."""
+    session = Session(agent, stream=stream)
+
+    async def work(client: Client) -> None:
+        await session.follow(client, client.subscribe(task_id))
+
+    session.run(work)
+
+
+@app.command("list")
+@flat
+def list_(
+    agent: AgentOptions,
+    context_id: Annotated[
+        str | None, typer.Option(envvar="A2ACLI_CONTEXT_ID", metavar="ID", help="Only tasks of this context.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(envvar="A2ACLI_STATUS", metavar="STATE", help="Only tasks in this state.")
+    ] = None,
+    page_size: Annotated[
+        int | None, typer.Option(min=1, max=100, envvar="A2ACLI_PAGE_SIZE", metavar="N", help="At most this many.")
+    ] = None,
+    page_token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="Go on after the page that gave this token.")
+    ] = None,
+) -> None:
+    """List your tasks with an agent, the newest first."""
+    session = Session(agent)
+    state = None if status is None else _state(status)
+
+    async def work(client: Client) -> None:
+        page = await client.list(
+            context_id=context_id, status=state, page_size=page_size, page_token=page_token, history_length=0
+        )
+        if agent.as_json:
+            emit_json(dump(page))
+            return
+        for task in page.tasks:
+            emit(task_text(task) + "\n")
+        emit(field("Total", str(page.total_size)))
+        if page.next_page_token:
+            emit(field("Next page token", page.next_page_token))
+
+    session.run(work)
+
+
+def _state(text: str) -> TaskState:
+    """A state by its name, however it is written: completed, input-required, TASK_STATE_WORKING."""
+    name = text.upper().replace("-", "_").removeprefix("TASK_STATE_")
+    if name in TaskState.__members__:
+        return TaskState[name]
+    known = ", ".join(state.name.lower().replace("_", "-") for state in TaskState if state is not TaskState.UNSPECIFIED)
+    raise usage(f"--status {text}: not a state of a task; known: {known}")
