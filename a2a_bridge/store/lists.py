@@ -98,14 +98,9 @@ class Lists:
         for ident, old in self._noted.items():
             row = self._rows.get(ident)
             new = None if row is None else (row.group, row.sort, row.labels)
-            if old == new:
-                continue
-            if old is not None and old[0]:
-                for name in _names(ident[0], old):
-                    gone.setdefault(name, []).append((old[1], ident[1]))
-            if new is not None and new[0]:
-                for name in _names(ident[0], new):
-                    come.setdefault(name, []).append((new[1], ident[1]))
+            if old != new:
+                _sort_out(gone, ident, old)
+                _sort_out(come, ident, new)
         self._noted.clear()
         for name, items in gone.items():
             _remove(self._lists[name], sorted(items))
@@ -116,16 +111,21 @@ class Lists:
                 del self._lists[name]
 
 
+def _sort_out(into: dict[_Name, list[_Item]], ident: Ident, place: _Place | None) -> None:
+    """Add a record to the lists that it stands in at this place."""
+    if place is None or not place[0]:
+        return
+    kind, key = ident
+    group, sort, (first, second) = place
+    item = (sort, key)
+    into.setdefault((kind, group, 0, ""), []).append(item)
+    into.setdefault((kind, group, 1, first), []).append(item)
+    if second:
+        into.setdefault((kind, group, 2, second), []).append(item)
+
+
 def _matches(row: Change, wanted: tuple[str | None, str | None]) -> bool:
     return wanted[0] in (None, row.labels[0]) and wanted[1] in (None, row.labels[1])
-
-
-def _names(kind: str, place: _Place) -> Iterator[_Name]:
-    group, _, (first, second) = place
-    yield kind, group, 0, ""
-    yield kind, group, 1, first
-    if second:
-        yield kind, group, 2, second
 
 
 def _remove(items: list[_Item], gone: list[_Item]) -> None:
