@@ -18,7 +18,7 @@ PAGE_SIZE = 50
 """What an unset pageSize means (R-LIST-04)."""
 
 
-async def list_tasks(
+async def task_page(
     store: Store, scope: str, request: ListTasksRequest, live: Callable[[str], LiveTask | None]
 ) -> bytes:
     """The response as JSON: newest status first, only tasks of this scope (R-LIST-01, R-LIST-02, R-LIST-05)."""

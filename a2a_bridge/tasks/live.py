@@ -147,7 +147,7 @@ class LiveTask:
             records = self._closing_records()
         elif changed:
             records = (self._task_record(),)
-        self.log.append(row, records, closes=state.is_terminal)
+        self.log.append(row, records, urgent=ends, closes=state.is_terminal)
         if state.is_terminal:
             self._refuse_queued()
 

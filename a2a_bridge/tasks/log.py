@@ -6,8 +6,10 @@ is under way, else it joins the batch that is committed next; a done-callback of
 wakes the readers and starts the next commit. Only committed rows are visible.
 
 A reader is a cursor with a future of its own: it looks, and if there is nothing it waits, with no await in between,
-so no wake-up is lost; a reader that is cancelled or never reads costs the others nothing. The tail in memory is
-bounded: older rows come from the store.
+so no wake-up is lost; a reader that is cancelled or never reads costs the others nothing. Waking a reader is what
+costs, so a reader that was served a moment ago lingers: it is woken when `LINGER` seconds have passed since, with
+everything that came meanwhile; an urgent row (a pause, an end) wakes it at once. The tail in memory is bounded: older
+rows come from the store.
 
 When the store cannot commit (full, gone, or somebody else has claimed the stream), the log is broken: nothing more
 becomes visible, and every reader and writer gets the error. What was visible stays true.
@@ -24,6 +26,8 @@ MAX_BATCH = 256
 MAX_AHEAD = 256
 """Events that a run may be ahead of the last commit."""
 MAX_AHEAD_BYTES = 1 << 20
+LINGER = 0.002
+"""Seconds between two wake-ups of one reader, unless the row is urgent."""
 MAX_TAIL_BYTES = 1 << 20
 """Bytes of visible rows kept in memory, or one larger row."""
 
@@ -35,9 +39,25 @@ class TaskLog:
     """
 
     __slots__ = (
-        "_ahead_bytes", "_base", "_broken", "_closed_at", "_committing", "_pending", "_pending_records", "_store",
-        "_stream", "_tail", "_tail_bytes", "_waiting", "appended", "epoch", "visible",
-    )  # fmt: skip
+        "_ahead_bytes",
+        "_base",
+        "_broken",
+        "_closed_at",
+        "_committing",
+        "_lingering",
+        "_loop",
+        "_pending",
+        "_pending_records",
+        "_store",
+        "_stream",
+        "_tail",
+        "_tail_bytes",
+        "_urgent_at",
+        "_waiting",
+        "appended",
+        "epoch",
+        "visible",
+    )
 
     def __init__(self, store: Streams, stream: str, *, epoch: int, last: int = 0, closed: bool = False) -> None:
         self._store = store
@@ -52,7 +72,10 @@ class TaskLog:
         self._pending_records: list[Change] = []
         self._ahead_bytes = 0
         self._committing: list[bytes] | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[asyncio.Future[None], float]] = []
+        self._lingering: set[asyncio.Future[None]] = set()
+        self._urgent_at = 0
         self._closed_at: int | None = last if closed else None
         self._broken: StoreError | None = None
 
@@ -71,16 +94,18 @@ class TaskLog:
         """The writer must wait for `room()` before it appends more."""
         return self.appended - self.visible >= MAX_AHEAD or self._ahead_bytes >= MAX_AHEAD_BYTES
 
-    def append(self, row: bytes, records: Sequence[Change] = (), *, closes: bool = False) -> int:
+    def append(self, row: bytes, records: Sequence[Change] = (), *, urgent: bool = False, closes: bool = False) -> int:
         """Number a row and see that it is committed; returns its number.
 
-        `records` change with it. `closes`: this is the last row of the task. Raises the StoreError of a broken log.
+        `records` change with it. `urgent`: readers get it at once. `closes`: this is the last row of the task. Raises the StoreError of a broken log.
         """
         if self._broken is not None:
             raise self._broken
         self.appended += 1
         if closes:
             self._closed_at = self.appended
+        if urgent or closes:
+            self._urgent_at = self.appended
         self._pending.append(row)
         self._pending_records.extend(records)
         self._ahead_bytes += len(row)
@@ -125,8 +150,8 @@ class TaskLog:
         self._tail_bytes += size
         while self._tail_bytes > MAX_TAIL_BYTES and len(self._tail) > 1:
             self._drop_half()
-        if self._waiting:
-            self.wake()
+        if self._waiting or self._lingering:
+            self.wake(urgent=self.visible >= self._urgent_at > self.visible - len(rows))
 
     def _drop_half(self) -> None:
         count = max(1, len(self._tail) // 2)
@@ -141,17 +166,32 @@ class TaskLog:
         self.appended = self.visible
         self.wake()
 
-    def wake(self) -> None:
-        """Let everybody who waits look again."""
+    def wake(self, *, urgent: bool = True) -> None:
+        """Let everybody who waits look again; unless `urgent`, who was served just now looks a little later."""
         waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
+        now = self._loop.time()
+        for future, not_before in waiting:
+            if future.done():
+                continue
+            if urgent or now >= not_before:
                 future.set_result(None)
+            else:
+                self._lingering.add(future)
+                self._loop.call_at(not_before, self._release, future)
+        if urgent and self._lingering:
+            for future in list(self._lingering):
+                self._release(future)
 
-    def wait(self) -> Awaitable[None]:
-        """Done at the next commit, or when the log breaks. Look first: what is visible already wakes nobody."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+    def _release(self, future: "asyncio.Future[None]") -> None:
+        self._lingering.discard(future)
+        if not future.done():
+            future.set_result(None)
+
+    def wait(self, not_before: float = 0.0) -> Awaitable[None]:
+        """Done at the next commit, or when the log breaks; an ordinary commit does not end it before `not_before`
+        (event loop time). Look first: what is visible already wakes nobody."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append((future, not_before))
         return future
 
     async def until(self, seq: int) -> None:
@@ -180,6 +220,7 @@ class TaskLog:
 
         Raises the StoreError of a broken log after the last visible row.
         """
+        not_before = 0.0
         while True:
             rows = self.tail(after, limit)
             if rows is None:
@@ -191,9 +232,10 @@ class TaskLog:
             if rows:
                 after = rows[-1].seq
                 yield rows
+                not_before = self._loop.time() + LINGER
             elif self.is_closed:
                 return
             elif self._broken is not None:
                 raise self._broken
             else:
-                await self.wait()
+                await self.wait(not_before)

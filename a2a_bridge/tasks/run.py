@@ -21,7 +21,19 @@ from contextlib import aclosing
 from time import perf_counter
 
 from a2a_bridge.agent import (
-    Agent, Ask, Chunk, Fail, Progress, Refuse, Reply, Say, ToolCall, ToolResult, Turn, Usage, parts_of,
+    Agent,
+    Ask,
+    Chunk,
+    Fail,
+    Progress,
+    Refuse,
+    Reply,
+    Say,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Usage,
+    parts_of,
 )  # fmt: skip
 from a2a_bridge.errors import StoreError
 from a2a_bridge.protocol.events import TEXT_CHUNK_END, message_json, quoted, text_part

@@ -42,7 +42,7 @@ from a2a_bridge.protocol.requests import (
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Numbered, Store
 from a2a_bridge.tasks.context import Contexts
-from a2a_bridge.tasks.listing import list_tasks
+from a2a_bridge.tasks.listing import task_page
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
 from a2a_bridge.tasks.log import TaskLog
 from a2a_bridge.tasks.run import new_id
@@ -98,20 +98,29 @@ class Sent:
         task, _ = await self._live.snapshot(self.history_length)
         return task_event(task)
 
-    async def events(self) -> AsyncGenerator[list[Numbered], None]:
-        """The opening snapshot, then the rows of this turn; ends with it (R-STRM-02 to R-STRM-04).
+    async def stream(self) -> AsyncGenerator[list[Numbered], None]:
+        """The opening `task`, then the rows of this turn, to its end (R-STRM-02 to R-STRM-04).
 
-        A direct answer is one row with the number 0 (R-STRM-01).
+        Returns when the task is shown, so that a stream is opened only for a turn that has something to say. A direct
+        answer is one row with the number 0 (R-STRM-01).
         """
         live = self._live
         await live.shown()
         if live.direct is not None:
-            yield [Numbered(0, message_event(live.direct))]
-            return
-        task, seq = await live.snapshot(self.history_length)
+            return _one_row(message_event(live.direct))
+        if self._after == 0 and self.history_length is None and live.log.tail(0, 1):
+            return until_turn_ends(live, 0, 0)  # the first row is the opening snapshot
+        return self._from_snapshot()
+
+    async def _from_snapshot(self) -> AsyncGenerator[list[Numbered], None]:
+        task, seq = await self._live.snapshot(self.history_length)
         yield [Numbered(seq, task_event(task))]
-        async for rows in until_turn_ends(live, seq, self._after):
+        async for rows in until_turn_ends(self._live, seq, self._after):
             yield rows
+
+
+async def _one_row(row: bytes) -> AsyncGenerator[list[Numbered], None]:
+    yield [Numbered(0, row)]
 
 
 async def until_turn_ends(live: LiveTask, after: int, turn_starts: int) -> AsyncGenerator[list[Numbered], None]:
@@ -227,9 +236,9 @@ class TaskService:
             return live.json(request.history_length)
         return (await live.snapshot(request.history_length))[0]
 
-    async def list(self, call: Call, request: ListTasksRequest) -> bytes:
+    async def list_tasks(self, call: Call, request: ListTasksRequest) -> bytes:
         """ListTasks (§3.1.4): the response as JSON."""
-        return await list_tasks(self._store, call.scope, request, self._live.get)
+        return await task_page(self._store, call.scope, request, self._live.get)
 
     async def cancel(self, call: Call, request: CancelTaskRequest) -> bytes:
         """CancelTask (§3.1.5): CANCELED is committed first, then the agent is stopped, for at most five seconds."""
@@ -265,8 +274,8 @@ class TaskService:
 
     async def resume(
         self, call: Call, request: SendMessageRequest, after: int
-    ) -> "AsyncGenerator[list[Numbered], None] | None":
-        """A repeated stream send with Last-Event-ID: rows above `after` up to the end of its turn; None: not repeated."""
+    ) -> AsyncGenerator[list[Numbered], None] | None:
+        """A repeated stream send with Last-Event-ID: rows above `after`, to the end of its turn. None: none."""
         repeated = await self._repeated(call, request.message, _digest(request.message))
         if repeated is None or repeated[0].direct is not None:
             return None
@@ -332,7 +341,7 @@ class TaskService:
             live = await self._sent_before(call, task_id.decode(), direct)
         return live, int(starts)
 
-    async def _sent_before(self, call: Call, task_id: str, direct: "list[bytes]") -> LiveTask:
+    async def _sent_before(self, call: Call, task_id: str, direct: list[bytes]) -> LiveTask:
         if direct:
             who = Identity(call.scope, task_id, "", call.caller, call.agent)
             live = LiveTask(who, TaskPieces(task_id, ""), TaskLog(self._store, "", epoch=0), self._clock)

@@ -161,11 +161,13 @@ class Turns:
         self._forget(live)
 
     async def _take(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> None:
-        if acceptance.traceparent and trace.current_traceparent() is None:
-            trace.continue_trace(acceptance.traceparent)
-        if not self._traits[live.who.agent].keeps_context:
-            await self._run(live, acceptance, row, None)
-            return
+        with trace.continue_trace(acceptance.traceparent):
+            if self._traits[live.who.agent].keeps_context:
+                await self._take_in_order(live, acceptance, row)
+            else:
+                await self._run(live, acceptance, row, None)
+
+    async def _take_in_order(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> None:
         context = f"{live.who.scope}/{live.who.context_id}"
         async with self._contexts.turn_of(context):
             waiting = self._contexts.waiting.get(context)

@@ -1,0 +1,291 @@
+"""Puts agents, cards, tasks, store and server together: `Bridge`, and `serve`, one of the three sync edges.
+
+Who does what. The app's lifespan opens the store, takes up what an earlier process left, and owns one housekeeping
+task. `serve` runs uvicorn with a server whose shutdown drains the bridge first: not ready, no new sends, running
+turns get their grace, streams say goodbye; then uvicorn closes its connections and the lifespan closes the store.
+Under somebody else's uvicorn the streams notice the stop themselves, within a second.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from a2a_bridge.adaptation import adapt
+from a2a_bridge.agent import Agent
+from a2a_bridge.cards.build import build_card, with_url
+from a2a_bridge.cards.load import load_card
+from a2a_bridge.errors import ConfigError, StoreError
+from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.server.app import App
+from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
+from a2a_bridge.server.sse import Streams
+from a2a_bridge.store.contract import Store
+from a2a_bridge.store.memory import MemoryStore
+from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.tasks.live import Keeping
+from a2a_bridge.tasks.service import TaskService
+
+_log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[a-z0-9-]{1,64}")
+RESERVED = frozenset(
+    {"tasks", "v1", "healthz", "readyz", "health", "metrics", "extendedAgentCard", "message:send", "message:stream"}
+)
+SWEEP_SECONDS = 60.0
+
+
+def url_name(name: str) -> str:
+    """The agent's name as it stands in a URL: lower case, anything else becomes a hyphen."""
+    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
+    if not found or found in RESERVED:
+        raise ConfigError(f"{name!r} cannot be an agent's name in a URL: pass another one with name=")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server allows. Sizes in bytes, times in seconds.
+
+    `body` and `depth` bound a request. `turn` bounds one turn of an agent. `grace` is what running turns get when the
+    server stops. `ping` is the silence after which a stream gets a comment (0: never), `send` the time after which a
+    reader that does not read is cut.
+    """
+
+    body: int = 4 << 20
+    depth: int = 64
+    turn: float = 1800.0
+    grace: float = 10.0
+    ping: float = 15.0
+    send: float = 30.0
+
+
+class Bridge:
+    """Agents, served over A2A from one ASGI app.
+
+    `agents`: anything `adapt` takes, a list of such things, or a mapping from URL names to them. `store`: memory if
+    not given. `root`: the agent that also stands at the root of the URL; the first one if not given. `public_url`:
+    where callers reach the server; cards name it. `cards`: cards to serve instead of built ones, by URL name; a path
+    is loaded.
+    """
+
+    def __init__(
+        self,
+        agents: Any,
+        *,
+        store: Store | None = None,
+        root: str | None = None,
+        public_url: str = "http://127.0.0.1:8080",
+        cards: Mapping[str, AgentCard | Path | str] | None = None,
+        limits: Limits = Limits(),
+        keeping: Keeping = Keeping(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.agents = _named_agents(agents)
+        self.store: Store = MemoryStore() if store is None else store
+        self._grace = limits.grace
+        self._ready = False
+        self._draining: asyncio.Task[None] | None = None
+        self._streams = Streams(ping=limits.ping, send_timeout=limits.send)
+        durable = not isinstance(self.store, MemoryStore)
+        self.service = TaskService(
+            self.agents, self.store, clock=clock, keeping=keeping, turn_seconds=limits.turn, durable=durable
+        )
+        base = public_url.rstrip("/")
+        known = dict(cards or {})
+        if unknown := known.keys() - self.agents.keys():
+            raise ConfigError(f"cards are given for agents that are not served: {', '.join(sorted(unknown))}")
+        self.cards = {key: _card(agent, known.get(key), f"{base}/{key}/") for key, agent in self.agents.items()}
+        endpoints = {
+            key: JsonRpcEndpoint(
+                self.service, key, self.cards[key], self._streams, max_body=limits.body, max_depth=limits.depth
+            )
+            for key in self.agents
+        }
+        root = next(iter(self.agents)) if root is None else root
+        if root not in self.agents:
+            raise ConfigError(f"root={root!r} is none of the agents: {', '.join(self.agents)}")
+        self.app: ASGIApp = App(
+            {key: (endpoints[key], self.cards[key]) for key in self.agents},
+            root=root,
+            root_card=_card(self.agents[root], known.get(root), f"{base}/"),
+            ready=lambda: self._ready,
+            lifespan=self._lifespan,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Open the store and take up unfinished tasks; the app's lifespan calls it."""
+        await self.store.open()
+        await self.service.start()
+        self._housekeeping = asyncio.get_running_loop().create_task(self._sweep())
+        self._ready = True
+        threading.Thread(target=_warm, daemon=True, name="a2a-bridge-warm").start()
+
+    async def drain(self) -> None:
+        """Not ready, no new sends, running turns get their grace, streams end. Calling it again waits for the same."""
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+        await asyncio.shield(self._draining)
+
+    async def _drain(self) -> None:
+        self._ready = False
+        await self.service.stop(self._grace)
+        self._streams.end_all()
+
+    async def stop(self) -> None:
+        """Drain, then close the store; the app's lifespan calls it."""
+        await self.drain()
+        self._housekeeping.cancel()
+        await self.store.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.service.sweep()
+            except StoreError:
+                _log.exception("old tasks could not be removed")
+
+
+def _warm() -> None:
+    """Pay for what is imported late, and keep the collector away from what lives for ever."""
+    import anyio._backends._asyncio  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _named_agents(agents: Any) -> dict[str, Agent]:
+    if isinstance(agents, Mapping):
+        found = [(str(key), adapt(value)) for key, value in agents.items()]
+        if not all(NAME.fullmatch(key) and key not in RESERVED for key, _ in found):
+            raise ConfigError(f"names of agents in URLs are [a-z0-9-], at most 64 characters: {[k for k, _ in found]}")
+    elif isinstance(agents, Sequence) and not isinstance(agents, str):
+        found = [(url_name(agent.name), agent) for agent in map(adapt, agents)]
+    else:
+        agent = adapt(agents)
+        found = [(url_name(agent.name), agent)]
+    if not found:
+        raise ConfigError("there is no agent to serve")
+    if len(dict(found)) < len(found):
+        raise ConfigError(f"two agents have the same name in URLs: {', '.join(sorted(key for key, _ in found))}")
+    return dict(found)
+
+
+def _card(agent: Agent, card: AgentCard | Path | str | None, url: str) -> AgentCard:
+    if card is None:
+        return build_card(agent, url=url)
+    return with_url(card if isinstance(card, AgentCard) else load_card(card), url)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, draining the bridge before it closes connections."""
+
+    def __init__(self, config: uvicorn.Config, bridge: Bridge) -> None:
+        super().__init__(config)
+        self._bridge = bridge
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        await self._bridge.drain()
+        await super().shutdown(sockets)
+
+
+def run_server(bridge: Bridge, *, host: str, port: int, log_level: str = "info") -> None:
+    """Serve a bridge until the process is asked to stop; blocks. Ends within the grace and a few seconds."""
+    _server(bridge, host, port, log_level).run()
+
+
+async def serve_async(
+    agents: Any,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    public_url: str | None = None,
+    store: Store | str | Path | None = None,
+) -> None:
+    """`serve` inside a running event loop; cancelling it stops the server."""
+    bridge = _bridge(agents, name, description, _public(public_url, host, port), store)
+    await _server(bridge, host, port, "info").serve()
+
+
+def serve(
+    agents: Any,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    public_url: str | None = None,
+    store: Store | str | Path | None = None,
+) -> None:
+    """Serve agents over A2A until the process is asked to stop; blocks.
+
+    `agents`: one of anything `adapt` takes, or several in a list. `name` and `description` are for a single one.
+    `store` None: a SQLite file `a2a-bridge-<first agent>.sqlite` in the working directory; a path: that file; a
+    store: that one. `public_url`: where callers reach it, if that is not http://host:port. Binds to loopback unless
+    told otherwise in `host`. Raises RuntimeError inside a running event loop: `await serve_async(...)` there.
+    """
+    if _loop_is_running():
+        raise RuntimeError("serve() cannot run inside a running event loop: use `await serve_async(...)` there")
+    bridge = _bridge(agents, name, description, _public(public_url, host, port), store)
+    run_server(bridge, host=host, port=port)
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _server(bridge: Bridge, host: str, port: int, log_level: str) -> _Server:
+    config = uvicorn.Config(
+        bridge.app, host=host, port=port, log_level=log_level, access_log=False, timeout_graceful_shutdown=3, ws="none"
+    )
+    return _Server(config, bridge)
+
+
+def _public(public_url: str | None, host: str, port: int) -> str:
+    """Never 0.0.0.0 in a card: nobody can call that."""
+    shown = "127.0.0.1" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return public_url or f"http://{shown}:{port}"
+
+
+def _bridge(
+    agents: Any, name: str | None, description: str | None, public_url: str, store: Store | str | Path | None
+) -> Bridge:
+    if name is not None or description is not None:
+        if isinstance(agents, Mapping | list | tuple):
+            raise ConfigError("name= and description= are for one agent; of several, each has its own")
+        agents = adapt(agents, name=name, description=description)
+    if store is None:
+        store = f"a2a-bridge-{next(iter(_named_agents(agents)))}.sqlite"
+    if isinstance(store, str | Path):
+        store = SQLiteStore(store)
+    return Bridge(agents, store=store, public_url=public_url)

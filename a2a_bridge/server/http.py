@@ -1,0 +1,79 @@
+"""Reading bodies and writing answers, straight over ASGI: what both bindings share."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+JSON = b"application/json"
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete: there is nobody to answer."""
+
+
+class TooLarge(Exception):
+    """The body is larger than the limit."""
+
+
+class Responds(Protocol):
+    """Anything that answers a request: ours or Starlette's."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes, told by its announced length before it is read (R-JRPC-13)."""
+    announced = Headers(scope=scope).get("content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise TooLarge
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if not message.get("more_body") and len(body) <= limit:
+        return body
+    chunks = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise TooLarge
+    if size > limit:
+        raise TooLarge
+    return b"".join(chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete response with a known body."""
+
+    body: bytes
+    status: int = 200
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["method"] == "HEAD"
+        headers = [(b"content-length", b"%d" % len(self.body)), *self.headers]
+        if self.body:
+            headers.append((b"content-type", self.content_type))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else self.body})
+
+
+def header_list(headers: Headers, name: str) -> list[str]:
+    """The items of a comma-separated header that may be repeated."""
+    return [item.strip() for line in headers.getlist(name) for item in line.split(",") if item.strip()]
+
+
+def raw(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """Headers as ASGI wants them."""
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())

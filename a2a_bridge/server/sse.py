@@ -1,0 +1,168 @@
+"""Server-sent events: rows become frames, many rows one write.
+
+Who does what. A stream runs in its request's own task, which writes the opening events before anything else gets the
+loop. One watcher task per stream waits for the client to go away and then cancels the stream, never the run. One
+ticker for all streams of an app sends pings to quiet ones, cuts readers whose send has been stuck for `SEND_TIMEOUT`
+seconds, and ends all streams when the server stops: each gets a last comment with a `retry` hint, so that a client
+comes back with its Last-Event-ID.
+
+`EventSourceResponse` brings headers, encoding, the send loop and the disconnect loop; `__call__` and
+`_send_with_timeout` are overridden to share one ticker (a contract test in tests/unit/server looks at both).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+
+from sse_starlette.sse import AppStatus, EventSourceResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from a2a_bridge.store.contract import Numbered
+
+_log = logging.getLogger(__name__)
+
+PING_SECONDS = 15.0
+SEND_TIMEOUT = 30.0
+TICK_SECONDS = 1.0
+LAST_WORDS = b"retry: 1000\n: the server is stopping\n\n"
+
+
+class Streams:
+    """All open streams of one app, and the one ticker they share."""
+
+    def __init__(self, *, ping: float = PING_SECONDS, send_timeout: float = SEND_TIMEOUT) -> None:
+        self.ping = ping
+        self.send_timeout = send_timeout
+        self._open: set[EventStream] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, stream: "EventStream") -> None:
+        """A stream begins; the ticker starts with the first one."""
+        self._open.add(stream)
+        if self._ticker is None or self._ticker.done():
+            self._ticker = asyncio.get_running_loop().create_task(self._tick())
+        if self._stopping:
+            stream.end()
+
+    def discard(self, stream: "EventStream") -> None:
+        """A stream has ended."""
+        self._open.discard(stream)
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._open:
+            await asyncio.sleep(min(TICK_SECONDS, self.ping or TICK_SECONDS, self.send_timeout))
+            now = loop.time()
+            if AppStatus.should_exit:
+                self.end_all()
+            for stream in list(self._open):
+                stream.tick(now)
+
+    def end_all(self) -> None:
+        """The server stops: every stream says so and ends; later ones end at once."""
+        self._stopping = True
+        for stream in list(self._open):
+            stream.end()
+
+
+class EventStream(EventSourceResponse):
+    """One stream of rows. `frame` makes the bytes of one event from its number and row."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        rows: AsyncGenerator[list[Numbered], None],
+        frame: Callable[[list[Numbered]], bytes],
+        *,
+        failed: Callable[[Exception], bytes],
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(self._chunks(rows, frame, failed), headers=headers, ping=0, sep="\n")
+        self._streams = streams
+        self._task: asyncio.Task[None] | None = None
+        self._asgi_send: Send | None = None
+        self._stuck_since: float | None = None
+        self._last_sent = 0.0
+        self._is_cut = False
+        self._is_ending = False
+        self._pinging: asyncio.Task[None] | None = None
+
+    async def _chunks(
+        self,
+        rows: AsyncGenerator[list[Numbered], None],
+        frame: Callable[[list[Numbered]], bytes],
+        failed: Callable[[Exception], bytes],
+    ) -> AsyncIterator[bytes]:
+        async with aclosing(rows):
+            try:
+                async for batch in rows:
+                    yield frame(batch)
+            except Exception as error:  # the request edge: the reader gets one error frame, never the text (R-JRPC-24)
+                _log.exception("a stream was cut off")
+                yield failed(error)
+
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        loop = asyncio.get_running_loop()
+        self._stuck_since = loop.time()
+        await send(message)
+        self._stuck_since = None
+        self._last_sent = loop.time()
+
+    def tick(self, now: float) -> None:
+        """Called by the ticker about once a second."""
+        if self._stuck_since is not None:
+            if now - self._stuck_since > self._streams.send_timeout:
+                _log.warning("a reader of a stream did not read for %g seconds and was cut", self._streams.send_timeout)
+                self._cut()
+        elif self._streams.ping and now - self._last_sent >= self._streams.ping and self._asgi_send is not None:
+            self._last_sent = now
+            self._pinging = asyncio.get_running_loop().create_task(self._send_ping(self._asgi_send))
+
+    async def _send_ping(self, send: Send) -> None:
+        # A reader that does not take its ping is as stuck as one that does not take its events.
+        with contextlib.suppress(OSError):
+            await self._send_with_timeout(
+                send, {"type": "http.response.body", "body": b": ping\n\n", "more_body": True}
+            )
+
+    def end(self) -> None:
+        """End the stream with a last comment."""
+        self._is_ending = True
+        self._cut()
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._task = asyncio.current_task()
+        self._asgi_send = send
+        self._last_sent = asyncio.get_running_loop().time()
+        self._streams.add(self)
+        watcher = asyncio.get_running_loop().create_task(self._watch(receive))
+        try:
+            await self._stream_response(send)
+        except asyncio.CancelledError:
+            if not self._is_cut or self._task is None:
+                raise  # somebody else cancels the request: not ours to swallow
+            self._task.uncancel()
+            await self._say_goodbye(send)
+        finally:
+            self._streams.discard(self)
+            watcher.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        await self._listen_for_disconnect(receive)
+        self._cut()
+
+    async def _say_goodbye(self, send: Send) -> None:
+        if self._is_ending and self._stuck_since is None:
+            await send({"type": "http.response.body", "body": LAST_WORDS, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
