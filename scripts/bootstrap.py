@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,10 @@ CREWAI = Environment(".venv-crewai", "locks/legacy.txt", "CrewAI", 350, 920, ("l
 
 class SetupError(Exception):
     """Set-up cannot go on; the text says why and what to do."""
+
+
+class Interrupted(BaseException):
+    """A signal asks us to end; its number is the argument."""
 
 
 def say(text: str) -> None:
@@ -141,7 +146,8 @@ def run_quietly(command: list[str | Path], title: str) -> None:
     with subprocess.Popen(
         command, cwd=ROOT, env=clean_environ(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace",
-    ) as process:  # fmt: skip
+        close_fds=False,  # it inherits the set-up lock: if we are killed, the next set-up waits until it has ended
+    ) as process, ended_on_error(process):  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:
             output.append(line.rstrip())
@@ -153,6 +159,16 @@ def run_quietly(command: list[str | Path], title: str) -> None:
                 say(f"    {line.strip()}")
     if process.returncode:
         raise SetupError(f"{title} failed (exit code {process.returncode}):\n  " + "\n  ".join(output[-25:]))
+
+
+@contextlib.contextmanager
+def ended_on_error(process: subprocess.Popen[str]) -> Iterator[None]:
+    """An installer does not outlive the set-up that was interrupted."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        raise
 
 
 def find_uv() -> str | None:
@@ -230,6 +246,7 @@ def only_one_at_a_time() -> Iterator[None]:
         except BlockingIOError:
             say("Another set-up is running in this folder: waiting for it ...")
             fcntl.flock(file, fcntl.LOCK_EX)
+        os.set_inheritable(file.fileno(), True)
         yield
 
 
@@ -448,7 +465,14 @@ def run_tests(others: list[str], crewai: list[str], options: list[str], *, start
 COMMANDS = {"setup": setup, "demo": demo, "fix": fix, "check": check, "test": test}
 
 
+def interrupt(number: int, frame: object) -> None:
+    raise Interrupted(number)
+
+
 def main(arguments: list[str]) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            signal.signal(number, interrupt)
     try:
         other = settle_on_python()
         if other is not None:
@@ -457,9 +481,9 @@ def main(arguments: list[str]) -> int:
     except SetupError as error:
         say(str(error))
         return 1
-    except KeyboardInterrupt:
-        say("\nInterrupted. The next run begins the unfinished part again; downloads are kept.")
-        return 130
+    except Interrupted as interrupted:
+        say("\nInterrupted. The next run begins what is unfinished again; downloads are kept.")
+        return 128 + int(interrupted.args[0])
 
 
 if __name__ == "__main__":
