@@ -8,13 +8,13 @@ standard library, nothing else.
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
+from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.extensions import speaker_in, speaker_metadata, speaker_of
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Struct
-from a2a_bridge.protocol.card import AgentSkill
 
 __all__ = [
     "MAX_HOPS", "Adapter", "Agent", "Answer", "Ask", "Caller", "Chunk", "Fail", "Journal", "Outcome", "OutcomeFold",
@@ -65,11 +65,8 @@ class Caller:
     scopes: frozenset[str] = frozenset()
 
 
-class Record(NamedTuple):
-    """One record of a journal and its number, from 1, without gaps within the journal."""
-
-    seq: int
-    data: bytes
+Record = tuple[int, bytes]
+"""One record of a journal: its number, from 1, without gaps within the journal, and its bytes."""
 
 
 class Journal(Protocol):
@@ -473,7 +470,8 @@ async def run_in_thread(call: Callable[[], T]) -> T:
             done.set_exception(error) if error else done.set_result(cast(T, result))
 
     def work() -> None:
-        result, error = None, None
+        result: T | None = None
+        error: BaseException | None = None
         try:
             result = call()
         except StopIteration:  # cannot be set on a future

@@ -5,7 +5,7 @@ graph. All results are compact JSON in one line, in the shape of StreamResponse 
 """
 
 from collections.abc import Iterable
-from json.encoder import encode_basestring  # type: ignore[attr-defined]
+from json.encoder import encode_basestring
 
 from a2a_bridge.protocol.objects import Message, Part, Struct, TaskState, json_bytes, to_json
 
@@ -13,10 +13,10 @@ from a2a_bridge.protocol.objects import Message, Part, Struct, TaskState, json_b
 def quoted(text: str) -> bytes:
     """A JSON string in UTF-8. Lone surrogates become the replacement character: they are not JSON (R-DM-14)."""
     try:
-        return encode_basestring(text).encode("utf-8")  # type: ignore[no-any-return]
+        return encode_basestring(text).encode("utf-8")
     except UnicodeEncodeError:
         clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return encode_basestring(clean).encode("utf-8")  # type: ignore[no-any-return]
+        return encode_basestring(clean).encode("utf-8")
 
 
 def text_part(text: str) -> bytes:

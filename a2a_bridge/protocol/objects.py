@@ -185,7 +185,7 @@ class Part(WireObject):
 
 
 class Message(WireObject):
-    """What one side says to the other (§4.1.4). `role` is ROLE_USER for the client's side, ROLE_AGENT for the agent's."""
+    """What one side says to the other (§4.1.4): ROLE_USER is the client's side, ROLE_AGENT the agent's."""
 
     message_id: str = Field(min_length=1)
     role: AnyRole
@@ -292,6 +292,22 @@ def _members(owner: type[WireObject]) -> tuple[_Member, ...]:
     return tuple(_Member(owner, field) for field in owner.model_fields)
 
 
+def _dump_object(value: WireObject) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for member in _members(type(value)):
+        item = getattr(value, member.field)
+        if member.nullable:
+            if isinstance(value, Part) and value.kind == "data":
+                found[member.name] = item
+            continue
+        if item is None:
+            continue
+        if not member.required and (item == member.default or item in ("", (), [], {})):
+            continue
+        found[member.name] = member.to_json(item) if member.to_json else dump(item)
+    return found
+
+
 def dump(value: Any) -> Any:
     """The JSON form of a wire object, or of a container of them, by the presence rules (R-DM-01, R-DM-09).
 
@@ -299,19 +315,7 @@ def dump(value: Any) -> Any:
     A boolean or number whose default is None stays when it was set, be it false or 0.
     """
     if isinstance(value, WireObject):
-        found: dict[str, Any] = {}
-        for member in _members(type(value)):
-            item = getattr(value, member.field)
-            if member.nullable:
-                if value.kind == "data":  # type: ignore[attr-defined]
-                    found[member.name] = item
-                continue
-            if item is None:
-                continue
-            if not member.required and (item == member.default or item in ("", (), [], {})):
-                continue
-            found[member.name] = member.to_json(item) if member.to_json else dump(item)
-        return found
+        return _dump_object(value)
     if isinstance(value, str | int | float | None):
         return value.value if isinstance(value, StrEnum) else value
     if isinstance(value, datetime):

