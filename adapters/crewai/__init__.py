@@ -1,0 +1,1 @@
+"""CrewAI crews and agents as agents."""

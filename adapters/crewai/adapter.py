@@ -1,0 +1,75 @@
+"""The adapter's entry point, and the switch that keeps CrewAI silent.
+
+CrewAI sends telemetry by default, and on a machine where it runs for the first time it asks, on the terminal,
+whether it may upload a trace, and waits twenty seconds for an answer. Its switches are environment variables, most
+of which it reads while it is imported. They are therefore set when this module is imported, which `adapt` and the
+command line do before anything else; a value that is already set is left alone. CrewAI itself is not imported here
+until an object is adapted.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+from typing import Any
+
+from a2a_bridge.agent import Adapter, Agent
+from a2a_bridge.errors import AdapterNotInstalledError
+
+_SWITCHES = {
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "CREWAI_DISABLE_VERSION_CHECK": "true",
+}
+
+_log = logging.getLogger(__name__)
+
+
+def _silence() -> None:
+    missing = [name for name in _SWITCHES if name not in os.environ]
+    for name in missing:
+        os.environ[name] = _SWITCHES[name]
+    # It tells the number of tokens by a rule of thumb for models it does not know, and says so at every call.
+    logging.getLogger("crewai.llms.base_llm").setLevel(logging.ERROR)
+    if missing and "crewai" in sys.modules:
+        _log.warning(
+            "crewai was imported before its telemetry was switched off, and may have sent something already: set %s"
+            " in the environment, or import adapters.crewai.adapter first",
+            " ".join(f"{name}={_SWITCHES[name]}" for name in missing),
+        )
+
+
+_silence()
+
+
+def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
+    """The crew or agent as an agent."""
+    _require()
+    from adapters.crewai.crew import CrewAgent
+
+    return CrewAgent(obj, name=name, description=description)
+
+
+def _require() -> None:
+    """AdapterNotInstalledError says what to type, or which package stands where CrewAI should be."""
+    found = importlib.util.find_spec("crewai")
+    if found is None:
+        raise AdapterNotInstalledError(
+            "the crewai adapter needs crewai, which is not installed. Install it with:"
+            ' pip install "a2a-agent-bridge[crewai]" (CrewAI has no release for Python 3.14 and later)'
+        )
+    if importlib.util.find_spec("crewai.crew") is None:
+        where = found.origin or ", ".join(found.submodule_search_locations or ())
+        raise AdapterNotInstalledError(
+            f"the crewai adapter needs crewai, but the package found under that name ({where}) is another one."
+            ' Rename or remove it, then: pip install "a2a-agent-bridge[crewai]"'
+        )
+
+
+ADAPTER = Adapter(
+    name="crewai",
+    requires="crewai",
+    package="crewai",
+    classes=frozenset({("crewai.crew", "Crew"), ("crewai.agents.agent_builder.base_agent", "BaseAgent")}),
+    adapt=_adapt,
+)

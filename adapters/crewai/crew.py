@@ -1,0 +1,172 @@
+"""A CrewAI crew, or one of its agents, as an agent.
+
+Each turn works on a fresh copy, because CrewAI writes to a crew while it runs. Crews take no conversation: their
+placeholders are filled with what was said. `work.py` says who owns the thread of a run and what cancelling does.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from a2a_bridge.agent import Fail, Reply, Traits, Turn, speaker_of
+from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.protocol.objects import JSONValue, Message, Role, json_bytes
+from adapters.crewai.reading import Reading
+from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
+from adapters.crewai.work import Work
+from crewai import BaseLLM, Crew
+from crewai.events.event_listener import event_listener
+
+TRANSCRIPT = "transcript"
+"""The placeholder for the whole conversation so far; any other one gets the text of the new messages."""
+
+MESSAGE = "message"
+"""The input that is added to the first task of a crew without placeholders."""
+
+_PLACEHOLDER = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
+
+
+class CrewAgent:
+    """Takes turns with a `Crew`, or with a single CrewAI `Agent`, which is handed the conversation as messages."""
+
+    def __init__(self, obj: Any, *, name: str | None = None, description: str | None = None) -> None:
+        self._obj = obj
+        self._is_crew = isinstance(obj, Crew)
+        self.name = name or str((obj.name or "crew") if self._is_crew else obj.role)
+        self.description = description or _description(obj)
+        reviewed = [bool(task.human_input) for task in obj.tasks] if self._is_crew else []
+        if any(reviewed[:-1]):
+            raise AdapterError(
+                f"the crew {self.name!r} wants a human's review of a task that is not its last one. Set"
+                " human_input=True on the last task only, or split the crew in two"
+            )
+        self.traits = Traits(framework="crewai", stops_on_cancel=False, keeps_context=any(reviewed))
+
+    def __repr__(self) -> str:
+        return f"CrewAgent({self.name!r})"
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """One kickoff. Whatever CrewAI raises becomes an AdapterFailedError."""
+        reading = Reading()
+        review = await recall(turn.journal) if turn.answer and self.traits.keeps_context else None
+        if turn.answer and review is None:
+            yield Fail("The question that this answers is not open any more. Please start again.")
+            return
+        if turn.answer and review:
+            if turn.answer.option() == "yes":
+                await forget(turn.journal)
+                yield review.draft
+                return
+            call = self._kickoff(await self._inputs(turn), reading, resumed=True)
+            reviewer = Reviewer(with_feedback(review, turn.answer.message.text))
+        else:
+            call = self._kickoff(await self._inputs(turn), reading) if self._is_crew else await self._ask(turn)
+            reviewer = Reviewer()
+        try:
+            work = Work(reviewer)
+            async with aclosing(work.events(call)) as events:
+                async for event in events:
+                    for reply in reading.take(event):
+                        yield reply
+            for reply in reading.result(work.result):
+                yield reply
+            if review:
+                await forget(turn.journal)
+        except ReviewWanted as wanted:
+            await remember(turn.journal, wanted)
+            yield QUESTION
+        except Exception as error:  # CrewAI's and the model provider's errors have no common base
+            raise AdapterFailedError(f"the CrewAI agent {self.name!r} failed: {type(error).__name__}") from error
+
+    def _kickoff(
+        self, inputs: Mapping[str, JSONValue], reading: Reading, *, resumed: bool = False
+    ) -> Callable[[], Any]:
+        """The work of one turn of a crew, for a thread. `resumed`: only its last task is left."""
+
+        def kickoff() -> Any:
+            crew = self._obj.copy()
+            if MESSAGE in inputs and not _placeholders(crew):
+                crew.tasks[0].description += "\n\n{" + MESSAGE + "}"
+            if resumed:
+                crew.tasks = crew.tasks[-1:]
+            # Our own streaming reads the models' events; the crew's would hand them out a second time.
+            crew.stream = False
+            crew.verbose = event_listener.formatter.verbose = False
+            for agent in (*crew.agents, *([crew.manager_agent] if crew.manager_agent else ())):
+                _make_quiet(agent)
+            reading.answer_task = str(crew.tasks[-1].id)
+            reading.tasks = len(crew.tasks)
+            return crew.kickoff(inputs=dict(inputs))
+
+        return kickoff
+
+    async def _ask(self, turn: Turn) -> Callable[[], Any]:
+        """The work of one turn of a single agent, for a thread."""
+        said = [self._as_dict(message) for message in (*await turn.history(), *turn.messages)]
+
+        def kickoff() -> Any:
+            agent = self._obj.copy()
+            _make_quiet(agent)
+            return agent.kickoff(said)
+
+        return kickoff
+
+    def _is_own(self, message: Message) -> bool:
+        return message.role is Role.AGENT and speaker_of(message) in (None, self.name)
+
+    def _as_dict(self, message: Message) -> dict[str, str]:
+        if self._is_own(message):
+            return {"role": "assistant", "content": message.text}
+        return {"role": "user", "content": _attributed(message)}
+
+    async def _inputs(self, turn: Turn) -> dict[str, JSONValue]:
+        """What fills the crew's placeholders; a data part that is an object fills those it names."""
+        names = _placeholders(self._obj)
+        said = "\n\n".join(_attributed(message) for message in turn.messages)
+        inputs: dict[str, JSONValue] = dict.fromkeys(names or {MESSAGE}, said)
+        if TRANSCRIPT in names:
+            inputs[TRANSCRIPT] = self._transcript([*await turn.history(), *turn.messages])
+        for part in (part for message in turn.messages for part in message.parts):
+            if isinstance(part.data, Mapping):
+                inputs.update({key: value for key, value in part.data.items() if key in names})
+        return inputs
+
+    def _transcript(self, messages: Iterable[Message]) -> str:
+        lines = []
+        for message in messages:
+            speaker = speaker_of(message) or (self.name if message.role is Role.AGENT else "user")
+            lines.append(f"{speaker}: {_words(message).removeprefix(f'[{speaker}] ')}")
+        return "\n".join(lines)
+
+
+def _words(message: Message) -> str:
+    """Text and data of a message as text."""
+    texts = (json_bytes(part.data).decode() if part.kind == "data" else part.text for part in message.parts)
+    return "\n".join(text for text in texts if text)
+
+
+def _attributed(message: Message) -> str:
+    """The words of a message, after `[name] ` when it is known who said them: CrewAI shows models no names."""
+    words, speaker = _words(message), speaker_of(message)
+    prefix = f"[{speaker}] " if speaker else ""
+    return words if words.startswith(prefix) else prefix + words
+
+
+def _placeholders(crew: Any) -> set[str]:
+    """The names in braces that CrewAI fills, in tasks and agents; JSON examples are not among them."""
+    return {name for name in crew.fetch_inputs() if _PLACEHOLDER.fullmatch(name)}
+
+
+def _description(obj: Any) -> str:
+    if not isinstance(obj, Crew):
+        return str(obj.goal)
+    roles = [str(agent.role) for agent in obj.agents]
+    return f"A CrewAI crew of {len(roles)}: {', '.join(roles)}."
+
+
+def _make_quiet(agent: Any) -> None:
+    """On a copy: no panels on the terminal, and a model that streams (the copy's model is its own)."""
+    agent.verbose = False
+    if isinstance(agent.llm, BaseLLM):
+        agent.llm.stream = True
