@@ -141,7 +141,7 @@ class FunctionAgent:
     ) -> None:
         self._function = function
         target = function if inspect.isroutine(function) else type(function).__call__
-        self.name: str = name or getattr(function, "__name__", type(function).__name__)
+        self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
         self.description = description or inspect.getdoc(function) or f"The function {self.name}."
         self._takes_turn = _takes_turn(target)
         self._yields_async = inspect.isasyncgenfunction(target)

@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.extensions import speaker_in, speaker_metadata, speaker_of
@@ -65,8 +65,11 @@ class Caller:
     scopes: frozenset[str] = frozenset()
 
 
-Record = tuple[int, bytes]
-"""One record of a journal: its number, from 1, without gaps within the journal, and its bytes."""
+class Record(NamedTuple):
+    """One record of a journal and its number, from 1, without gaps within the journal."""
+
+    seq: int
+    data: bytes
 
 
 class Journal(Protocol):
@@ -78,8 +81,8 @@ class Journal(Protocol):
     async def append(self, record: bytes, snapshot: bool = False) -> None:
         """Durable when it returns. `snapshot=True`: records before this one are never read again."""
 
-    async def read(self, after: int = 0) -> Sequence[Record]:
-        """Records with a number above `after`, in order, from the newest snapshot on."""
+    async def read(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
+        """Records (as `Record`, or any pair of number and bytes) with a number above `after`, in order, from the newest snapshot on."""
 
     def child(self, key: str) -> "Journal":
         """A journal of its own inside this one: own order, own snapshots, the same fence."""
@@ -109,7 +112,7 @@ class _Forgetful:
     async def append(self, record: bytes, snapshot: bool = False) -> None:
         raise RuntimeError("this turn has no journal: pass Turn(journal=...), e.g. a2a_bridge.store.journal")
 
-    async def read(self, after: int = 0) -> Sequence[Record]:
+    async def read(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
         return ()
 
     def child(self, key: str) -> "Journal":
