@@ -43,27 +43,42 @@ class _Section(BaseModel):
 
 
 class AgentSettings(_Section):
-    """One agent: `target` is `module:attribute`, any object that `adapt` takes; `card` is the file of its card."""
+    """One agent: `target` is `module:attribute`, any object that `adapt` takes, or a URL; `card` is the file of its
+    card."""
 
-    target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    target: str = Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*|https?://\S+)$")
     card: Path | None = None
     name: str | None = Field(default=None, min_length=1)
     description: str | None = Field(default=None, min_length=1)
 
 
-class ServerSettings(_Section):
-    """Where we listen, under which address others reach us, and what we accept.
+class LimitSettings(_Section):
+    """What one server allows; sizes in bytes, times in seconds.
 
-    `max_body` is in bytes, `max_depth` counts nested JSON containers, `shutdown_grace` is in seconds: how long running
-    turns may go on after SIGTERM.
+    `body` and `depth` bound a request, `turn` one turn of an agent. `grace` is what running turns get after SIGTERM.
+    `ping` is the silence after which a stream gets a comment (0: never), `send` the time after which a reader that
+    does not read is cut.
+    """
+
+    body: int = Field(default=4 * 1024 * 1024, ge=1024)
+    depth: int = Field(default=64, ge=8, le=256)
+    turn: float = Field(default=1800.0, gt=0)
+    grace: float = Field(default=10.0, ge=0)
+    ping: float = Field(default=15.0, ge=0)
+    send: float = Field(default=30.0, gt=0)
+
+
+class ServerSettings(_Section):
+    """Where we listen, under which address others reach us, and what we allow.
+
+    `root` is the agent that also stands at the root of the URL: the first one if not given.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str | None = None
-    max_body: int = Field(default=4 * 1024 * 1024, ge=1024)
-    max_depth: int = Field(default=64, ge=8, le=256)
-    shutdown_grace: float = Field(default=10.0, ge=0, le=3600)
+    root: str | None = None
+    limits: LimitSettings = LimitSettings()
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
     @field_validator("log_level", mode="before")
@@ -88,10 +103,14 @@ class ServerSettings(_Section):
 
 
 class StoreSettings(_Section):
-    """Where tasks are kept. `sync` is SQLite's: `normal` survives a killed process, `full` also a power failure."""
+    """Where tasks are kept.
+
+    `path` is the SQLite file: `a2a-bridge-AGENT.sqlite` in the working directory if not given, after the first agent.
+    `sync`: `normal` survives a killed process, `full` also a power failure.
+    """
 
     kind: Literal["memory", "sqlite"] = "sqlite"
-    path: Path = Path("a2a-bridge.sqlite")
+    path: Path | None = None
     sync: Literal["normal", "full"] = "normal"
 
     @model_validator(mode="after")
@@ -101,12 +120,23 @@ class StoreSettings(_Section):
         return self
 
 
+class KeepingSettings(_Section):
+    """For how long what is kept, in seconds: the events of a finished task, the task itself, a task that waits for
+    an answer, and the message ids that make a repeated send harmless."""
+
+    events: float = Field(default=24 * 3600.0, gt=0)
+    tasks: float = Field(default=30 * 24 * 3600.0, gt=0)
+    waiting: float = Field(default=7 * 24 * 3600.0, gt=0)
+    sent: float = Field(default=600.0, gt=0)
+
+
 class Settings(_Section):
     """Everything that `a2a-bridge.toml` can say."""
 
     agents: Mapping[str, AgentSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
+    keeping: KeepingSettings = KeepingSettings()
 
     @field_validator("agents")
     @classmethod
@@ -228,9 +258,17 @@ def _sentence(problem: Any, path: Path | None, sources: Mapping[tuple[str, ...],
     return f"{source}: {f'{key}: ' if key else ''}{str(problem['msg']).removeprefix('Value error, ')}"
 
 
+_MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
+    (): Settings,
+    ("server",): ServerSettings,
+    ("server", "limits"): LimitSettings,
+    ("store",): StoreSettings,
+    ("keeping",): KeepingSettings,
+}
+
+
 def _did_you_mean(where: tuple[str, ...]) -> str:
-    models: dict[str, type[BaseModel]] = {"server": ServerSettings, "store": StoreSettings, "agents": AgentSettings}
-    model = models.get(where[0], Settings) if len(where) > 1 else Settings
+    model = AgentSettings if where[0] == "agents" else _MODELS.get(where[:-1], Settings)
     close = difflib.get_close_matches(where[-1], model.model_fields, n=1, cutoff=0.5)
     known = f"; known: {', '.join(model.model_fields)}"
     return f'. Did you mean "{close[0]}"?' if close else known

@@ -24,6 +24,7 @@ from a2a_bridge.protocol.objects import (
     Task,
     TaskArtifactUpdateEvent,
     TaskState,
+    TaskStatusUpdateEvent,
 )
 
 _RETRIES = Retries(times=2)
@@ -58,6 +59,7 @@ class Session:
         self.options = options
         self.stream = stream
         self.seen = Seen()
+        self._ids_are_last = False
 
     def run(self, work: Callable[[Client], Awaitable[None]]) -> None:
         """Do the work with a client, or end the command with the exit code of what went wrong."""
@@ -158,12 +160,14 @@ class Session:
         if self.options.as_json:
             emit_json(event_json(event), one_line=True)
         else:
-            emit(event_text(event))
+            shown = event.model_copy(update={"history": None}) if isinstance(event, Task) else event
+            emit(event_text(shown))
+            self._ids_are_last = isinstance(event, Task | TaskStatusUpdateEvent)
 
     def _close_stream(self) -> None:
         """The last words of a stream name the task, its context and its state."""
         seen = self.seen
-        if seen.task_id is not None and not self.options.as_json:
+        if seen.task_id is not None and not self.options.as_json and not self._ids_are_last:
             emit(ids_text(seen.task_id, seen.context_id, seen.state or TaskState.UNSPECIFIED))
         self._show_next()
 

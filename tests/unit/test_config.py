@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from a2a_bridge.config import CONFIG_FILE, Settings, check_agent_name, load_config
+from a2a_bridge.config import (
+    CONFIG_FILE,
+    KeepingSettings,
+    LimitSettings,
+    Settings,
+    StoreSettings,
+    check_agent_name,
+    load_config,
+)
 from a2a_bridge.errors import ConfigError
 
 WHOLE = """
@@ -21,15 +29,27 @@ target = "app.agents:room"
 host = "0.0.0.0"
 port = 9000
 public_url = "https://agents.example.org/"
-max_body = 1048576
-max_depth = 32
-shutdown_grace = 2.5
+root = "room"
 log_level = "DEBUG"
+
+[server.limits]
+body = 1048576
+depth = 32
+turn = 60
+grace = 2.5
+ping = 0
+send = 5
 
 [store]
 kind = "sqlite"
 path = "tasks.sqlite"
 sync = "full"
+
+[keeping]
+events = 60
+tasks = 3600
+waiting = 120
+sent = 10
 """
 
 
@@ -52,6 +72,9 @@ def test_a_file_with_every_setting_is_read(write, tmp_path: Path) -> None:  # ty
     assert settings.server.port == 9000
     assert settings.server.log_level == "debug"
     assert settings.server.base_url == "https://agents.example.org"
+    assert settings.server.root == "room"
+    assert settings.server.limits == LimitSettings(body=1048576, depth=32, turn=60, grace=2.5, ping=0, send=5)
+    assert settings.keeping == KeepingSettings(events=60, tasks=3600, waiting=120, sent=10)
     assert (settings.store.path, settings.store.sync) == (tmp_path / "tasks.sqlite", "full")
 
 
@@ -60,7 +83,8 @@ def test_without_a_file_and_environment_there_are_defaults() -> None:
     settings = load_config(None, {})
     assert settings == Settings()
     assert settings.server.base_url == "http://127.0.0.1:8080"
-    assert (settings.server.max_body, settings.server.max_depth) == (4 * 1024 * 1024, 64)
+    assert (settings.server.limits.body, settings.server.limits.depth) == (4 * 1024 * 1024, 64)
+    assert settings.store == StoreSettings(kind="sqlite", path=None, sync="normal")
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file(write) -> None:  # type: ignore[no-untyped-def]
@@ -82,9 +106,11 @@ def test_the_prefixed_name_beats_the_plain_one() -> None:
 def test_the_environment_can_name_agents_and_stores() -> None:
     """Nested names are joined with __; an agent's name has - where a variable has _."""
     env = {"A2A_BRIDGE_AGENTS__MARKET_CREW__TARGET": "demo:crew", "A2A_BRIDGE_STORE__KIND": "memory"}
+    env["A2A_BRIDGE_SERVER__LIMITS__BODY"] = "2048"
     settings = load_config(None, env)
     assert settings.agents["market-crew"].target == "demo:crew"
     assert settings.store.kind == "memory"
+    assert settings.server.limits.body == 2048
 
 
 def test_variables_of_kubernetes_and_empty_ones_are_no_settings() -> None:
@@ -113,9 +139,12 @@ def test_a_variable_that_is_not_set_is_an_error_with_its_place(write) -> None:  
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[server]\nprot = 1\n", r'server\.prot: there is no such setting\. Did you mean "port"\?'),
+        ("[server]\nporrt = 1\n", r'server\.porrt: there is no such setting\. Did you mean "port"\?'),
         ("[serve]\nport = 1\n", r'serve: there is no such setting\. Did you mean "server"\?'),
         ("[agents.a]\ntarget = 'a:b'\nzzz = 1\n", r"agents\.a\.zzz: there is no such setting; known: target, card"),
+        ("[server.limits]\nbod = 1\n", r'server\.limits\.bod: there is no such setting\. Did you mean "body"\?'),
+        ("[server.limits]\nbody = 'big'\n", r"server\.limits\.body: "),
+        ("[agents.a]\ntarget = 'http://'\n", r"agents\.a\.target"),
         ("[agents.a]\ncard = 'x'\n", r"agents\.a\.target: Field required"),
         ("[agents.a]\ntarget = 'a.b'\n", r"agents\.a\.target"),
         ("[agents.tasks]\ntarget = 'a:b'\n", "'tasks' is a path of the server itself"),
@@ -138,7 +167,7 @@ def test_a_wrong_file_names_the_key_and_the_reason(write, text: str, said: str) 
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"A2A_BRIDGE_SERVER__PROT": "1"}, r'A2A_BRIDGE_SERVER__PROT: server\.prot: .*"port"'),
+        ({"A2A_BRIDGE_SERVER__PORRT": "1"}, r'A2A_BRIDGE_SERVER__PORRT: server\.porrt: .*"port"'),
         ({"PORT": "tcp://1"}, r"PORT: server\.port: "),
         ({"A2A_BRIDGE_NOTHING__PORT": "1"}, "nothing: there is no such setting"),
     ],

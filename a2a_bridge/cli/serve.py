@@ -1,0 +1,143 @@
+"""`a2a-bridge serve`: publish agents until the process is asked to stop."""
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from a2a_bridge.adaptation import adapt
+from a2a_bridge.agent import Agent
+from a2a_bridge.bridge import Bridge, Limits, run_server, url_name
+from a2a_bridge.cli.fault import usage
+from a2a_bridge.cli.options import flat
+from a2a_bridge.cli.output import note
+from a2a_bridge.cli.target import load_target
+from a2a_bridge.config import CONFIG_FILE, Settings, StoreSettings, load_config
+from a2a_bridge.store.contract import Store
+from a2a_bridge.store.memory import MemoryStore
+from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.tasks.live import Keeping
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What stands above environment and file."""
+
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TARGET", show_default=False, help="MODULE:ATTRIBUTE of an agent, or the URL of one."),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="A2A_BRIDGE_CONFIG", metavar="FILE", help=f"Default: {CONFIG_FILE}, if no TARGET is given."
+        ),
+    ] = None
+    host: Annotated[str | None, typer.Option(help="Listen here.  [default: 127.0.0.1]")] = None
+    port: Annotated[int | None, typer.Option(help="Listen on this port; 0: a free one.  [default: 8080]")] = None
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="memory|FILE", help="Where tasks are kept.  [default: a2a-bridge-AGENT.sqlite]"),
+    ] = None
+    name: Annotated[str | None, typer.Option(help="Name of the agent, if it is the only TARGET.")] = None
+    description: Annotated[str | None, typer.Option(help="What it does, likewise.")] = None
+    public_url: Annotated[str | None, typer.Option(metavar="URL", help="Where callers reach this server.")] = None
+
+
+@app.command("serve")
+@flat
+def serve(options: ServeOptions) -> None:
+    """Publish agents over A2A, until the process is asked to stop.
+
+    TARGETs are served beside the agents of the file, if one is named. Settings come from flags, then from A2A_BRIDGE_*
+    variables, HOST, PORT and LOG_LEVEL, then from the file.
+    """
+    settings = _settings(options)
+    logging.basicConfig(
+        level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    agents, cards = _agents(options, settings)
+    server = settings.server
+    port = server.port or _free_port(server.host)
+    base = server.model_copy(update={"port": port}).base_url
+    limits = Limits(**server.limits.model_dump())
+    bridge = Bridge(
+        agents,
+        store=_store(settings.store, next(iter(agents))),
+        root=server.root,
+        public_url=base,
+        cards=cards,
+        limits=limits,
+        keeping=Keeping(**settings.keeping.model_dump()),
+    )
+    _announce(bridge, base, settings)
+    run_server(bridge, host=server.host, port=port, log_level=server.log_level)
+
+
+def _settings(options: ServeOptions) -> Settings:
+    path = options.config
+    if path is None and not options.targets and Path(CONFIG_FILE).is_file():
+        path = Path(CONFIG_FILE)
+    flags = {"server": {"host": options.host, "port": options.port, "public_url": options.public_url}}
+    settings = load_config(path, os.environ, flags=flags)
+    if options.store is None:
+        return settings
+    if options.store == "memory":
+        return settings.model_copy(update={"store": StoreSettings(kind="memory")})
+    chosen = StoreSettings(path=Path(options.store), sync=settings.store.sync)
+    return settings.model_copy(update={"store": chosen})
+
+
+def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent], dict[str, Path | str]]:
+    targets = options.targets or []
+    if (options.name or options.description) and len(targets) != 1:
+        raise usage("--name and --description are for a single TARGET")
+    agents: dict[str, Agent] = {}
+    cards: dict[str, Path | str] = {}
+    for key, said in settings.agents.items():
+        agents[key] = adapt(_object(said.target), name=said.name, description=said.description)
+        if said.card is not None:
+            cards[key] = said.card
+    for target in targets:
+        agent = adapt(_object(target), name=options.name, description=options.description)
+        key = url_name(agent.name)
+        if key in agents:
+            raise usage(f"{target}: there is an agent {key!r} already; give one of them another name")
+        agents[key] = agent
+    if not agents:
+        raise usage(
+            "there is nothing to serve", f"a2a-bridge serve MODULE:ATTRIBUTE, or [agents.NAME] in {CONFIG_FILE}"
+        )
+    return agents, cards
+
+
+def _object(target: str) -> Any:
+    return target if target.startswith(("http://", "https://")) else load_target(target)
+
+
+def _store(settings: StoreSettings, first: str) -> Store:
+    if settings.kind == "memory":
+        return MemoryStore()
+    return SQLiteStore(settings.path or Path(f"a2a-bridge-{first}.sqlite"), sync=settings.sync)
+
+
+def _free_port(host: str) -> int:
+    """A port that is free now: cards name it, so it must be known before the server binds."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _announce(bridge: Bridge, base: str, settings: Settings) -> None:
+    """Say on standard error who is served where."""
+    for key, agent in bridge.agents.items():
+        note(f"{agent.name}: {base}/{key}/")
+    if settings.server.host in ("0.0.0.0", "::", "") and settings.server.public_url is None:
+        note(f"Warning: cards say {base}, which others cannot reach: set --public-url or A2A_BRIDGE_PUBLIC_URL")
