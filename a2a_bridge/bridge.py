@@ -27,6 +27,7 @@ from a2a_bridge.agent import Agent
 from a2a_bridge.cards.build import build_card, with_url
 from a2a_bridge.cards.load import load_card
 from a2a_bridge.errors import ConfigError, StoreError
+from a2a_bridge.observe import log
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.server.app import App
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
@@ -265,8 +266,9 @@ def _loop_is_running() -> bool:
 
 
 def _server(bridge: Bridge, host: str, port: int, log_level: str) -> _Server:
+    log.configure(log_level)
     config = uvicorn.Config(
-        bridge.app, host=host, port=port, log_level=log_level, access_log=False, timeout_graceful_shutdown=3, ws="none"
+        bridge.app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none"
     )
     return _Server(config, bridge)
 

@@ -89,6 +89,7 @@ class LiveTask:
     queued: deque[Queued] = field(default_factory=deque)
     sent: dict[str, bytes] = field(default_factory=dict)
     run: "asyncio.Task[None] | None" = None
+    traceparent: str | None = None
     is_shown: bool = False
     is_answered: bool = False
     direct: bytes | None = None

@@ -1,0 +1,67 @@
+"""Log lines of a server: one JSON object a line where a machine reads them, `key=value` on a terminal.
+
+The library itself never configures logging; `configure` is called by whoever runs a process. Fields beside the usual
+ones come with `extra={"fields": {...}}` or are the trace of the running task. Values of headers, tokens and message
+texts are never logged.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from a2a_bridge.observe.trace import current_trace_id
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "level": record.levelname.lower(),
+        "event": record.getMessage(),
+        "logger": record.name,
+    }
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        found["trace_id"] = trace_id
+    more = getattr(record, "fields", None)
+    if isinstance(more, Mapping):
+        found.update(more)
+    return found
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; a traceback is one member of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        found = _fields(record)
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return json.dumps(found, ensure_ascii=False, default=str)
+
+
+class KeyValues(logging.Formatter):
+    """`time level event key=value ...`, for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        found = _fields(record)
+        head = f"{found.pop('timestamp')} {found.pop('level'):<7} {found.pop('event')}"
+        line = " ".join([head, *(f"{key}={value}" for key, value in found.items())])
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure(level: str = "info", *, json_lines: bool | None = None) -> None:
+    """Send the log of this process to standard error, at this level and above.
+
+    `json_lines` None: JSON unless standard error is a terminal. Replaces handlers that were there before.
+    """
+    if json_lines is None:
+        json_lines = not sys.stderr.isatty()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if json_lines else KeyValues())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("sse_starlette").setLevel(logging.WARNING)
