@@ -201,7 +201,10 @@ class Client:
         follower = self._follower(target, said.task_id, said.context_id)
         deadline = Deadline(self._timeouts.total)
         if target.streams:
-            events = follower.events(lambda: target.wire.stream("SendStreamingMessage", request, headers, deadline))
+            events = follower.events(
+                lambda: target.wire.stream("SendStreamingMessage", request, headers, deadline),
+                answers=said.task_id is not None,
+            )
         else:
             answer = await self._call(target, "SendMessage", request, SendMessageResponse, headers)
             events = follower.poll(_answer(answer))
@@ -266,7 +269,11 @@ class Client:
         """
         target = await self._resolved()
         follower = self._follower(target, task_id, None)
-        async with aclosing(follower.events(lambda: follower.subscription(last_event_id))) as events:
+        if target.streams:
+            opened = follower.events(lambda: follower.subscription(last_event_id))
+        else:
+            opened = follower.poll(await self.get(task_id))
+        async with aclosing(opened) as events:
             async for event in events:
                 yield event
 

@@ -28,6 +28,7 @@ from a2a_bridge.errors import (
     UnsupportedOperationError,
 )  # fmt: skip
 from a2a_bridge.net import Deadline
+from a2a_bridge.protocol.extensions import TURN_EXTENSION, section
 from a2a_bridge.protocol.objects import (
     Event,
     Message,
@@ -68,12 +69,18 @@ class Follower:
         self._status: TaskStatus | None = None
         self._seen = Seen()
         self._count = 0  # events admitted
+        self._answers = False  # the stream was opened by a send to a task that exists
         self._floor: int | None = None  # after a resumption by number: lower numbers are repeats
         self._answered = False  # by a bare message
+        # The last interrupted state is no end: it is the one that this very send answers, or is met out of band.
+        self._is_open_pause = False
 
-    async def events(self, first: Opener) -> AsyncGenerator[Event, None]:
-        """The events of the stream that `first` opens, and of those it takes to see it through."""
-        opener, failed = first, 0
+    async def events(self, first: Opener, *, answers: bool = False) -> AsyncGenerator[Event, None]:
+        """The events of the stream that `first` opens, and of those it takes to see it through.
+
+        `answers`: it sends to a task that may wait; the snapshot at its beginning may still show the old pause.
+        """
+        opener, failed, self._answers = first, 0, answers
         while True:
             error: ClientError | None = None
             before = self._count
@@ -87,7 +94,7 @@ class Follower:
                             return
             except (ConnectionFailedError, RemoteTimeoutError) as cut:
                 error = cut
-            if self._state is not None and self._state.ends_turn:
+            if self._is_paused:
                 return
             failed = 1 if self._count > before else failed + 1
             await self._pause_or_give_up(failed, error)
@@ -100,7 +107,8 @@ class Follower:
             yield found
         pause, longest = _POLL
         failed = 0
-        while not self._is_done and not (self._state is not None and self._state.is_interrupted):
+        self._is_open_pause = False
+        while not self._is_done and not self._is_paused:
             await asyncio.sleep(self._deadline.cut(pause) or 0.0)
             pause = min(longest, pause * 2)
             try:
@@ -141,8 +149,10 @@ class Follower:
             except UnsupportedOperationError:  # ended meanwhile, and this server does not replay ended tasks
                 pass
         task = await self._get()
+        if self._answers:
+            self._answers = self._is_open_pause = False  # if it waits now, it waits for the next answer
         yield Received(task, None)
-        if not task.status.state.ends_turn:
+        if not task.status.state.is_terminal and not self._is_paused:
             # It may end between the two calls: then this is refused, and the next attempt gets the finished task.
             with contextlib.suppress(UnsupportedOperationError):
                 self.last_id = None
@@ -179,6 +189,11 @@ class Follower:
     @property
     def _state(self) -> TaskState | None:
         return None if self._status is None else self._status.state
+
+    @property
+    def _is_paused(self) -> bool:
+        """The task waits for an answer: the end of the stream is in order (T-01)."""
+        return self._state is not None and self._state.is_interrupted and not self._is_open_pause
 
     @property
     def _is_done(self) -> bool:
@@ -248,6 +263,8 @@ class Follower:
     def _note(self, event: Event) -> None:
         if isinstance(event, Task | TaskStatusUpdateEvent):
             self._status = event.status
+            opens_answer = self._answers and self._count == 1 and isinstance(event, Task)
+            self._is_open_pause = opens_answer or section(event.metadata, TURN_EXTENSION).get("goesOn") is True
         self._seen.add(event)
 
 

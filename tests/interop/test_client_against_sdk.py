@@ -20,19 +20,24 @@ from a2a.server.routes.jsonrpc_routes import create_jsonrpc_routes
 from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
 from a2a.types.a2a_pb2 import Part as SdkPart
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Value
 from starlette.applications import Starlette
 
+from a2a_bridge.agent import Ask, Chunk, Fail, Progress, Refuse, Reply, Say, Turn, outcome, speaker_metadata
 from a2a_bridge.client.client import Client, Retries, SendOptions
+from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError
 from a2a_bridge.protocol.objects import (
     Message,
+    Part,
     Task,
     TaskArtifactUpdateEvent,
     TaskState,
     TaskStatusUpdateEvent,
 )
+from a2a_bridge.store.journal import MemoryJournal
+from a2a_bridge.testing.turns import make_answer, make_message, make_turn
 
 
 class Scripted(AgentExecutor):
@@ -200,7 +205,8 @@ async def test_a_direct_message_comes_as_a_message(client: Client) -> None:
 async def test_parts_of_every_kind_come_through(client: Client) -> None:
     """R-DM-06, R-DM-08, T-25: numbers come back as floats."""
     task = await client.send("parts")
-    assert isinstance(task, Task) and task.artifacts
+    assert isinstance(task, Task)
+    assert task.artifacts
     words, raw, data = task.artifacts[0].parts
     assert words.text == "words"
     assert raw.raw == b"\x00\x01"
@@ -304,3 +310,141 @@ async def test_an_agent_that_cannot_stream_is_asked_without(client: Client) -> N
     (task,) = await collect(client, "tokens please")
     assert isinstance(task, Task)
     assert task.text == "one two three"
+
+
+# --- RemoteAgent
+
+
+async def take(agent: RemoteAgent, turn: Turn) -> list[Reply | str]:
+    """All replies of one turn, bounded."""
+    async with asyncio.timeout(5), aclosing(agent.run(turn)) as replies:
+        return [reply async for reply in replies]
+
+
+@pytest.fixture
+def agent(peer: Peer) -> RemoteAgent:
+    return RemoteAgent(peer.url, retries=Retries(times=1, pause=0.01))
+
+
+async def test_a_remote_agent_streams_tokens_and_progress(agent: RemoteAgent) -> None:
+    """Our contract of replies: artifact updates are chunks, WORKING with words is progress."""
+    replies = await take(agent, make_turn("tokens"))
+    assert replies == [
+        Progress("thinking"),
+        Chunk("one ", append=False),
+        Chunk("two "),
+        Chunk("three"),
+    ]
+    assert outcome(replies).text == "one two three"
+
+
+async def test_a_remote_agent_takes_its_name_from_its_card(agent: RemoteAgent, peer: Peer) -> None:
+    """A provisional name until `describe`; a given one stays."""
+    assert agent.name == peer.url.removeprefix("http://")
+    await agent.describe()
+    assert agent.name == "sdk agent"
+    assert agent.description == "An agent of the official SDK."
+    assert [skill.id for skill in agent.traits.skills] == ["echo"]
+    given = RemoteAgent(peer.url, name="painter", description="Paints.")
+    await given.describe()
+    assert (given.name, given.description) == ("painter", "Paints.")
+
+
+async def test_the_remote_sees_who_said_what(agent: RemoteAgent, peer: Peer) -> None:
+    """Attribution in text and metadata, one message per send, messageId is the turn's id."""
+    turn = make_turn(make_message("the task"), make_message("a claim", speaker="critic"))
+    await take(agent, turn)
+    received = peer.executor.received[-1].message
+    assert received.message_id == turn.id
+    assert [part.text for part in received.parts] == ["the task", "[critic] a claim"]
+    assert MessageToDict(received.parts[1].metadata) == speaker_metadata("critic")
+    assert received.context_id == turn.context_id
+
+
+async def test_a_remote_agent_asks_and_is_answered_in_the_same_task(agent: RemoteAgent, peer: Peer) -> None:
+    """Failure 23 and R-CTX-09: the pause is an Ask, the answer finds the task, what was said before is not repeated."""
+    journal = MemoryJournal()
+    replies = await take(agent, make_turn("ask", journal=journal))
+    assert replies == [Chunk("so far", artifact="notes", append=False), Ask("Which colour?")]
+    answer = make_answer("blue", [Ask("Which colour?")])
+    replies = await take(agent, make_turn(answer=answer, journal=journal))
+    assert outcome(replies).text == "painted blue\ndone"
+    asked, answered = peer.executor.received
+    assert asked.task_id == answered.task_id
+    assert answered.get_user_input() == "blue", "an answer has no prefix"
+
+
+async def test_a_new_turn_is_a_new_task_in_the_same_context(agent: RemoteAgent, peer: Peer) -> None:
+    """One context per seat, a task per turn, earlier tasks as references."""
+    journal = MemoryJournal()
+    await take(agent, make_turn("hello", journal=journal))
+    await take(agent, make_turn("again", journal=journal))
+    first, second = peer.executor.received
+    assert first.context_id == second.context_id
+    assert first.task_id != second.task_id
+    assert list(second.message.reference_task_ids) == [first.task_id]
+
+
+async def test_failures_are_replies_and_not_words(agent: RemoteAgent) -> None:
+    """Failure 21: a FAILED task never becomes chat content; a rejected one is a refusal."""
+    assert await take(agent, make_turn("fail")) == [Fail("no more paint")]
+    assert await take(agent, make_turn("refuse")) == [Refuse("not my job")]
+
+
+async def test_a_direct_message_is_what_the_agent_says(agent: RemoteAgent) -> None:
+    """R-STRM-01."""
+    replies = await take(agent, make_turn("direct"))
+    assert replies == [Say(parts=(Part(text="directly"),))]
+
+
+async def test_cancelling_the_turn_cancels_the_remote_task(agent: RemoteAgent, peer: Peer) -> None:
+    """Cancel goes through: no peer does this, and paid work runs on."""
+    started = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(agent.run(make_turn("wait"))) as replies:
+            async for _ in replies:
+                started.set()
+
+    reading = asyncio.create_task(read())
+    await asyncio.wait_for(started.wait(), 5)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(reading, 5)
+    assert peer.executor.canceled == [peer.executor.received[0].task_id]
+
+
+async def test_leaving_the_turn_early_cancels_the_remote_task(agent: RemoteAgent, peer: Peer) -> None:
+    """Closing the generator at a yield is a cancellation too."""
+    async with asyncio.timeout(5), aclosing(agent.run(make_turn("wait"))) as replies:
+        await anext(replies)
+    assert peer.executor.canceled == [peer.executor.received[0].task_id]
+
+
+async def test_the_same_turn_after_a_crash_finds_the_running_task(peer: Peer) -> None:
+    """`after_crash="resumable"`: nothing is sent twice."""
+    journal = MemoryJournal()
+    turn = make_turn("wait", journal=journal)
+    lost = RemoteAgent(peer.url).run(turn)
+    assert await asyncio.wait_for(anext(lost), 5) == Chunk("before ", append=False)
+    kept = [bytes(data) for _, data in await journal.read()]
+    peer.executor.go_on.set()
+    replies = await take(RemoteAgent(peer.url), turn)
+    assert outcome(replies).text == "before after"
+    assert len(peer.executor.received) == 1
+    assert kept
+    await lost.aclose()
+
+
+async def test_abandoning_a_pause_cancels_the_remote_task(agent: RemoteAgent, peer: Peer) -> None:
+    """A task that waits for an answer is freed when nobody will give one."""
+    turn = make_turn("ask")
+    await take(agent, turn)
+    await asyncio.wait_for(agent.abandon(turn), 5)
+    assert peer.executor.canceled == [peer.executor.received[0].task_id]
+
+
+@pytest.mark.parametrize("peer", [False], indirect=True)
+async def test_a_final_snapshot_alone_is_the_whole_answer(agent: RemoteAgent) -> None:
+    """AG2 1.2 turns such a stream into an empty answer; ours does not."""
+    assert outcome(await take(agent, make_turn("tokens"))).text == "one two three"

@@ -1,0 +1,256 @@
+"""`RemoteAgent`: somebody's A2A endpoint as an agent, for a seat in a room, for `adapt(url)`, or to be served again.
+
+Ownership. `run` reads one stream and owns it; whoever runs it owns the generator. When the turn is cancelled, at an
+`await` here or by closing the generator, the remote task is cancelled too: one task of our own does that, shielded
+from the cancellation and bounded by 5 s; a second cancellation ends it early. A turn that fails for lack of a
+connection leaves the remote task alone, so that the same turn, tried again, finds it. If the process is killed, the
+journal names the remote task, and the same turn takes it up where it is. If the journal cannot be written the turn
+fails, as it must: an unrecorded task could neither be answered nor cancelled.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from a2a_bridge.agent import MAX_HOPS, Progress, Refuse, Reply, Traits, Turn
+from a2a_bridge.client.client import Client, SendOptions
+from a2a_bridge.client.remote_message import compose
+from a2a_bridge.client.remote_replies import Interpreter
+from a2a_bridge.client.remote_state import RemoteState, load_state
+from a2a_bridge.client.resolve import card_url
+from a2a_bridge.client.retry import Retries
+from a2a_bridge.errors import BridgeError, StreamBrokenError, TaskNotCancelableError, TaskNotFoundError
+from a2a_bridge.net import Timeouts, Transport, shown
+from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
+from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION, hops_metadata
+from a2a_bridge.protocol.objects import Event, Message, Task
+
+_EXTENSIONS = (TURN_EXTENSION, ROOM_EXTENSION)
+_CANCEL_WITHIN = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteAgent:
+    """An A2A agent at a URL. Nothing is fetched before the first turn, or before `describe()`.
+
+    `name` and `description` are those of its card unless they are given; until the card has been read the name is
+    made from the URL. The other options are those of `Client`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts = Timeouts(),
+        retries: Retries = Retries(),
+        allow_other_origin: bool = False,
+        transport: Transport | None = None,
+    ) -> None:
+        self.url = url
+        self._name = name
+        self._description = description
+        self._client = Client(
+            url,
+            headers=headers,
+            timeouts=timeouts,
+            retries=retries,
+            allow_other_origin=allow_other_origin,
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"RemoteAgent({shown(self.url)!r}, name={self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """Given, or the card's, or made from the URL."""
+        card = self._client.known_card
+        return self._name or (card.name if card else _provisional_name(self.url))
+
+    @property
+    def description(self) -> str:
+        """Given, or the card's."""
+        card = self._client.known_card
+        if self._description is not None:
+            return self._description
+        return (card.description if card else "") or f"The A2A agent at {shown(self.url)}."
+
+    @property
+    def traits(self) -> Traits:
+        """What the card says, once it has been read. Its turns survive a crash of ours: see the module's text."""
+        card = self._client.known_card
+        if card is None:
+            return Traits(after_crash="resumable", keeps_context=True)
+        return Traits(
+            framework=_framework(card),
+            skills=card.skills,
+            input_modes=card.default_input_modes,
+            output_modes=card.default_output_modes,
+            after_crash="resumable",
+            keeps_context=True,
+        )
+
+    async def describe(self) -> AgentCard:
+        """The agent's card, fetched unless a fresh one is at hand; from then on `name` and the rest come from it."""
+        return await self._client.card()
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """Send what is new as one message and pass on what comes. Raises the A2AError that the remote answers with,
+        and ClientErrors; a task that fails, refuses or is canceled is a `Fail` or `Refuse`."""
+        if turn.hops > MAX_HOPS:
+            yield Refuse(f"this message has come through {turn.hops} rooms; rooms that seat each other must stop")
+            return
+        running = await self._prepared(turn)
+        try:
+            async with aclosing(self._events(running)) as events:
+                async for event in events:
+                    for reply in await running.take(event):
+                        yield reply
+                    if running.reading.paused_by is not None:
+                        return  # a stream may stay open while the task waits
+        except (asyncio.CancelledError, GeneratorExit):
+            if not running.reading.is_over:
+                await _shielded(self._end(running.state.task, running.message))
+            raise
+        if not running.reading.is_over:
+            raise StreamBrokenError("the remote agent ended its stream, but neither ended its task nor asked")
+
+    async def _prepared(self, turn: Turn) -> "_RunningTurn":
+        known = await load_state(turn.journal)
+        state = known.at_turn(turn)
+        card = await self._client.card()
+        message = None
+        if known.turn != turn.id or state.task is None:
+            earlier = await turn.history() if state.forgot and turn.answer is None else ()
+            message = compose(turn, state, earlier, own_name=self.name)
+        reading = Interpreter(state, numbers_artifacts=_lists(card, TURN_EXTENSION))
+        return _RunningTurn(turn, known, state, message, reading)
+
+    def _events(self, running: "_RunningTurn") -> AsyncGenerator[Event, None]:
+        turn, message = running.turn, running.message
+        if message is None:
+            return self._client.subscribe(running.state.task or "")
+        options = SendOptions(
+            accepted_output_modes=turn.accepted_output_modes,
+            metadata=hops_metadata(turn.hops) if turn.hops else None,
+            extensions=_EXTENSIONS,
+        )
+        return self._client.stream(message, options=options)
+
+    async def abandon(self, turn: Turn) -> None:
+        """Cancel the remote task of this context, if there is one that has not ended; within 5 s."""
+        state = await load_state(turn.journal)
+        if state.task is not None:
+            await _within_bounds(self._end(state.task, None))
+
+    async def _end(self, task_id: str | None, message: Message | None) -> None:
+        """Cancel the remote task. When its id is not known yet, the same message sent again finds it out, with
+        agents that know the message by its id (ours do, and our extension on their card says so)."""
+        card = self._client.known_card
+        if task_id is None and message is not None and card is not None and _lists(card, TURN_EXTENSION):
+            found = await self._client.send(message, options=SendOptions(return_immediately=True))
+            task_id = found.id if isinstance(found, Task) else None
+        if task_id is not None:
+            with contextlib.suppress(TaskNotCancelableError, TaskNotFoundError):
+                await self._client.cancel(task_id)
+
+
+class _RunningTurn:
+    """One turn while it is taken: what was known before, what is known now. `message` None: it was sent before."""
+
+    def __init__(
+        self, turn: Turn, known: RemoteState, state: RemoteState, message: Message | None, reading: Interpreter
+    ) -> None:
+        self.turn = turn
+        self.state = state
+        self.message = message
+        self.reading = reading
+        self._known = known
+        self._is_named = message is None
+
+    async def take(self, event: Event) -> list[Reply]:
+        """The replies that an event means, after what must not be lost has been written down."""
+        found: list[Reply] = []
+        if not self._is_named:
+            self._is_named = True
+            if await self._name(event):
+                found.append(Progress("the remote agent has started a new context and may have forgotten the old one"))
+        found += self.reading.replies(event)
+        if self.reading.paused_by is not None:
+            message = self.reading.paused_by.message
+            self.state = replace(
+                self.state,
+                waits=True,
+                asked=message.message_id if message is not None else None,
+                seen=self.reading.seen.extents(),
+                used=self.reading.used,
+            )
+            await self._write()
+        return found
+
+    async def _name(self, event: Event) -> bool:
+        """Learn the remote's ids from its first event; True if it has left the context that it had."""
+        before = self._known.context
+        task, context = self.state.task, self.state.context
+        if isinstance(event, Task | Message) and task is None:
+            # Updates may carry a made-up context (T-19); a task or message that opens the stream is believed.
+            context = event.context_id or context
+        if not isinstance(event, Message):
+            task = event.id if isinstance(event, Task) else event.task_id
+        forgot = before is not None and context != before
+        self.state = replace(self.state, task=task, context=context, forgot=forgot)
+        if task is not None or context != before or self._known.forgot:
+            await self._write()
+        return forgot
+
+    async def _write(self) -> None:
+        await self.turn.journal.append(self.state.to_bytes(), snapshot=True)
+
+
+async def _within_bounds(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(_CANCEL_WITHIN):
+            await work
+    except (BridgeError, TimeoutError) as error:
+        _log.warning("a remote task may go on running: %s", error or "no answer in time")
+
+
+async def _shielded(work: Coroutine[Any, Any, None]) -> None:
+    """See it through although we are being cancelled; cancelled once more, give it up and leave."""
+    task = asyncio.create_task(_within_bounds(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        raise
+
+
+def _lists(card: AgentCard, uri: str) -> bool:
+    return any(extension.uri == uri for extension in card.capabilities.extensions or ())
+
+
+def _framework(card: AgentCard) -> str | None:
+    for extension in card.capabilities.extensions or ():
+        if extension.uri in _EXTENSIONS:
+            found = (extension.params or {}).get("framework")
+            if isinstance(found, str) and found:
+                return found
+    return None
+
+
+def _provisional_name(url: str) -> str:
+    """The last segment of the path, or the host: something to call it until the card has been read."""
+    parts = urlsplit(card_url(url))
+    path = parts.path.removesuffix(WELL_KNOWN_PATH).removesuffix(".json").rstrip("/")
+    return path.rpartition("/")[2] or parts.netloc.rpartition("@")[2] or url
