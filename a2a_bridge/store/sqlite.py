@@ -214,7 +214,7 @@ class _Ledger:
     def commit(self, jobs: Sequence[Job[Any]]) -> None:
         try:
             self._transaction(jobs)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the thread must go on and every caller must hear of it
+        except Exception as error:  # whatever it is, the thread must go on and every caller must hear of it
             self._forget(jobs)
             if len(jobs) > 1 and not _is_outage(error):
                 for job in jobs:  # one of them cannot be written (a string that is not Unicode, say): the others can

@@ -99,7 +99,7 @@ class Writer:
     def _work(self, make: Callable[[], Ledger], opening: Job[None]) -> None:
         try:
             ledger = make()
-        except Exception as error:  # noqa: BLE001  # whatever it is, `start` waits for it and raises it
+        except Exception as error:  # whatever it is, `start` waits for it and raises it
             opening.fail(error)
             self._tell([opening])
             return
