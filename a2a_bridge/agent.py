@@ -479,7 +479,7 @@ async def run_in_thread(call: Callable[[], T]) -> T:
             result = call()
         except StopIteration:  # cannot be set on a future
             error = RuntimeError("the call raised StopIteration")
-        except BaseException as raised:
+        except BaseException as raised:  # whatever it is, it belongs to whoever waits for the call
             error = raised
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)

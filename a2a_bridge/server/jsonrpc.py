@@ -54,7 +54,7 @@ from a2a_bridge.protocol.objects import WireObject
 from a2a_bridge.protocol.snapshot import SHOWN, TURN_ROW
 from a2a_bridge.server.http import Answer, ClientGone, Responds, TooLarge, header_list, read_body
 from a2a_bridge.server.sse import EventStream, Streams
-from a2a_bridge.store.contract import Numbered
+from a2a_bridge.tasks.log import Row
 from a2a_bridge.tasks.run import new_id
 from a2a_bridge.tasks.service import Call, TaskService
 
@@ -81,7 +81,7 @@ class Context:
     missing: frozenset[str]
 
 
-Rows = AsyncGenerator[list[Numbered], None]
+Rows = AsyncGenerator[list[Row], None]
 Method = Callable[..., Awaitable[Any]]
 
 
@@ -321,8 +321,8 @@ def _last_event_id(headers: Headers) -> int | None:
     return int(found) if found is not None and found.isascii() and found.isdigit() and len(found) < 16 else None
 
 
-def _framer(prefix: bytes, shows_turns: bool) -> Callable[[list[Numbered]], bytes]:
-    def frame(rows: list[Numbered]) -> bytes:
+def _framer(prefix: bytes, shows_turns: bool) -> Callable[[list[Row]], bytes]:
+    def frame(rows: list[Row]) -> bytes:
         pieces = []
         for seq, row in rows:
             if row[0] != SHOWN:

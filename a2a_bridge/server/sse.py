@@ -19,7 +19,7 @@ from contextlib import aclosing
 from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from a2a_bridge.store.contract import Numbered
+from a2a_bridge.tasks.log import Row
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ class EventStream(EventSourceResponse):
     def __init__(
         self,
         streams: Streams,
-        rows: AsyncGenerator[list[Numbered], None],
-        frame: Callable[[list[Numbered]], bytes],
+        rows: AsyncGenerator[list[Row], None],
+        frame: Callable[[list[Row]], bytes],
         *,
         failed: Callable[[Exception], bytes],
         headers: dict[str, str],
@@ -95,8 +95,8 @@ class EventStream(EventSourceResponse):
 
     async def _chunks(
         self,
-        rows: AsyncGenerator[list[Numbered], None],
-        frame: Callable[[list[Numbered]], bytes],
+        rows: AsyncGenerator[list[Row], None],
+        frame: Callable[[list[Row]], bytes],
         failed: Callable[[Exception], bytes],
     ) -> AsyncIterator[bytes]:
         async with aclosing(rows):

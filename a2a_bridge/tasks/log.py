@@ -21,6 +21,8 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from a2a_bridge.errors import StoreError, StoreUnavailableError
 from a2a_bridge.store.contract import Change, Numbered, Streams
 
+Row = Numbered
+"""One row of a task's log, with its number."""
 MAX_BATCH = 256
 """Events in one commit."""
 MAX_AHEAD = 256

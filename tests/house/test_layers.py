@@ -1,0 +1,134 @@
+"""Imports go one way. Every import counts: at the top, inside a function, or under TYPE_CHECKING."""
+
+import sys
+
+from source import modules, imports_of
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "observe": set(),
+    "protocol": set(),
+    "net": {"observe"},
+    "store": {"observe"},
+    "agent": {"protocol"},
+    "cards": {"protocol", "agent"},
+    "client": {"protocol", "cards", "agent", "net", "observe"},
+    "tasks": {"protocol", "agent", "store", "net", "observe"},
+    "adaptation": {"protocol", "agent", "client"},
+    "chat": {"protocol", "agent", "adaptation", "client", "store", "net", "observe"},
+    "server": {"protocol", "cards", "agent", "tasks", "net", "observe"},
+    "config": {"protocol"},
+    "bridge": {
+        "protocol", "cards", "agent", "adaptation", "config", "tasks", "store", "server", "net", "observe",
+    },
+    "demo": {"protocol", "agent", "adaptation", "bridge", "chat", "client"},
+}  # fmt: skip
+"""What each folder or module of a2a_bridge may import, besides itself and `errors`; `cli` and `testing` may all."""
+
+OUTSIDE: dict[str, set[str]] = {
+    "errors": set(),
+    "observe": set(),
+    "protocol": {"pydantic", "pydantic_core"},
+    "net": {"httpx"},
+    "store": set(),
+    "agent": set(),
+    "cards": set(),
+    "client": set(),
+    "tasks": set(),
+    "adaptation": set(),
+    "chat": {"pydantic", "openai"},
+    "server": {"starlette", "sse_starlette", "anyio", "jsonrpcserver"},
+    "config": {"pydantic"},
+    "bridge": {"starlette", "uvicorn", "pydantic", "anyio"},
+    "demo": {"langgraph", "langchain", "langchain_openai", "langchain_core", "crewai", "xllamacpp"},
+    "cli": {"typer", "click", "rich", "uvicorn"},
+}
+"""Libraries from outside that each may use, beside the standard library."""
+
+ONE_FILE = {
+    "httpx": "a2a_bridge/net.py",
+    "sqlite3": "a2a_bridge/store/sqlite.py",
+    "openai": "a2a_bridge/chat/model.py",
+    "jsonrpcserver": "a2a_bridge/server/jsonrpc.py",
+    "sse_starlette": "a2a_bridge/server/sse.py",
+    "xllamacpp": "a2a_bridge/demo/model.py",
+    "langgraph": "a2a_bridge/demo/langgraph_agent.py",
+    "crewai": "a2a_bridge/demo/crew_agent.py",
+}
+"""Libraries that one file outside `testing` may import."""
+
+ADAPTERS_MAY = {"agent", "protocol", "errors"}
+
+
+def here_of(parts: tuple[str, ...]) -> str:
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def breaches() -> list[str]:
+    found = []
+    for path, tree, _ in modules("a2a_bridge"):
+        parts = path.with_suffix("").parts
+        here = here_of(parts)
+        if here in ("__init__", "__main__"):
+            continue
+        for name, line in imports_of(tree, ".".join(parts[:-1])):
+            root, _, rest = name.partition(".")
+            there = rest.split(".")[0]
+            if root == "adapters":
+                found.append(f"{path}:{line} imports an adapter by name")
+            elif root == "a2a_bridge" and here in MAY_IMPORT and there not in MAY_IMPORT[here] | {here, "errors"}:
+                found.append(f"{path}:{line} {here} must not import {there or 'a2a_bridge'}")
+    return found
+
+
+def outside_breaches() -> list[str]:
+    found = []
+    for path, tree, _ in modules("a2a_bridge"):
+        parts = path.with_suffix("").parts
+        here = here_of(parts)
+        for name, line in imports_of(tree, ".".join(parts[:-1])):
+            root = name.split(".")[0]
+            if root in ("a2a_bridge", "adapters") or (root in sys.stdlib_module_names and root not in ONE_FILE):
+                continue
+            if here in OUTSIDE and root not in OUTSIDE[here] and root != "sqlite3":
+                found.append(f"{path}:{line} {here} must not use {root}")
+            if root in ONE_FILE and here != "testing" and str(path) != ONE_FILE[root]:
+                found.append(f"{path}:{line} only {ONE_FILE[root]} uses {root}")
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    """Ours: architecture, the table of layers."""
+    assert breaches() == []
+
+
+def test_the_layer_table_has_no_cycle() -> None:
+    done: set[str] = set()
+    while left := MAY_IMPORT.keys() - done:
+        ready = {name for name in left if MAY_IMPORT[name] <= done}
+        assert ready, f"cycle among {sorted(left)}"
+        done |= ready
+
+
+def test_libraries_from_outside_stay_where_they_belong() -> None:
+    """Ours: architecture, the last column of the table of layers."""
+    assert outside_breaches() == []
+
+
+def test_an_adapter_sees_the_seam_and_no_other_adapter() -> None:
+    found = []
+    for path, tree, _ in modules("adapters"):
+        framework = path.parts[1]
+        for name, line in imports_of(tree, ".".join(path.with_suffix("").parts[:-1])):
+            root, _, rest = name.partition(".")
+            there = rest.split(".")[0]
+            if root == "a2a_bridge" and there not in ADAPTERS_MAY:
+                found.append(f"{path}:{line} an adapter must not import a2a_bridge.{there}")
+            if root == "adapters" and there != framework:
+                found.append(f"{path}:{line} {framework} imports the adapter {there}")
+    assert found == []
+
+
+def test_every_module_of_the_package_has_a_place_in_the_table() -> None:
+    known = MAY_IMPORT.keys() | {"cli", "testing", "__init__", "__main__"}
+    assert {here_of(path.with_suffix("").parts) for path, _, _ in modules("a2a_bridge")} <= known
