@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from a2a_bridge.demo.endpoint import EMBEDDED
 from a2a_bridge.errors import ConfigError
 
-NAME = "smollm2-135m-instruct"
 SLOTS = 3
 TOKENS_PER_SLOT = 2048
 LONGEST_ANSWER = 96
@@ -68,7 +68,7 @@ def _file() -> Path | None:
 
 def _settings(params: Any, file: Path) -> Any:
     params.model.path = str(file)
-    params.model_alias = {NAME}
+    params.model_alias = {EMBEDDED}
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_parallel = SLOTS

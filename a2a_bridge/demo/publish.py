@@ -1,0 +1,26 @@
+"""How a process of the demo publishes its agent."""
+
+import argparse
+from pathlib import Path
+
+from a2a_bridge.agent import Agent
+from a2a_bridge.bridge import Bridge, run_server, url_name
+
+CARDS = Path(__file__).parents[2] / "agent_cards"
+
+
+def card_of(name: str) -> dict[str, Path]:
+    """The card among `agent_cards/`, as `Bridge(cards=...)` takes it; nothing if there is none, and one is built."""
+    file = CARDS / f"{name}.json"
+    return {url_name(name): file} if file.exists() else {}
+
+
+def publish(agent: Agent) -> None:
+    """Serve one agent until the process is told to end; host and port from the command line."""
+    parser = argparse.ArgumentParser(description=f"Publishes the demo's agent {agent.name!r} over A2A.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--public-url", help="where others reach it (default: http://HOST:PORT)")
+    told = parser.parse_args()
+    url = told.public_url or f"http://{told.host}:{told.port}"
+    run_server(Bridge(agent, public_url=url, cards=card_of(agent.name)), host=told.host, port=told.port)
