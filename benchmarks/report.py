@@ -1,0 +1,107 @@
+"""Tables for people and JSON for machines, from what was measured."""
+
+import json
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import percentile
+from benchmarks.wire import LIMIT, MEMORY, SDK, Cell
+
+RESULTS = Path(__file__).resolve().parent / "results"
+TITLES = {
+    "w1": "W1 one request, one answer (us per request)",
+    "w2": "W2 stream of 200 chunks, agent never waits (us per event)",
+    "w2w": "W2 stream of 200 chunks, agent waits after each chunk (us per event)",
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns padded to their widest cell."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def paired(cells: Sequence[Cell], server: str, other: str, *, wall: bool = False) -> float:
+    """Median over rounds of: cost on `other` divided by cost on `server` in the same round; NaN if one is missing."""
+    cost = {(cell.server, cell.round): cell.wall_us if wall else cell.cpu_us for cell in cells}
+    found = [
+        cost[other, number] / cost[server, number]
+        for number in {cell.round for cell in cells}
+        if (server, number) in cost and (other, number) in cost
+    ]
+    return statistics.median(found) if found else float("nan")
+
+
+def select(cells: Iterable[Cell], workload: str, workers: int) -> list[Cell]:
+    """The cells of one table."""
+    return [cell for cell in cells if cell.workload == workload and cell.workers == workers]
+
+
+def wire_summary(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """One row for each workload, concurrency and server."""
+    rows = []
+    for workload, workers in sorted({(cell.workload, cell.workers) for cell in cells}):
+        group = select(cells, workload, workers)
+        for server in dict.fromkeys(cell.server for cell in group):
+            mine = [cell for cell in group if cell.server == server]
+            firsts = [first for cell in mine for first in cell.load.firsts]
+            latencies = [latency for cell in mine for latency in cell.load.latencies]
+            rows.append(
+                {
+                    "workload": workload,
+                    "workers": workers,
+                    "server": server,
+                    "cpu_us": statistics.median(cell.cpu_us for cell in mine),
+                    "cpu_us_min": min(cell.cpu_us for cell in mine),
+                    "wall_us": statistics.median(cell.wall_us for cell in mine),
+                    "of_limit": paired(group, server, LIMIT),
+                    "times_sdk": paired(group, server, SDK),
+                    "times_sdk_wall": paired(group, server, SDK, wall=True),
+                    "of_memory": paired(group, server, MEMORY),
+                    "p50_ms": percentile(latencies, 0.5) * 1e3,
+                    "p99_ms": percentile(latencies, 0.99) * 1e3,
+                    "first_p50_ms": percentile(firsts, 0.5) * 1e3,
+                    "first_p99_ms": percentile(firsts, 0.99) * 1e3,
+                }
+            )
+    return rows
+
+
+def wire_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The tables of W1 and W2."""
+    parts = []
+    for workload in dict.fromkeys(row["workload"] for row in rows):
+        mine = [row for row in rows if row["workload"] == workload]
+        head = ["c", "server", "CPU us", "(min)", "wall us", "% of limit", "x SDK", "(wall)", "% of memory"]
+        head += ["p50 ms", "p99 ms"] if workload == "w1" else ["first event p50 ms", "p99 ms"]
+        timed = ("p50_ms", "p99_ms") if workload == "w1" else ("first_p50_ms", "first_p99_ms")
+        lines = [
+            [
+                str(row["workers"]),
+                row["server"],
+                f"{row['cpu_us']:.1f}",
+                f"{row['cpu_us_min']:.1f}",
+                f"{row['wall_us']:.1f}",
+                f"{row['of_limit'] * 100:.0f}",
+                f"{row['times_sdk']:.1f}",
+                f"{row['times_sdk_wall']:.1f}",
+                f"{row['of_memory'] * 100:.0f}",
+                *(f"{row[name]:.2f}" for name in timed),
+            ]
+            for row in mine
+        ]
+        parts.append(f"{TITLES[workload]}\n{table(head, lines)}")
+    return "\n\n".join(parts)
+
+
+def write(found: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+    """The whole run as JSON, one file a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
+    path.write_text(json.dumps(found, indent=1, default=str) + "\n")
+    return path
