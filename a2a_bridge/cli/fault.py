@@ -97,7 +97,9 @@ def fault_of(error: BaseException, *, agent: str | None = None, authenticated: b
     if isinstance(error, ClientError):
         return _client_fault(error, ref, authenticated)
     if isinstance(error, CardError):
-        return Fault(CARD_INVALID, error.message)
+        # The client has one class for both; its words tell them apart, and a test holds them to that.
+        missing = "there is no agent card" in error.message
+        return Fault(CARD_NOT_FOUND if missing else CARD_INVALID, error.message)
     if isinstance(error, ConfigError):
         return Fault(USAGE, error.message)
     if isinstance(error, BridgeError):

@@ -1,6 +1,6 @@
 """`a2a-bridge serve`: publish agents until the process is asked to stop."""
 
-import logging
+import asyncio
 import os
 import socket
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ import typer
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
 from a2a_bridge.bridge import Bridge, Limits, run_server, url_name
-from a2a_bridge.cli.fault import usage
+from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
 from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, Settings, StoreSettings, load_config
+from a2a_bridge.observe import log
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
@@ -59,14 +60,13 @@ def serve(options: ServeOptions) -> None:
     variables, HOST, PORT and LOG_LEVEL, then from the file.
     """
     settings = _settings(options)
-    logging.basicConfig(
-        level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log.configure(settings.server.log_level)
     agents, cards = _agents(options, settings)
     server = settings.server
-    port = server.port or _free_port(server.host)
+    port = _port_to_use(server.host, server.port)
     base = server.model_copy(update={"port": port}).base_url
     limits = Limits(**server.limits.model_dump())
+    asyncio.run(_try_store(_store(settings.store, next(iter(agents)))))
     bridge = Bridge(
         agents,
         store=_store(settings.store, next(iter(agents))),
@@ -77,7 +77,10 @@ def serve(options: ServeOptions) -> None:
         keeping=Keeping(**settings.keeping.model_dump()),
     )
     _announce(bridge, base, settings)
-    run_server(bridge, host=server.host, port=port, log_level=server.log_level)
+    try:
+        run_server(bridge, host=server.host, port=port, log_level=server.log_level)
+    except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
+        raise typer.Exit(1 if end.code else 0) from None
 
 
 def _settings(options: ServeOptions) -> Settings:
@@ -127,11 +130,24 @@ def _store(settings: StoreSettings, first: str) -> Store:
     return SQLiteStore(settings.path or Path(f"a2a-bridge-{first}.sqlite"), sync=settings.sync)
 
 
-def _free_port(host: str) -> int:
-    """A port that is free now: cards name it, so it must be known before the server binds."""
+async def _try_store(store: Store) -> None:
+    """Open and close the store once, so that one that cannot be had is a sentence and not a failed start."""
+    await store.open()
+    await store.close()
+
+
+def _port_to_use(host: str, port: int) -> int:
+    """The port, or for 0 one that is free now: cards name it, so it must be known before the server binds."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                Fault(INTERNAL, f"cannot listen on {host}:{port}: {error.strerror or error}", "another one: --port 0")
+            ) from error
         return int(probe.getsockname()[1])
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import NoReturn
 
 import typer
 
@@ -65,40 +66,43 @@ class Session:
         """Do the work with a client, or end the command with the exit code of what went wrong."""
         try:
             asyncio.run(self._bounded(work))
-        except TimeoutError:
-            self._fail(self._too_late())
+        except (TimeoutError, BridgeError, fault.CommandError) as error:
+            self.fail(error)
         except KeyboardInterrupt:
             if self.seen.task_id is not None:
                 note(f"The task goes on: {self.follow_command()}")
             raise typer.Exit(fault.INTERRUPTED) from None
-        except RemoteTimeoutError as error:
-            self._fail(self._too_late() if self.seen.task_id else self._fault_of(error))
-        except (BridgeError, fault.CommandError) as error:
-            self._fail(self._fault_of(error))
 
-    async def _bounded(self, work: Callable[[Client], Awaitable[None]]) -> None:
+    def client(self) -> Client:
+        """A client for the agent of this run; it fetches nothing yet."""
         options = self.options
         if (path := local_card(options.agent_card)) is not None:
             raise fault.usage(f"{path} is a file: only card get reads cards from files, so name the agent by its URL")
-        headers = {"authorization": f"Bearer {options.bearer}"} if options.bearer else {}
-        client = Client(
+        return Client(
             agent_url(options.agent_card),
-            headers=headers,
+            headers={"authorization": f"Bearer {options.bearer}"} if options.bearer else {},
             timeouts=_WAITING,
             retries=_RETRIES,
             allow_other_origin=options.allow_other_origin,
         )
-        async with client, asyncio.timeout(options.timeout):
+
+    async def _bounded(self, work: Callable[[Client], Awaitable[None]]) -> None:
+        async with self.client() as client, asyncio.timeout(self.options.timeout):
             await work(client)
 
-    def _fault_of(self, error: BaseException) -> fault.Fault:
+    def fault_of(self, error: BaseException) -> fault.Fault:
+        """What an error means in this run: the task, the agent and the credentials are known here."""
         options = self.options
+        if isinstance(error, TimeoutError) or (isinstance(error, RemoteTimeoutError) and self.seen.task_id):
+            return self._too_late()
         found = fault.fault_of(error, agent=options.reference, authenticated=options.bearer is not None)
         if isinstance(error, CardError) and "another origin" in error.message:
             return fault.Fault(found.code, found.message, "if you trust it: --allow-other-origin")
         return found
 
-    def _fail(self, found: fault.Fault) -> None:
+    def fail(self, error: BaseException) -> NoReturn:
+        """Tell about an error and end the command with its exit code."""
+        found = self.fault_of(error)
         fault.say(found, as_json=self.options.as_json, one_line=self.stream)
         raise typer.Exit(found.exit_code)
 
