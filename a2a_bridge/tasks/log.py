@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 
 from a2a_bridge.errors import StoreError, StoreUnavailableError
-from a2a_bridge.store.contract import Change, Numbered, Streams
+from a2a_bridge.store.contract import Change, Claim, Numbered, Streams
 
 Row = Numbered
 """One row of a task's log, with its number."""
@@ -81,6 +81,13 @@ class TaskLog:
         self._urgent_at = 0
         self._closed_at: int | None = last if closed else None
         self._broken: StoreError | None = None
+
+    def take_over(self, claim: Claim) -> None:
+        """Write under a new claim; a log that was not followed so far starts after the rows that are there."""
+        self.epoch = claim.epoch
+        if self.visible < claim.last:
+            self.appended = self.visible = self._base = claim.last
+            self._tail, self._tail_bytes = [], 0
 
     @property
     def is_closed(self) -> bool:

@@ -37,7 +37,7 @@ from a2a_bridge.agent import (
     parts_of,
 )  # fmt: skip
 from a2a_bridge.errors import StoreError
-from a2a_bridge.protocol.events import TEXT_CHUNK_END, message_json, quoted, text_part
+from a2a_bridge.protocol.events import TEXT_CHUNK_END, message_json, quoted, status_json, text_part
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, ask_json, usage_json
 from a2a_bridge.protocol.objects import JSONValue, Struct, TaskState
 from a2a_bridge.protocol.snapshot import TURN_ROW, ArtifactPieces, parts_json
@@ -177,7 +177,7 @@ class TurnWriter:
     def _turn_row(self, section: dict[str, JSONValue]) -> None:
         live = self._live
         live.show()
-        status = live.pieces.status
+        status = status_json(live.pieces.state, live.pieces.timestamp)  # without words: they have been said
         live.log.append(TURN_ROW + live.writer.status(status, {TURN_EXTENSION: section}))
 
     def _tool_call(self, call: ToolCall) -> None:
@@ -262,9 +262,10 @@ async def drive(live: LiveTask, agent: Agent, turn: Turn, *, seconds: float) -> 
     except AgentFault as fault:
         _log.error("agent %s broke the contract in task %s: %s", live.who.agent, live.who.task_id, fault)
         writer.fail(str(fault))
-    except StoreError:
-        _log.exception("task %s was cut off: its events cannot be kept", live.who.task_id)
     except Exception:  # whatever an agent raises: the task must end, and strangers must not see why
+        if live.log.broken is not None:
+            _log.exception("task %s was cut off: its events cannot be kept", live.who.task_id)
+            return
         error_id = new_id()[:8]
         _log.exception("agent %s failed in task %s (error %s)", live.who.agent, live.who.task_id, error_id)
         _write_last(lambda: writer.fail(f"The agent failed (error {error_id})."))

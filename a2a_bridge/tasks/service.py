@@ -29,7 +29,7 @@ from a2a_bridge.errors import (
     UnsupportedOperationError,
     Violation,
 )
-from a2a_bridge.protocol.events import bare_message_json, client_message_json, message_event, task_event
+from a2a_bridge.protocol.events import bare_message_json, client_message_json, task_event
 from a2a_bridge.protocol.extensions import hops_in
 from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp, json_bytes
 from a2a_bridge.protocol.requests import (
@@ -46,7 +46,8 @@ from a2a_bridge.tasks.listing import task_page
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
 from a2a_bridge.tasks.log import TaskLog
 from a2a_bridge.tasks.run import new_id
-from a2a_bridge.tasks.turns import Acceptance, Turns, asks_in
+from a2a_bridge.tasks.sent import Sent, ended_task, follow, one_row, replay, until_turn_ends
+from a2a_bridge.tasks.turns import INTERRUPTED, Acceptance, Turns, asks_in
 
 _log = logging.getLogger(__name__)
 
@@ -70,70 +71,6 @@ class Call:
     def scope(self) -> str:
         """The prefix of every key this call may see."""
         return scope_of(self.caller.tenant, self.caller.principal, self.agent)
-
-
-class Sent:
-    """An accepted send, or the one that it repeats: wait for its answer, or follow its events."""
-
-    __slots__ = ("_after", "_live", "history_length")
-
-    def __init__(self, live: LiveTask, after: int, history_length: int | None = None) -> None:
-        self._live = live
-        self._after = after
-        self.history_length = history_length
-
-    async def opened(self) -> bytes:
-        """The task as it is once it is shown: the answer to `returnImmediately` (R-SEND-03)."""
-        await self._live.shown()
-        return await self._answer()
-
-    async def ended(self) -> bytes:
-        """The SendMessageResponse once the turn has ended, whatever that is (R-SEND-02)."""
-        await self._live.turn_ended(self._after)
-        return await self._answer()
-
-    async def _answer(self) -> bytes:
-        if self._live.direct is not None:
-            return message_event(self._live.direct)
-        task, _ = await self._live.snapshot(self.history_length)
-        return task_event(task)
-
-    async def stream(self) -> AsyncGenerator[list[Numbered], None]:
-        """The opening `task`, then the rows of this turn, to its end (R-STRM-02 to R-STRM-04).
-
-        Returns when the task is shown, so that a stream is opened only for a turn that has something to say. A direct
-        answer is one row with the number 0 (R-STRM-01).
-        """
-        live = self._live
-        await live.shown()
-        if live.direct is not None:
-            return _one_row(message_event(live.direct))
-        if self._after == 0 and self.history_length is None and live.log.tail(0, 1):
-            return until_turn_ends(live, 0, 0)  # the first row is the opening snapshot
-        return self._from_snapshot()
-
-    async def _from_snapshot(self) -> AsyncGenerator[list[Numbered], None]:
-        task, seq = await self._live.snapshot(self.history_length)
-        yield [Numbered(seq, task_event(task))]
-        async for rows in until_turn_ends(self._live, seq, self._after):
-            yield rows
-
-
-async def _one_row(row: bytes) -> AsyncGenerator[list[Numbered], None]:
-    yield [Numbered(0, row)]
-
-
-async def until_turn_ends(live: LiveTask, after: int, turn_starts: int) -> AsyncGenerator[list[Numbered], None]:
-    """Rows above `after` up to the first end of a turn above `turn_starts`."""
-    ends = live.pieces.ends
-    if any(turn_starts < end <= after for end in ends):
-        return
-    async for rows in live.log.follow(after):
-        end = next((end for end in ends if end > turn_starts), None)
-        if end is not None and rows[-1].seq >= end:
-            yield [row for row in rows if row.seq <= end]
-            return
-        yield rows
 
 
 class TaskService:
@@ -265,12 +202,14 @@ class TaskService:
         log never reached, or no longer has, gives the snapshot.
         """
         found = await self._find(call, request.id)
-        if isinstance(found, TaskPieces):
-            rows = [] if after is None else await self._store.read(self._stream(call, request.id), after)
-            if after is None or (not rows and not await self._is_last(call, request.id, after)):
-                raise UnsupportedOperationError("The task has ended: use GetTask.")
-            return _replay(self._store, self._stream(call, request.id), after)
-        return _follow(found, after)
+        if isinstance(found, LiveTask):
+            return follow(found, after)
+        if after is None:
+            raise UnsupportedOperationError("The task has ended: use GetTask.")
+        stream = f"task/{call.scope}/{request.id}"
+        if after > 0 and not await self._store.read(stream, after - 1, 1):
+            return one_row(task_event(found.json()), found.ends[-1])
+        return replay(self._store, stream, after)
 
     async def resume(
         self, call: Call, request: SendMessageRequest, after: int
@@ -285,12 +224,6 @@ class TaskService:
         return until_turn_ends(live, after, starts)
 
     # --- finding
-
-    def _stream(self, call: Call, task_id: str) -> str:
-        return f"task/{call.scope}/{task_id}"
-
-    async def _is_last(self, call: Call, task_id: str, after: int) -> bool:
-        return after > 0 and bool(await self._store.read(self._stream(call, task_id), after - 1, 1))
 
     async def _find(self, call: Call, task_id: str) -> LiveTask | TaskPieces:
         """The task, if the caller may see it; not visible and not existing are the same (R-ERR-04)."""
@@ -310,7 +243,16 @@ class TaskService:
         who = Identity(call.scope, task_id, pieces.context_id, call.caller, call.agent)
         live = stored_task(who, entry.value, self._store, self._clock, self._keeping)
         live.asks = asks_in(pieces.status_message)
+        if not pieces.state.is_interrupted:
+            return await self._orphan(live)
         self._live[key] = live
+        return live
+
+    async def _orphan(self, live: LiveTask) -> LiveTask:
+        """A task that says it works, and no turn of it runs here: the store had failed in the middle of it."""
+        live.log.take_over(await self._store.claim(live.who.stream))
+        self._turns.end_waiting(live, TaskState.FAILED, INTERRUPTED)
+        await live.log.until(live.log.appended)
         return live
 
     async def _find_live(self, who: Identity) -> LiveTask | None:
@@ -408,8 +350,7 @@ class TaskService:
         value = b"\n".join((digest, who.task_id.encode(), str(live.turn_starts).encode()))
         sent = Change("sent", f"{who.scope}/{message_id}", value, absent=True)
         opened = Change("open", who.key, acceptance.pack(live), group="open", sort=live.now(), labels=(who.agent, ""))
-        claim = await self._store.claim(who.stream, (opened, sent))
-        live.log.epoch = claim.epoch
+        live.log.take_over(await self._store.claim(who.stream, (opened, sent)))
         live.sent[message_id] = value
         self._live[who.key] = live
         self._sent[f"{who.scope}/{message_id}"] = live
@@ -417,17 +358,14 @@ class TaskService:
 
     async def _queue(self, call: Call, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:
         """A message to a running task: returns when it has been taken (architecture: its fate must be known)."""
-        value = b"\n".join((digest, live.who.task_id.encode(), str(live.log.appended).encode()))
-        sent = Change("sent", f"{live.who.scope}/{message.message_id}", value)
-        fate: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        queued = Queued(message, row, sent, fate)
-        live.queued.append(queued)
-        live.log.wake()
-        try:
-            taken = await fate
-        finally:
-            if queued in live.queued:
-                live.queued.remove(queued)
+        queued = next((other for other in live.queued if other.message.message_id == message.message_id), None)
+        if queued is None:
+            value = b"\n".join((digest, live.who.task_id.encode(), str(live.log.appended).encode()))
+            sent = Change("sent", f"{live.who.scope}/{message.message_id}", value)
+            queued = Queued(message, row, sent, asyncio.get_running_loop().create_future())
+            live.queued.append(queued)
+            live.log.wake()
+        taken = await asyncio.shield(queued.fate)  # a client that goes away does not take its message back
         if not taken:
             raise UnsupportedOperationError("The task ended before the message could be taken.")
 
@@ -436,8 +374,7 @@ class TaskService:
         if live.is_answered:
             raise TaskNotCancelableError("The task is being answered at this moment: try again.")
         live.is_answered = True
-        claim = await self._store.claim(live.who.stream)
-        live.log.epoch = claim.epoch
+        live.log.take_over(await self._store.claim(live.who.stream))
         self._turns.end_waiting(live, state, reason)
         await live.log.until(live.log.appended)
         self._forget(live)
@@ -463,25 +400,3 @@ def _accepts(modes: tuple[str, ...], media_type: str) -> bool:
     kind = media_type.partition(";")[0].strip().lower()
     family = kind.partition("/")[0] + "/*"
     return any(mode.lower() in (kind, family, "*/*", "*") for mode in modes)
-
-
-def ended_task(who: Identity, pieces: TaskPieces, store: Store, clock: Callable[[], float]) -> LiveTask:
-    """A task that has ended, in the shape of a live one: for a repeated send that comes late."""
-    last = pieces.ends[-1]
-    live = LiveTask(who, pieces, TaskLog(store, who.stream, epoch=0, last=last, closed=True), clock)
-    live.is_shown = True
-    return live
-
-
-async def _follow(live: LiveTask, after: int | None) -> AsyncGenerator[list[Numbered], None]:
-    if after is None or after > live.log.visible:
-        task, after = await live.snapshot()
-        yield [Numbered(after, task_event(task))]
-    async for rows in live.log.follow(after):
-        yield rows
-
-
-async def _replay(store: Store, stream: str, after: int) -> AsyncGenerator[list[Numbered], None]:
-    while rows := await store.read(stream, after):
-        yield rows
-        after = rows[-1].seq

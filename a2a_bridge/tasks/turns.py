@@ -324,7 +324,7 @@ class Turns:
             changes = (
                 Change("open", live.who.key, opened, group="open", sort=live.now(), labels=(live.who.agent, "")),
             )
-        live.log.epoch = (await self._store.claim(live.who.stream, changes)).epoch
+        live.log.take_over(await self._store.claim(live.who.stream, changes))
         if not live.pieces.history:
             live.pieces.history.append(row)
         live.asks = asks_in(live.pieces.status_message)
