@@ -28,9 +28,7 @@ SERVED_BINDINGS = ("JSONRPC",)
 DEFAULT_VERSION = "0.1.0"
 """The version of an agent that does not say which version of itself it is."""
 
-_TURN = AgentExtension(
-    uri=TURN_EXTENSION, description="Tool activity, token usage and the questions of a pause, as metadata."
-)
+_TURN_ABOUT = "Tool activity, token usage and the questions of a pause, as metadata."
 _ROOM = AgentExtension(
     uri=ROOM_EXTENSION, description="Who spoke in a group chat, and why that one was chosen, as metadata."
 )
@@ -64,7 +62,7 @@ def build_card(
         capabilities=AgentCapabilities(
             streaming=streaming,
             push_notifications=False,
-            extensions=(_TURN, _ROOM) if is_room(agent) else (_TURN,),
+            extensions=(_turn(traits), _ROOM) if is_room(agent) else (_turn(traits),),
         ),
         default_input_modes=traits.input_modes or ("text/plain",),
         default_output_modes=traits.output_modes or ("text/plain",),
@@ -74,6 +72,12 @@ def build_card(
         documentation_url=documentation_url,
         icon_url=icon_url,
     )
+
+
+def _turn(traits: Traits) -> AgentExtension:
+    """The turn extension; its parameters name the framework, so that a room can say where a remote seat comes from."""
+    params = {"framework": traits.framework} if traits.framework else None
+    return AgentExtension(uri=TURN_EXTENSION, description=_TURN_ABOUT, params=params)
 
 
 def is_room(agent: Agent) -> bool:

@@ -80,6 +80,12 @@ def test_what_is_not_offered_is_denied_aloud() -> None:
     assert wire["capabilities"]["pushNotifications"] is False  # type: ignore[index,call-overload]
 
 
+def test_a_card_names_the_framework_where_a_remote_seat_looks_for_it() -> None:
+    """Our decision: a room says of each speaker in which framework it runs, of remote ones too."""
+    (turn,) = build_card(Spoken(traits=Traits(framework="langgraph")), url=URL).capabilities.extensions or ()
+    assert turn.params == {"framework": "langgraph"}
+
+
 def test_only_a_room_offers_the_room_extension_and_none_is_required() -> None:
     """Our decision: a peer that knows neither extension misses nothing it needs."""
     alone = build_card(Spoken(), url=URL).capabilities.extensions or ()
