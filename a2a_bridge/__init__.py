@@ -42,6 +42,39 @@ _WHERE = {
     "serve": "bridge",
 }
 
+if TYPE_CHECKING:
+    from a2a_bridge.adaptation import adapt as adapt
+    from a2a_bridge.agent import Agent as Agent
+    from a2a_bridge.agent import Ask as Ask
+    from a2a_bridge.agent import Chunk as Chunk
+    from a2a_bridge.agent import Reply as Reply
+    from a2a_bridge.agent import Say as Say
+    from a2a_bridge.agent import Turn as Turn
+    from a2a_bridge.bridge import Bridge as Bridge
+    from a2a_bridge.bridge import serve as serve
+    from a2a_bridge.cards.load import load_card as load_card
+    from a2a_bridge.chat.assistant import AssistantAgent as AssistantAgent
+    from a2a_bridge.chat.conversable import ConversableAgent as ConversableAgent
+    from a2a_bridge.chat.group_chat import GroupChat as GroupChat
+    from a2a_bridge.chat.manager import GroupChatManager as GroupChatManager
+    from a2a_bridge.chat.room import ChatResult as ChatResult
+    from a2a_bridge.chat.seat import Seat as Seat
+    from a2a_bridge.chat.user_proxy import UserProxyAgent as UserProxyAgent
+    from a2a_bridge.client.client import Client as Client
+    from a2a_bridge.client.remote import RemoteAgent as RemoteAgent
+    from a2a_bridge.errors import A2AError as A2AError
+    from a2a_bridge.errors import BridgeError as BridgeError
+    from a2a_bridge.protocol.card import AgentCard as AgentCard
+    from a2a_bridge.protocol.card import AgentSkill as AgentSkill
+    from a2a_bridge.protocol.objects import Artifact as Artifact
+    from a2a_bridge.protocol.objects import Message as Message
+    from a2a_bridge.protocol.objects import Part as Part
+    from a2a_bridge.protocol.objects import Task as Task
+    from a2a_bridge.protocol.objects import TaskArtifactUpdateEvent as TaskArtifactUpdateEvent
+    from a2a_bridge.protocol.objects import TaskState as TaskState
+    from a2a_bridge.protocol.objects import TaskStatus as TaskStatus
+    from a2a_bridge.protocol.objects import TaskStatusUpdateEvent as TaskStatusUpdateEvent
+
 __all__ = [*_WHERE, "__version__"]
 
 

@@ -26,6 +26,7 @@ from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
 from a2a_bridge.cards.build import build_card, with_url
 from a2a_bridge.cards.load import load_card
+from a2a_bridge.config import check_agent_name
 from a2a_bridge.errors import ConfigError, StoreError
 from a2a_bridge.observe import log
 from a2a_bridge.protocol.card import AgentCard
@@ -40,19 +41,16 @@ from a2a_bridge.tasks.service import TaskService
 
 _log = logging.getLogger(__name__)
 
-NAME = re.compile(r"[a-z0-9-]{1,64}")
-RESERVED = frozenset(
-    {"tasks", "v1", "healthz", "readyz", "health", "metrics", "extendedAgentCard", "message:send", "message:stream"}
-)
 SWEEP_SECONDS = 60.0
 
 
 def url_name(name: str) -> str:
     """The agent's name as it stands in a URL: lower case, anything else becomes a hyphen."""
     found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
-    if not found or found in RESERVED:
-        raise ConfigError(f"{name!r} cannot be an agent's name in a URL: pass another one with name=")
-    return found
+    try:
+        return check_agent_name(found)
+    except ValueError as error:
+        raise ConfigError(f"{error} (from {name!r}; pass name= to choose one)") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +179,7 @@ def _warm() -> None:
 
 def _named_agents(agents: Any) -> dict[str, Agent]:
     if isinstance(agents, Mapping):
-        found = [(str(key), adapt(value)) for key, value in agents.items()]
-        if not all(NAME.fullmatch(key) and key not in RESERVED for key, _ in found):
-            raise ConfigError(f"names of agents in URLs are [a-z0-9-], at most 64 characters: {[k for k, _ in found]}")
+        found = [(check_agent_name(str(key)), adapt(value)) for key, value in agents.items()]
     elif isinstance(agents, Sequence) and not isinstance(agents, str):
         found = [(url_name(agent.name), agent) for agent in map(adapt, agents)]
     else:

@@ -64,7 +64,7 @@ async def remember(journal: Journal, review: ReviewWanted) -> None:
 async def recall(journal: Journal) -> ReviewWanted | None:
     """The review that waits for an answer, if there is one."""
     records = await journal.read()
-    kept = json.loads(records[-1].data) if records else None
+    kept = json.loads(records[-1][1]) if records else None
     return ReviewWanted(kept["draft"], kept["messages"]) if kept else None
 
 
