@@ -1,5 +1,7 @@
 """JSON-RPC 2.0 envelopes and error objects of A2A 1.0.1 (§9), as data and pure functions."""
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,16 +18,35 @@ MAX_DEPTH: Final = 64
 
 RequestId = str | int | None
 
+_LARGE_NUMBER = re.compile(rb"[eE]\+?0*\d{3}|\d{200}")
+"""A look that misses no number that is too large for a float, and finds a few that are not."""
+
 
 def parse_body(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """The JSON value of a body: UTF-8, no NaN, nested at most `max_depth` deep (R-DM-13, R-DM-14, R-JRPC-12)."""
     try:
         value = from_json(body, allow_inf_nan=False)
-    except ValueError:
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise _too_deep(max_depth) from None
         raise JSONParseError from None
     if body.count(b"{") + body.count(b"[") > max_depth and _deeper_than(value, max_depth):
-        raise InvalidRequestError(f"The body is nested more than {max_depth} levels deep.")
+        raise _too_deep(max_depth)
+    if _LARGE_NUMBER.search(body) is not None and not _is_finite(value):
+        raise InvalidRequestError("A number in the body is too large.")
     return value
+
+
+def _too_deep(limit: int) -> InvalidRequestError:
+    return InvalidRequestError(f"The body is nested more than {limit} levels deep.")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether no number in it has become infinite on reading."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_is_finite, held))
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

@@ -62,7 +62,9 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
-        headers = [(b"content-length", b"%d" % len(self.body)), *self.headers]
+        headers = list(self.headers)
+        if self.status not in (204, 304):  # those have no content, hence no length (RFC 9110 §8.6)
+            headers.append((b"content-length", b"%d" % len(self.body)))
         if self.body:
             headers.append((b"content-type", self.content_type))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})

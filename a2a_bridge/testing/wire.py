@@ -39,7 +39,7 @@ class Frame:
     @property
     def kind(self) -> str:
         """Which of the members of StreamResponse came: task, message, statusUpdate, artifactUpdate."""
-        return next(iter(self.data["result"]))
+        return str(next(iter(self.data["result"])))
 
     @property
     def value(self) -> Any:
