@@ -1,0 +1,88 @@
+"""A room's human is one inbox: whoever drives the room answers what its seats ask.
+
+No agent reads the terminal. `Terminal` is the inbox of `initiate_chat`: it reads one line in a daemon thread, which
+cannot be stopped; when the chat is cancelled nobody waits for that thread, and the line it may still read is given to
+the next question. A function given as `human=` may be sync (it runs in a thread) or async.
+"""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+
+from a2a_bridge.agent import Ask, parts_of, run_in_thread
+from a2a_bridge.chat.entry import Speaker, metadata_of
+from a2a_bridge.errors import ChatError
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+
+Human = Callable[[str], str | Awaitable[str]]
+"""Answers a question: is given its text, returns the answer's."""
+
+
+class NobodyThereError(ChatError):
+    """Somebody was asked, and nobody is there to answer."""
+
+
+async def put(human: Human, question: str) -> str:
+    """Ask one question and wait for the answer. NobodyThereError when the inbox is closed."""
+    try:
+        if inspect.iscoroutinefunction(human) or inspect.iscoroutinefunction(getattr(human, "__call__", None)):  # noqa: B004
+            answer = await human(question)  # type: ignore[misc]
+        else:
+            said = await run_in_thread(lambda: human(question))
+            answer = await said if inspect.isawaitable(said) else said
+    except EOFError:
+        raise NobodyThereError(
+            "somebody was asked, but standard input is closed: pass human=... , or use human_input_mode='NEVER'"
+        ) from None
+    return str(answer)
+
+
+def question_of(ask: Ask, name: str) -> str:
+    """The text a person reads: who asks, what, and the words to choose from."""
+    words = "\n".join(part.text for part in parts_of(ask) if part.text)
+    options = f" [{' / '.join(ask.options)}]" if ask.options else ""
+    return f"{name}: {words or 'asks for something'}{options}"
+
+
+async def answered_by(human: Human, asks: tuple[Ask, ...], name: str, message_id: str) -> Message:
+    """One message that answers all asks of a pause."""
+    answers: dict[str, JSONValue] = {}
+    for ask in asks:
+        answers[ask.id] = await put(human, question_of(ask, name))
+    part = Part(text=str(next(iter(answers.values())))) if len(asks) == 1 else Part(data=answers)
+    metadata = metadata_of(Speaker("human", "human"))
+    return Message(message_id=message_id, role=Role.USER, parts=(part,), metadata=metadata)
+
+
+class Terminal:
+    """The person at the terminal."""
+
+    def __init__(self) -> None:
+        self._reading: Future[str] | None = None
+
+    async def __call__(self, question: str) -> str:
+        line = self._reading
+        if line is None:
+            line = self._reading = self._read(f"{question}\n> ")
+        try:
+            return await asyncio.shield(asyncio.wrap_future(line))
+        finally:
+            if line.done():
+                self._reading = None
+
+    def _read(self, prompt: str) -> Future[str]:
+        line: Future[str] = Future()
+
+        def read() -> None:
+            try:
+                line.set_result(input(prompt))
+            except BaseException as error:
+                line.set_exception(error)
+
+        threading.Thread(target=read, daemon=True, name="a2a-bridge-terminal").start()
+        return line
+
+
+TERMINAL = Terminal()

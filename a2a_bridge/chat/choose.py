@@ -1,0 +1,54 @@
+"""Who speaks next, by the rules of the room: at once where the log is enough, else with somebody's help."""
+
+from a2a_bridge.agent import Usage
+from a2a_bridge.chat.entry import Decision, StopReason
+from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.rules import Rules
+from a2a_bridge.chat.speaker import Floor, Question, RoomView, at_random, by_function, by_model
+from a2a_bridge.errors import ChatError, SpeakerSelectionError
+
+
+def choose_at_once(rules: Rules, floor: Floor, log: RoomLog, handover: str | None) -> Decision | StopReason | None:
+    """The decision, if no function, model or person is needed for it; or why to stop before it."""
+    if rules.limit is not None and log.rounds >= rules.limit:
+        return StopReason(rules.limit_kind, rules.manager.name, f"{rules.limit} rounds, the opening one counted")
+    last = log.floor
+    names = floor.candidates(last)
+    if not names:
+        return StopReason("no_speaker", rules.manager.name, f"nobody may speak after {last}" if last else "no speakers")
+    method = rules.selector.method
+    if method == "round_robin":
+        return floor.round_robin(last)
+    if method == "random":
+        return at_random(names)
+    if method == "auto" and handover in names and handover is not None:
+        return Decision(names, handover, "handover", f"{last} handed over")
+    if method == "auto" and len(names) == 1 and not log.replies:  # a manager may not end before anybody has answered
+        return Decision(names, names[0], "only_candidate")
+    return None
+
+
+async def choose(rules: Rules, floor: Floor, log: RoomLog) -> tuple[Decision | StopReason | None, Usage | None]:
+    """The decision of a function or a model, and what it used; None: a person must be asked."""
+    method = rules.selector.method
+    names = floor.candidates(log.floor)
+    if callable(method):
+        view = RoomView(tuple(floor.chairs.values()), log, rules.limit)
+        try:
+            chosen = await by_function(method, floor, view, names, log.floor)
+        except SpeakerSelectionError as error:
+            return StopReason("selection_failed", rules.manager.name, error.message), None
+        if isinstance(chosen, Decision):
+            return chosen, None
+        method = chosen
+    if method == "manual":
+        return None, None
+    if method == "round_robin":
+        return floor.round_robin(log.floor), None
+    if method == "random":
+        return at_random(names), None
+    model = rules.selector.model or rules.model
+    if model is None:
+        raise ChatError("speaker selection 'auto' needs a model: GroupChatManager(groupchat, llm_config=...)")
+    asked = Question(floor, log, names, log.replies > 0, rules.manager.name)
+    return await by_model(model, asked, rules.selector.max_retries)

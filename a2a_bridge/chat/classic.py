@@ -1,0 +1,199 @@
+"""Between the plain dicts of classic programs and the values inside: this file is the whole translation.
+
+User code of the classic line receives and returns `{"role", "name", "content"}`; inside it is `Message`. A classic
+`llm_config` becomes a `Model` here, once, at the edge.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, overload
+
+from a2a_bridge.agent import speaker_of
+from a2a_bridge.chat.model import FallOver, Model, OpenAIModel
+from a2a_bridge.protocol.objects import Message, Part, Role
+
+TerminationMessage = Callable[[dict[str, Any]], bool]
+"""The classic `is_termination_msg`: told a message as a dict, says whether it ends the conversation."""
+
+_TOOLS, _CODE, _TEMPLATES = "calling tools", "running code", "a prompt template for speaker selection"
+_LATER = {
+    "tools": _TOOLS, "functions": _TOOLS, "function_map": _TOOLS, "register_for_llm": _TOOLS,
+    "register_for_execution": _TOOLS, "register_function": _TOOLS, "code_executor": _CODE,
+    "code_execution_config": _CODE, "handoffs": "handing over", "context_variables": "sharing variables",
+    "memory": "memory", "middleware": "middleware", "budget": "a budget", "may_answer": "answering for a person",
+    "auth": "signing in at remote agents", "eligibility": "an eligibility rule", "store": "a room on a store",
+    "select_speaker_message_template": _TEMPLATES, "select_speaker_prompt_template": _TEMPLATES,
+    "role_for_select_speaker_messages": _TEMPLATES, "admin_name": "the admin of a group chat",
+    "register_reply": "registering replies", "register_nested_chats": "nesting chats",
+    "initiate_chats": "a sequence of chats", "a_initiate_chats": "a sequence of chats", "resume": "resuming a room",
+    "interject": "interjecting", "seat": "taking a seat later", "unseat": "leaving a seat",
+    "generate_reply": "asking for one reply", "a_generate_reply": "asking for one reply", "send": "sending one message",
+}  # fmt: skip
+_REPLACED = {
+    "cache": "answers of models are not cached",
+    "func_call_filter": "only the agent that calls a tool runs it",
+    "context": "a message may be a function of (sender, recipient, context) that closes over what it needs",
+}
+_ENDPOINT = frozenset({"model", "api_key", "base_url", "timeout", "max_retries", "default_headers", "price"})
+_SAMPLING = frozenset(
+    {
+        "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop", "frequency_penalty",
+        "presence_penalty", "reasoning_effort", "extra_body",
+    }
+)  # fmt: skip
+
+
+def refuse_words(owner: str, words: Mapping[str, object]) -> None:
+    """Raise the TypeError for words that are given and not available, and say what is the matter with each."""
+    for word, value in words.items():
+        if value is None:
+            continue
+        if word in _LATER:
+            raise TypeError(f"{owner}({word}=...): {_LATER[word]} is not available in this version; leave it out")
+        raise TypeError(f"{owner}({word}=...) is not supported: {_REPLACED[word]}")
+
+
+def missing_member(owner: object, name: str) -> NoReturn:
+    """The AttributeError for a method that AutoGen has and this version has not."""
+    kind = type(owner).__name__
+    if name in _LATER:
+        raise AttributeError(f"{kind}.{name}: {_LATER[name]} is not available in this version")
+    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """A message as classic user code knows it; parts that are not text are in `content` as a list."""
+    found: dict[str, Any] = {
+        "role": "user" if message.role is Role.USER else "assistant",
+        "content": message.text if _is_text(message) else [_part_dict(part) for part in message.parts],
+    }
+    name = speaker_of(message)
+    if name is not None:
+        found["name"] = name
+    return found
+
+
+def _is_text(message: Message) -> bool:
+    return all(part.text is not None for part in message.parts)
+
+
+def _part_dict(part: Part) -> dict[str, Any]:
+    if part.text is not None:
+        return {"type": "text", "text": part.text}
+    if part.url is not None:
+        return {"type": "file", "url": part.url, "media_type": part.media_type}
+    if part.raw is not None:
+        return {"type": "file", "raw": part.raw, "media_type": part.media_type}
+    return {"type": "data", "data": part.data}
+
+
+def content_parts(content: object) -> tuple[Part, ...]:
+    """The parts of what a classic program says: a text, a dict with `content`, parts, or a message."""
+    if isinstance(content, Message):
+        return content.parts
+    if isinstance(content, Part):
+        return (content,)
+    if isinstance(content, str):
+        return (Part(text=content),)
+    if isinstance(content, Mapping) and "content" in content:
+        return content_parts(content["content"])
+    if isinstance(content, Iterable):
+        return tuple(_part_of(piece) for piece in content)
+    raise TypeError(f"a message must be a text, a dict with 'content', or a Message, not {type(content).__name__}")
+
+
+def _part_of(piece: object) -> Part:
+    if isinstance(piece, Part):
+        return piece
+    if isinstance(piece, str):
+        return Part(text=piece)
+    if isinstance(piece, Mapping) and isinstance(piece.get("text"), str):
+        return Part(text=piece["text"])
+    if isinstance(piece, Mapping) and isinstance(piece.get("url"), str):
+        return Part(url=piece["url"], media_type=piece.get("media_type"))
+    raise TypeError(f"a piece of content must be a text or a dict with 'text' or 'url', not {piece!r}")
+
+
+class Dicts(Sequence[dict[str, Any]]):
+    """Messages as classic dicts, made when they are looked at: what user code sees of a long room costs nothing."""
+
+    __slots__ = ("_made", "_messages")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+        self._made: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = index + len(self) if index < 0 else index
+        if at not in self._made:
+            self._made[at] = to_dict(self._messages[at])
+        return self._made[at]
+
+
+def model_from(llm_config: Any) -> Model | None:
+    """The model that a classic `llm_config` means; None for None and False: no model.
+
+    Every key must be understood, so that nothing is silently ignored. `cache_seed` may only be None: answers are not
+    cached here.
+    """
+    if llm_config is None or llm_config is False:
+        return None
+    if isinstance(llm_config, Mapping):
+        configs = _endpoints(llm_config)
+        models = [_openai_model(config) for config in configs]
+        return models[0] if len(models) == 1 else FallOver(tuple(models))
+    if isinstance(llm_config, str) or not callable(getattr(llm_config, "stream", None)):
+        raise TypeError(
+            f"llm_config must be a dict such as {{'model': 'gpt-5'}}, a Model, False or None, not {llm_config!r}"
+        )
+    model: Model = llm_config
+    return model
+
+
+def _endpoints(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    shared = {key: value for key, value in config.items() if key != "config_list"}
+    listed = config.get("config_list")
+    if listed is None:
+        return [shared]
+    if isinstance(listed, Mapping) or not isinstance(listed, Sequence) or not listed:
+        raise TypeError("llm_config['config_list'] must be a list with at least one dict")
+    return [{**shared, **entry} for entry in listed]
+
+
+def _openai_model(config: Mapping[str, Any]) -> Model:
+    endpoint: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for key, value in config.items():
+        if key in _ENDPOINT:
+            endpoint[key] = value
+        elif key in _SAMPLING:
+            options[key] = value
+        elif not _means_nothing(key, value):
+            raise TypeError(_not_understood(key, value))
+    if not endpoint.get("model"):
+        raise TypeError("llm_config needs a 'model', for instance {'model': 'gpt-5'}")
+    return OpenAIModel(**endpoint, options=options)
+
+
+def _means_nothing(key: str, value: object) -> bool:
+    """Classic keys whose value asks for what is done anyway."""
+    return (key, value) in (
+        ("cache_seed", None), ("cache", None), ("api_type", "openai"), ("stream", True), ("tools", None), ("tags", []),
+    )  # fmt: skip
+
+
+def _not_understood(key: str, value: object) -> str:
+    if key in ("cache_seed", "cache"):
+        return f"llm_config[{key!r}]: answers of models are not cached; leave it out, or use 'seed' for sampling"
+    if key == "api_type":
+        return f"llm_config['api_type']={value!r}: only OpenAI-compatible endpoints are spoken to; set 'base_url'"
+    known = ", ".join(sorted(_ENDPOINT | _SAMPLING | {"config_list"}))
+    return f"llm_config[{key!r}] is not understood; known are {known}"

@@ -1,0 +1,128 @@
+"""Who sits in a room, and by what rules they talk."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from a2a_bridge.chat.classic import content_parts, refuse_words
+from a2a_bridge.chat.result import ChatResult
+from a2a_bridge.chat.seat import OnFailure, Seat, View, check_names, seated
+from a2a_bridge.chat.speaker import SelectionFunction, Selector
+from a2a_bridge.chat.termination import Condition
+from a2a_bridge.protocol.objects import Part
+
+
+class GroupChat:
+    """The seats of a room and its rules: `GroupChat(agents=[human, researcher, "https://..."], max_round=10)`.
+
+    `agents` takes any mix of what `adapt` takes, and `Seat`s. `max_round` counts rounds, the opening message being
+    the first, as in AutoGen. `speaker_selection_method`: "auto", "round_robin", "random", "manual", a function of
+    (last_speaker, groupchat), or a `Selector`. `until`: a condition of `chat.termination` that ends the conversation.
+    `view` and `on_failure` hold for seats that say nothing else. `min_seats`: fewer seats that can answer end it.
+
+    The object is configuration and never written to while a room runs; `messages` shows, for reading, the last
+    conversation that was driven from Python.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Any],
+        messages: Sequence[Any] = (),
+        max_round: int = 10,
+        *,
+        speaker_selection_method: str | SelectionFunction | Selector = "auto",
+        max_retries_for_selecting_speaker: int = 2,
+        allow_repeat_speaker: bool | Sequence[Any] | None = None,
+        allowed_or_disallowed_speaker_transitions: Mapping[Any, Sequence[Any]] | None = None,
+        speaker_transitions_type: Literal["allowed", "disallowed"] | None = None,
+        send_introductions: bool = False,
+        until: Condition | None = None,
+        view: View = View(),
+        on_failure: OnFailure = OnFailure(),
+        min_seats: int = 1,
+        admin_name: None = None,
+        select_speaker_message_template: None = None,
+        select_speaker_prompt_template: None = None,
+        role_for_select_speaker_messages: None = None,
+        eligibility: None = None,
+        budget: None = None,
+    ) -> None:
+        refuse_words(
+            "GroupChat",
+            {
+                "admin_name": admin_name,
+                "select_speaker_message_template": select_speaker_message_template,
+                "select_speaker_prompt_template": select_speaker_prompt_template,
+                "role_for_select_speaker_messages": role_for_select_speaker_messages,
+                "eligibility": eligibility,
+                "budget": budget,
+            },
+        )
+        if not agents:
+            raise ValueError("GroupChat(agents=[...]): a room needs at least one seat")
+        if max_round < 1:
+            raise ValueError(f"GroupChat(max_round={max_round}): at least 1, the opening message is the first round")
+        _check_transitions(allowed_or_disallowed_speaker_transitions, speaker_transitions_type)
+        self.seats: tuple[Seat, ...] = tuple(seated(agent) for agent in agents)
+        check_names([seat.key for seat in self.seats])
+        self.agents = list(agents)
+        self.max_round = max_round
+        self.selector = _selector(speaker_selection_method, max_retries_for_selecting_speaker)
+        self.allow_repeat_speaker = allow_repeat_speaker
+        self.transitions = allowed_or_disallowed_speaker_transitions
+        self.transitions_kind = speaker_transitions_type
+        self.send_introductions = send_introductions
+        self.until = until
+        self.view = view
+        self.on_failure = on_failure
+        self.min_seats = min_seats
+        self.earlier = tuple(_earlier(message) for message in messages)
+        self._result: ChatResult | None = None
+
+    def __repr__(self) -> str:
+        return f"GroupChat({', '.join(seat.key for seat in self.seats)})"
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The last conversation that was driven from Python, as classic dicts; before it, what the room began with."""
+        if self._result is not None:
+            return self._result.chat_history
+        return [{"role": "user", "name": name, "content": _text(parts)} for name, parts in self.earlier]
+
+    @property
+    def repeats(self) -> bool | tuple[Any, ...]:
+        """Whether, or of whom, two turns in a row are allowed; transitions decide it when they are given."""
+        if self.allow_repeat_speaker is None:
+            return True
+        if isinstance(self.allow_repeat_speaker, bool):
+            return self.allow_repeat_speaker
+        return tuple(self.allow_repeat_speaker)
+
+    def agent_by_name(self, name: str) -> Any:
+        """The agent of that name as it was given, or None."""
+        return next((seat.original for seat in self.seats if seat.key == name), None)
+
+    def keep_result(self, result: ChatResult) -> None:
+        """Leave a finished conversation for reading."""
+        self._result = result
+
+
+def _check_transitions(table: Mapping[Any, Sequence[Any]] | None, kind: str | None) -> None:
+    if (table is None) != (kind is None):
+        raise ValueError(
+            "allowed_or_disallowed_speaker_transitions and speaker_transitions_type belong together: give both"
+        )
+    if kind not in (None, "allowed", "disallowed"):
+        raise ValueError(f"speaker_transitions_type={kind!r}: use 'allowed' or 'disallowed'")
+
+
+def _selector(method: str | SelectionFunction | Selector, max_retries: int) -> Selector:
+    return method if isinstance(method, Selector) else Selector(method, max_retries=max_retries)
+
+
+def _earlier(message: Any) -> tuple[str, tuple[Part, ...]]:
+    name = message.get("name") if isinstance(message, Mapping) else None
+    return str(name or "user"), content_parts(message)
+
+
+def _text(parts: tuple[Part, ...]) -> str:
+    return "\n".join(part.text for part in parts if part.text is not None)

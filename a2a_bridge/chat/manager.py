@@ -1,0 +1,170 @@
+"""A room as an agent: it runs a group chat for whoever takes a turn with it."""
+
+import inspect
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+from a2a_bridge.agent import MAX_HOPS, Chunk, Fail, Refuse, Reply, Traits, Turn, Usage
+from a2a_bridge.chat.ask import Human
+from a2a_bridge.chat.classic import TerminationMessage, content_parts, missing_member, model_from, refuse_words
+from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
+from a2a_bridge.chat.group_chat import GroupChat
+from a2a_bridge.chat.model import Model
+from a2a_bridge.chat.result import ChatResult
+from a2a_bridge.chat.room import Room, abandon_room
+from a2a_bridge.chat.rules import Host, Rules
+from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
+from a2a_bridge.chat.termination import Condition, MessageTermination
+from a2a_bridge.errors import ChatError
+from a2a_bridge.protocol.extensions import ROOM_EXTENSION
+from a2a_bridge.protocol.objects import JSONValue, Message, Role
+from a2a_bridge.store.journal import MemoryJournal
+
+
+class GroupChatManager(Host):
+    """Runs a group chat, and is an agent itself: it can be published, and can take a seat in another room.
+
+    `llm_config` is the model that chooses the speakers and may end the conversation (speaker selection "auto").
+    `human`: a function (sync or async) of a question's text that answers what seats ask. Without it a served room
+    hands the question to its caller, and `initiate_chat` asks at the terminal. `summary_method`: "last_msg",
+    "reflection_with_llm", a function of (manager, groupchat, {}), or None.
+
+    The object is configuration: every turn is a run of its own, and what a room remembers is in that turn's journal.
+    """
+
+    def __init__(
+        self,
+        groupchat: GroupChat,
+        llm_config: Mapping[str, Any] | Model | Literal[False] | None = None,
+        *,
+        name: str = "chat_manager",
+        description: str | None = None,
+        is_termination_msg: TerminationMessage | None = None,
+        human: Human | None = None,
+        summary_method: SummaryMethod = "last_msg",
+        store: None = None,
+    ) -> None:
+        refuse_words("GroupChatManager", {"store": store})
+        check_method(summary_method)
+        self.name = name
+        self.groupchat = groupchat
+        self.model = model_from(llm_config)
+        self.human = human
+        self.description = description or f"A conversation of {', '.join(seat.key for seat in groupchat.seats)}."
+        self._summary_method = summary_method
+        self.rules = self._rules(is_termination_msg)
+        if groupchat.selector.method == "auto" and self.model is None and groupchat.selector.model is None:
+            raise ChatError(
+                "speaker_selection_method='auto' lets a model choose the speakers: GroupChatManager(groupchat,"
+                " llm_config=...), or choose 'round_robin', 'random', 'manual' or a function in GroupChat"
+            )
+        if summary_method == "reflection_with_llm" and self.model is None:
+            raise ChatError("summary_method='reflection_with_llm' needs GroupChatManager(llm_config=...)")
+
+    def __repr__(self) -> str:
+        return f"GroupChatManager({self.name!r}, {self.groupchat!r})"
+
+    def __getattr__(self, name: str) -> Any:
+        missing_member(self, name)
+
+    traits = Traits(framework="a2a_bridge", keeps_context=True)
+
+    def _rules(self, is_termination_msg: TerminationMessage | None) -> Rules:
+        chat = self.groupchat
+        until: Condition = MessageTermination(is_termination_msg)
+        if chat.until is not None:
+            until = until | chat.until
+        return Rules(
+            manager=Speaker(self.name, "manager", "a2a_bridge"),
+            seats=chat.seats,
+            selector=chat.selector,
+            until=until,
+            limit=chat.max_round,
+            model=self.model,
+            repeats=chat.repeats,
+            transitions=chat.transitions,
+            transitions_kind=chat.transitions_kind,
+            view=chat.view,
+            on_failure=chat.on_failure,
+            min_seats=chat.min_seats,
+            earlier=chat.earlier,
+            introduces=chat.send_introductions,
+            summarise=self._summary,
+        )
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """Run the room for one turn. Each speaker's words stream as an artifact of its own, the summary comes last,
+        as artifact `answer`; what a seat asks becomes the room's own question."""
+        if turn.hops > MAX_HOPS:
+            yield Refuse(f"this message has come through {turn.hops} rooms; rooms that seat each other must stop")
+            return
+        room = Room(self.rules, turn, human=self.human, pauses=True)
+        async with aclosing(room.play()) as shown:
+            async for said in shown:
+                if not isinstance(said, Entry):
+                    yield said
+        if room.stop is not None:
+            yield self._last_word(room)
+
+    def _last_word(self, room: Room) -> Reply:
+        stop = room.stop
+        assert stop is not None
+        if stop.kind in ("failed", "selection_failed") and not room.summary:
+            return Fail(f"the conversation came to nothing ({stop.kind})")
+        stopped: JSONValue = {"kind": stop.kind, "by": stop.by, "detail": stop.detail}
+        section = metadata_of(self.rules.manager)[ROOM_EXTENSION]
+        assert isinstance(section, dict)
+        text = room.summary or f"The conversation ended without a word ({stop.kind})."
+        return Chunk(text, artifact="answer", metadata={ROOM_EXTENSION: {**section, "stop": stopped}})
+
+    async def abandon(self, turn: Turn) -> None:
+        """A turn that waits for an answer gets none: the seat that asked is told."""
+        await abandon_room(self.rules, turn)
+
+    async def chat(self, task: Any) -> ChatResult:
+        """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message."""
+        room = self._own_room(task)
+        async with aclosing(room.play()) as shown:
+            async for _ in shown:
+                pass
+        return room.result()
+
+    async def stream(self, task: Any) -> AsyncGenerator[Entry | Chunk, None]:
+        """The same, to watch: the entries of the log and, between them, the words as they come.
+
+        Read it within `contextlib.aclosing`, or to its end.
+        """
+        async with aclosing(self._own_room(task).play()) as shown:
+            async for said in shown:
+                if isinstance(said, Entry | Chunk):
+                    yield said
+
+    def _own_room(self, task: Any) -> Room:
+        message = (
+            task
+            if isinstance(task, Message)
+            else Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=content_parts(task))
+        )
+        turn = Turn(id=str(uuid.uuid4()), messages=(message,), context_id=str(uuid.uuid4()), journal=MemoryJournal())
+        return Room(self.rules, turn, human=self.human)
+
+    def keep_result(self, result: ChatResult) -> None:
+        """Leave a finished conversation for reading, in `groupchat.messages` and with the agents in it."""
+        self.groupchat.keep_result(result)
+        for seat in self.groupchat.seats:
+            agent: Any = seat.agent
+            if hasattr(type(agent), "keep_result") and not isinstance(agent, Host):
+                agent.keep_result(self, result)
+
+    async def _summary(self, run: Sequence[Entry]) -> tuple[str, Usage]:
+        method = self._summary_method
+        if method is None:
+            return "", Usage()
+        if callable(method):
+            summary = method(self, self.groupchat, {})
+            return str(await summary if inspect.isawaitable(summary) else summary), Usage()
+        if method == "last_msg" or self.model is None:
+            return last_words(run), Usage()
+        return await reflect(self.model, run, {})

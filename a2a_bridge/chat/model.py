@@ -1,0 +1,212 @@
+"""Models: how an agent gets words out of one. The only file that imports openai, and only when a model is called.
+
+Concurrency: a model object is configuration and may be used by any number of turns at once. An OpenAI client, with
+its connections, belongs to one event loop: it is made at the first call in that loop and closed with it, by the
+loop's own shutdown of async generators (`asyncio.run`, uvicorn and pytest all do that). Cancelling a turn closes the
+stream, which hangs up on the model.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+from a2a_bridge.agent import Usage
+from a2a_bridge.errors import ChatError
+from a2a_bridge.protocol.objects import JSONValue
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+ModelMessage = Mapping[str, Any]
+"""One message to a model: `role`, `content`, and `name` if somebody in particular said it."""
+
+_log = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """What an agent or a manager asks for words.
+
+    `stream` yields pieces of text and, once it is known, `Usage`. `schema`: the answer should be JSON of this JSON
+    Schema; a model that cannot be held to it answers in words. Raises ChatError when the model cannot be used.
+    """
+
+    @property
+    def name(self) -> str: ...
+    def stream(
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
+    ) -> AsyncGenerator[str | Usage, None]: ...
+
+
+async def ask_model(model: Model, messages: Sequence[ModelMessage], *, schema: JSONValue = None) -> tuple[str, Usage]:
+    """The whole answer of a model, and what it used."""
+    words: list[str] = []
+    usage = Usage()
+    async with aclosing(model.stream(messages, schema=schema)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Usage):
+                usage += piece
+            else:
+                words.append(piece)
+    return "".join(words), usage
+
+
+@dataclass(frozen=True)
+class OpenAIModel:
+    """A model behind an OpenAI-compatible chat completions endpoint.
+
+    What is not given comes from the environment, as openai reads it: OPENAI_API_KEY, OPENAI_BASE_URL. An endpoint
+    named by a base URL may go without a key. `timeout`: seconds without a byte. `max_retries`: how often a call that
+    was answered 408, 409, 429 or 5xx, or not at all, is made again, with growing pauses or as Retry-After says; never
+    once words have come. `price`: US dollars per 1,000 tokens of input and of output. `options` go to the endpoint.
+    """
+
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+    timeout: float = 120.0
+    max_retries: int = 3
+    default_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    price: tuple[float, float] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    _clients: "_Clients" = field(default_factory=lambda: _Clients(), init=False, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """As the endpoint knows it."""
+        return self.model
+
+    async def stream(
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
+    ) -> AsyncGenerator[str | Usage, None]:
+        import openai
+
+        client = await self._clients.get(self)
+        try:
+            response = await self._open(client, messages, schema)
+        except openai.OpenAIError as error:
+            raise ChatError(self._trouble(error)) from error
+        try:
+            async with response:
+                async for chunk in response:
+                    if chunk.choices and (text := chunk.choices[0].delta.content):
+                        yield text
+                    if chunk.usage is not None:
+                        yield self._usage(chunk.usage)
+        except openai.OpenAIError as error:
+            raise ChatError(self._trouble(error)) from error
+
+    async def _open(self, client: Any, messages: Sequence[ModelMessage], schema: JSONValue) -> Any:
+        from openai import BadRequestError, UnprocessableEntityError
+
+        request: dict[str, Any] = {
+            **self.options,
+            "model": self.model,
+            "messages": list(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if schema is None:
+            return await client.chat.completions.create(**request)
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        try:
+            return await client.chat.completions.create(**request, response_format=form)
+        except (BadRequestError, UnprocessableEntityError) as error:
+            _log.debug("%s takes no JSON schema, asked again without one: %s", self.model, error)
+            return await client.chat.completions.create(**request)
+
+    def _usage(self, used: Any) -> Usage:
+        cost = None
+        if self.price is not None:
+            cost = (used.prompt_tokens * self.price[0] + used.completion_tokens * self.price[1]) / 1000
+        return Usage(used.prompt_tokens, used.completion_tokens, cost, self.model)
+
+    def _trouble(self, error: Exception) -> str:
+        status = getattr(error, "status_code", None)
+        where = f"the model {self.model!r}" + (f" at {self.base_url}" if self.base_url else "")
+        if status is not None:
+            return f"{where} answered with HTTP {status}: {getattr(error, 'message', error)}"
+        return f"{where} could not be asked: {getattr(error, 'message', None) or error}"
+
+    def connect(self) -> "AsyncOpenAI":
+        """A new client, for the running event loop."""
+        import openai
+
+        key = self.api_key or os.environ.get("OPENAI_API_KEY")
+        if not key and not (self.base_url or os.environ.get("OPENAI_BASE_URL")):
+            raise ChatError(
+                f"there is no key for the model {self.model!r}: set OPENAI_API_KEY, or llm_config['api_key'];"
+                " for a local endpoint set llm_config['base_url']"
+            )
+        return openai.AsyncOpenAI(
+            api_key=key or "none",
+            base_url=self.base_url,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            default_headers=self.default_headers,
+        )
+
+
+class _Clients:
+    """One OpenAI client per event loop, closed when the loop shuts down its async generators."""
+
+    def __init__(self) -> None:
+        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[AsyncOpenAI, None]] = (
+            WeakKeyDictionary()
+        )
+        self._ready: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
+
+    async def get(self, model: OpenAIModel) -> "AsyncOpenAI":
+        loop = asyncio.get_running_loop()
+        ready = self._ready.get(loop)
+        if ready is None:
+            ready = model.connect()
+            holder = self._hold(loop, ready)
+            self._held[loop] = holder
+            self._ready[loop] = ready
+            await anext(holder)  # now the loop knows the generator, and closes it at its end
+        return ready
+
+    async def _hold(
+        self, loop: asyncio.AbstractEventLoop, client: "AsyncOpenAI"
+    ) -> AsyncGenerator["AsyncOpenAI", None]:
+        try:
+            yield client
+        finally:
+            self._ready.pop(loop, None)
+            await client.close()
+
+
+@dataclass(frozen=True)
+class FallOver:
+    """Several models for one job: the next is asked when one cannot be used, unless it has said something already."""
+
+    models: tuple[Model, ...]
+
+    @property
+    def name(self) -> str:
+        """The first one's name: it is asked first every time."""
+        return self.models[0].name
+
+    async def stream(
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
+    ) -> AsyncGenerator[str | Usage, None]:
+        troubles: list[str] = []
+        for model in self.models:
+            said = False
+            try:
+                async with aclosing(model.stream(messages, schema=schema)) as pieces:
+                    async for piece in pieces:
+                        said = True
+                        yield piece
+                return
+            except ChatError as error:
+                if said:
+                    raise
+                troubles.append(error.message)
+                _log.warning("a model could not be used, the next one is asked: %s", error)
+        raise ChatError("none of the models could be used: " + "; ".join(troubles))

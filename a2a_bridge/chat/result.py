@@ -1,0 +1,89 @@
+"""What a conversation came to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from a2a_bridge.agent import Journal, Usage
+from a2a_bridge.chat.classic import to_dict
+from a2a_bridge.chat.entry import Decision, Entry, StopReason
+from a2a_bridge.protocol.objects import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is needed to go on with a conversation: `initiate_chat(..., clear_history=False)`."""
+
+    context_id: str
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """What a conversation came to, and why it ended.
+
+    `messages` is all the room has heard, `entries` the log of this run. `usage` is by speaker; the manager's own
+    (choosing speakers, summing up) stands under its name. `decisions` says who was chosen, by what and why.
+    """
+
+    messages: tuple[Message, ...]
+    summary: str
+    stop: StopReason
+    usage: dict[str, Usage]
+    human_input: list[str]
+    decisions: tuple[Decision, ...]
+    room_id: str
+    entries: tuple[Entry, ...] = field(repr=False)
+    kept: Kept | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def chat_history(self) -> list[dict[str, Any]]:
+        """All messages as classic dicts."""
+        return [to_dict(message) for message in self.messages]
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """Tokens and US dollars by model, in the classic shape. Answers are not cached, so both parts are the same;
+        the cost is 0 for a model without a `price`."""
+        models: dict[str, Any] = {"total_cost": 0.0}
+        for used in (entry.usage for entry in self.entries):
+            if used is None:
+                continue
+            held = models.setdefault(
+                used.model or "unknown", {"cost": 0.0, "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+            )
+            held["cost"] += used.cost_usd or 0.0
+            held["prompt_tokens"] += used.input_tokens
+            held["completion_tokens"] += used.output_tokens
+            held["total_tokens"] += used.input_tokens + used.output_tokens
+            models["total_cost"] += used.cost_usd or 0.0
+        return {
+            "usage_including_cached_inference": models,
+            "usage_excluding_cached_inference": {**models},
+        }
+
+
+def usage_by_speaker(entries: Sequence[Entry]) -> dict[str, Usage]:
+    """Who used how much."""
+    found: dict[str, Usage] = {}
+    for entry in entries:
+        if entry.usage is not None and entry.speaker is not None:
+            found[entry.speaker.name] = found.get(entry.speaker.name, Usage()) + entry.usage
+    return found
+
+
+def human_input(entries: Sequence[Entry]) -> list[str]:
+    """What people said after the opening: answers, and words that came through an agent."""
+    found: list[str] = []
+    answered: int | None = None
+    for entry in entries:
+        if entry.kind == "answered":
+            found.append(entry.text)
+            answered = entry.turn
+        elif entry.kind == "said" and entry.turn not in (0, answered) and _by_human(entry):
+            found.append(entry.text)
+    return found
+
+
+def _by_human(entry: Entry) -> bool:
+    return entry.speaker is not None and entry.speaker.kind == "human"

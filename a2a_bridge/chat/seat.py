@@ -1,0 +1,236 @@
+"""A seat says how one agent takes part in a room; a chair is that seat in one run, with its card read.
+
+Seats are configuration. Chairs are made at the start of a run, never written to, and hold nothing of the
+conversation, so that any number of rooms can share those of local agents.
+"""
+
+import asyncio
+import logging
+import unicodedata
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from a2a_bridge.adaptation import adapt
+from a2a_bridge.agent import Agent, Traits, Turn, traits_of
+from a2a_bridge.chat.classic import refuse_words
+from a2a_bridge.chat.entry import END, Speaker, SpeakerKind, metadata_of
+from a2a_bridge.chat.spoken import Conversing, Spoken
+from a2a_bridge.errors import BridgeError, ChatError
+from a2a_bridge.protocol.objects import JSONValue
+
+_log = logging.getLogger(__name__)
+_NAMESPACE = uuid.UUID("7d0f6c1e-54a1-5d0e-9a53-3f5f0a5b8c11")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a seat is handed on its turn.
+
+    `delta`: everything new since its last accepted reply; the agent, or its endpoint, remembers the rest. `full`: the
+    whole conversation each time, for an endpoint that remembers nothing.
+    """
+
+    kind: Literal["delta", "full"] = "delta"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("delta", "full"):
+            raise ValueError(f"View({self.kind!r}): views are 'delta' and 'full' in this version")
+
+    @classmethod
+    def delta(cls) -> "View":
+        """Everything new since the seat's last accepted reply."""
+        return cls("delta")
+
+    @classmethod
+    def full(cls) -> "View":
+        """The whole conversation, each time."""
+        return cls("full")
+
+
+@dataclass(frozen=True, slots=True)
+class OnFailure:
+    """What happens when a turn of a seat fails, is canceled or says nothing.
+
+    `rerun`: how often it is asked again, as a new request; None means once if the agent says that it may be run
+    again (`Traits.after_crash`), else never. Retries of the transport are the client's business and do not count.
+    `then`: "skip" tells the room and goes on, "stop" ends the conversation.
+    """
+
+    rerun: int | None = None
+    then: Literal["skip", "stop"] = "skip"
+
+    def __post_init__(self) -> None:
+        if self.then not in ("skip", "stop"):
+            raise ValueError(f"OnFailure(then={self.then!r}): 'skip' and 'stop' are available in this version")
+
+
+class Seat:
+    """A place in a room: `Seat("https://agents.example/critic", name="critic")`.
+
+    `agent` is anything that `adapt` takes. `timeout`: seconds that one turn may take. `may_terminate`: closing words
+    of this seat end the conversation; by default those of local agents do, those of remote ones do not. `view` and
+    `on_failure` default to the room's.
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        name: str | None = None,
+        *,
+        view: View | None = None,
+        timeout: float | None = None,
+        on_failure: OnFailure | None = None,
+        may_terminate: bool | None = None,
+        may_answer: None = None,
+        budget: None = None,
+        auth: None = None,
+    ) -> None:
+        refuse_words("Seat", {"may_answer": may_answer, "budget": budget, "auth": auth})
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"Seat(timeout={timeout}): seconds above 0, or None for no limit")
+        self.original = agent  # ours is called directly, also under another name: what only it can say is not lost
+        self.agent: Agent = agent if isinstance(agent, Conversing) else adapt(agent, name=name)
+        self.named = name
+        self.view = view
+        self.timeout = timeout
+        self.on_failure = on_failure
+        self.may_terminate = may_terminate
+        self.key: str = name if name is not None else self.agent.name
+        self.endpoint = _endpoint_of(agent, self.agent)
+
+    def __repr__(self) -> str:
+        return f"Seat({self.key!r})"
+
+
+def _endpoint_of(given: Any, agent: Agent) -> str | None:
+    if isinstance(given, str):
+        return given
+    url = getattr(agent, "url", None)
+    return url if isinstance(url, str) else None
+
+
+def seated(agent: Any) -> Seat:
+    """The seat itself, or a default seat for the agent."""
+    return agent if isinstance(agent, Seat) else Seat(agent)
+
+
+@dataclass(frozen=True, slots=True)
+class Chair:
+    """A seat in one run of a room. `labels` are the ways in which a model announces its own name before its words."""
+
+    name: str
+    key: str
+    agent: Agent
+    description: str
+    speaker: Speaker
+    traits: Traits
+    view: View
+    on_failure: OnFailure
+    timeout: float | None
+    is_passive: bool
+    original: Any
+    metadata: dict[str, JSONValue]
+    labels: tuple[str, ...]
+    speak: Callable[[Turn], AsyncGenerator[Spoken, None]]
+
+    @property
+    def reruns(self) -> int:
+        """How often a turn that gave nothing may be asked for again."""
+        if self.on_failure.rerun is not None:
+            return self.on_failure.rerun
+        return 0 if self.traits.after_crash == "at_most_once" else 1
+
+    def voice(self, kind: SpeakerKind) -> Speaker:
+        """The speaker of this chair as one of that kind: words of a person and of a machine come through the same."""
+        if kind == self.speaker.kind:
+            return self.speaker
+        return Speaker(self.name, kind, self.speaker.framework, self.speaker.endpoint, self.speaker.may_terminate)
+
+
+def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any = None) -> Chair:
+    """The chair of a seat; `card` is what a remote agent said about itself."""
+    agent = seat.agent
+    name = seat.named or (getattr(card, "name", None) if card is not None else None) or agent.name
+    is_remote = seat.endpoint is not None
+    kind: SpeakerKind = "remote" if is_remote else getattr(agent, "speaker_kind", "local")
+    traits = traits_of(agent)
+    speaker = Speaker(
+        name,
+        kind,
+        traits.framework,
+        seat.endpoint,
+        seat.may_terminate if seat.may_terminate is not None else not is_remote,
+    )
+    return Chair(
+        name=name,
+        key=seat.key,
+        agent=agent,
+        description=(getattr(card, "description", None) if card is not None else None) or agent.description,
+        speaker=speaker,
+        traits=traits,
+        view=seat.view or view,
+        on_failure=seat.on_failure or on_failure,
+        timeout=seat.timeout,
+        is_passive=bool(getattr(agent, "is_passive", False)),
+        original=seat.original,
+        metadata=metadata_of(speaker),
+        labels=_labels(name),
+        speak=agent.converse if isinstance(agent, Conversing) else agent.run,
+    )
+
+
+def _labels(name: str) -> tuple[str, ...]:
+    folded = name.casefold()
+    return (f"[{folded}]:", f"[{folded}]", f"**{folded}:**", f"**{folded}**:", f"{folded}:")
+
+
+async def take_chairs(seats: Sequence[Seat], view: View, on_failure: OnFailure) -> tuple[Chair, ...]:
+    """All chairs of a room, the cards of remote agents read at once, their names checked.
+
+    A card that cannot be read does not keep the room from starting: that seat goes by the name it has. Raises
+    ChatError when two names cannot be told apart.
+    """
+    cards: dict[int, Any] = {}
+    asked = [(at, describe) for at, seat in enumerate(seats) if (describe := getattr(seat.agent, "describe", None))]
+    if asked:
+        async with asyncio.TaskGroup() as group:  # waits for all; a cancelled room cancels them
+            tasks = {at: group.create_task(_card(seats[at], describe)) for at, describe in asked}
+        cards = {at: task.result() for at, task in tasks.items()}
+    chairs = tuple(make_chair(seat, view, on_failure, cards.get(at)) for at, seat in enumerate(seats))
+    check_names([chair.name for chair in chairs])
+    return chairs
+
+
+async def _card(seat: Seat, describe: Any) -> Any:
+    try:
+        return await describe()
+    except BridgeError as error:
+        _log.warning("the card of %s cannot be read, it takes its seat without: %s", seat.key, error)
+        return None
+
+
+def fold_name(name: str) -> str:
+    """Names that fold to the same look the same to a reader."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ChatError for names that are empty, taken by the engine, or cannot be told apart."""
+    held: dict[str, str] = {}
+    for name in names:
+        folded = fold_name(name)
+        if not folded or folded == fold_name(END) or "\n" in name or "]" in name:
+            raise ChatError(f"{name!r} cannot be the name of a seat: give it another one with Seat(agent, name=...)")
+        if folded in held:
+            raise ChatError(
+                f"two seats are called {held[folded]!r} and {name!r}, which cannot be told apart:"
+                " give one another name with Seat(agent, name=...)"
+            )
+        held[folded] = name
+
+
+def uuid_of(*names: object) -> str:
+    """A UUID that is the same whenever the names are."""
+    return str(uuid.uuid5(_NAMESPACE, "\n".join(map(str, names))))

@@ -1,0 +1,154 @@
+"""What one seat says in one turn, as the room takes it in: shown at once, and folded into what was said.
+
+Everything a seat says is data. The room says who spoke; a name that the words themselves begin with is taken off, and
+a line that looks as if another speaker said it is kept but escaped.
+"""
+
+import re
+from collections.abc import Collection
+
+from a2a_bridge.agent import Ask, Chunk, Outcome, OutcomeFold, Progress, Reply, Say, ToolCall, ToolResult, Usage
+from a2a_bridge.chat.seat import Chair, fold_name
+from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
+from a2a_bridge.protocol.objects import JSONValue, Part
+
+_LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
+
+
+class Speech:
+    """Takes replies one by one: `take` gives what to show of each."""
+
+    __slots__ = ("_artifact", "_chair", "_fold", "_held", "_metadata", "by_human", "ended")
+
+    def __init__(self, chair: Chair, turn: int, attempt: int, metadata: dict[str, JSONValue]) -> None:
+        self._chair = chair
+        self._artifact = f"turn-{turn}-{chair.name}" if attempt == 1 else f"turn-{turn}.{attempt}-{chair.name}"
+        self._metadata = metadata
+        self._fold = OutcomeFold()
+        self._held: str | None = ""
+        self.by_human = False
+        self.ended: StopChat | Pass | None = None
+
+    def take(self, reply: Spoken) -> Reply | None:
+        """Fold a reply in; what is returned goes to whoever watches."""
+        if isinstance(reply, str):
+            return self._words(reply)
+        if isinstance(reply, HumanWords):
+            self.by_human = True
+            self._held = None  # a person may begin with any name
+            return self._words(reply.text)
+        if isinstance(reply, StopChat | Pass):
+            self.ended = reply
+            return None
+        if isinstance(reply, Chunk):
+            return self._chunk(reply)
+        self._fold.add(reply)
+        if isinstance(reply, Usage | ToolCall | ToolResult):
+            return reply
+        if isinstance(reply, Progress):
+            return Progress(f"[{self._chair.name}] {reply.text}")
+        if isinstance(reply, Say) and reply.text:
+            return self._show(reply.text)
+        if isinstance(reply, Ask) and not reply.ends_turn:
+            return _attributed(reply, self._chair.name)
+        return None
+
+    def rest(self) -> Reply | None:
+        """What was held back to see whether it is the speaker's own name; called after the last reply."""
+        held, self._held = self._held, None
+        if not held:
+            return None
+        self._fold.add(held)
+        return self._show(held)
+
+    def outcome(self) -> Outcome:
+        """What the turn came to."""
+        return self._fold.outcome()
+
+    def _words(self, text: str) -> Reply | None:
+        text = text if self._held is None else self._without_own_name(text)
+        if not text:
+            return None
+        self._fold.add(text)
+        return self._show(text)
+
+    def _show(self, text: str) -> Chunk:
+        return Chunk(text, artifact=self._artifact, name=self._chair.name, metadata=self._metadata)
+
+    def _chunk(self, chunk: Chunk) -> Reply | None:
+        if chunk.artifact == "answer":
+            text = chunk.text
+            if not chunk.append:
+                self._held = ""  # what was said before is replaced, so the first words are still to come
+            if self._held is not None:
+                text = self._without_own_name(text)
+            if not text and not chunk.parts and chunk.append:
+                return None
+            self._fold.add(Chunk(text, chunk.parts, append=chunk.append, last=chunk.last))
+            artifact = self._artifact
+        else:
+            text = chunk.text
+            self._fold.add(chunk)
+            artifact = f"{self._artifact}.{chunk.artifact}"
+        return Chunk(
+            text, chunk.parts, artifact, chunk.append, chunk.last, chunk.name or self._chair.name, self._metadata
+        )
+
+    def _without_own_name(self, text: str) -> str:
+        """Hold the first words back until they cannot be the speaker's own name any more."""
+        held = (self._held or "") + text
+        probe = held.lstrip().casefold()
+        if not probe:
+            self._held = held
+            return ""
+        for label in self._chair.labels:
+            if probe.startswith(label):
+                rest = held.lstrip()[len(label) :].lstrip()
+                self._held = None if rest else ""
+                return rest
+        if any(label.startswith(probe) for label in self._chair.labels):
+            self._held = held
+            return ""
+        self._held = None
+        return held
+
+
+def _attributed(ask: Ask, name: str) -> Ask:
+    return Ask(
+        text=f"[{name}] {ask.text}" if ask.text else f"[{name}] asks for something.",
+        parts=ask.parts,
+        kind=ask.kind,
+        schema=ask.schema,
+        options=ask.options,
+        id=ask.id,
+        ends_turn=ask.ends_turn,
+    )
+
+
+def attributed(asks: Collection[Ask], name: str) -> list[Ask]:
+    """The asks of a seat as the room's own: each says who asks."""
+    return [_attributed(ask, name) for ask in asks]
+
+
+def cleaned(parts: tuple[Part, ...], own: str, others: Collection[str]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """The parts as they go into the log, and what is suspicious about them.
+
+    `others`: folded names of the other speakers. A line that begins with one of them in brackets would look like
+    their words: it is escaped with a backslash.
+    """
+    if not any(part.text is not None and "[" in part.text for part in parts):
+        return parts, ()
+    found = tuple(_escaped(part, fold_name(own), others) for part in parts)
+    return found, ("impersonation_suspected",) if found != parts else ()
+
+
+def _escaped(part: Part, own: str, others: Collection[str]) -> Part:
+    if part.text is None or "[" not in part.text:
+        return part
+
+    def escape(match: re.Match[str]) -> str:
+        name = fold_name(match[2])
+        return f"{match[1]}\\[{match[2]}]" if name in others and name != own else match[0]
+
+    text = _LABEL.sub(escape, part.text)
+    return part if text == part.text else part.model_copy(update={"text": text})

@@ -1,0 +1,106 @@
+"""The turns that a room gives its seats: what each is handed, and under which ids."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from a2a_bridge.agent import Answer, Journal, Turn
+from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
+from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.seat import Chair, uuid_of
+from a2a_bridge.protocol.objects import Message, Part, Role
+
+_NO_JOURNAL = Turn(id="none", messages=(), context_id="none").journal
+_GO_ON = "Nobody has spoken since your last words. Please go on."
+"""What a seat gets when it is chosen and nothing new has been said: it must not be handed nothing."""
+
+
+class Past:
+    """A `TurnSource` over a room's log: what was said before the new messages, the seat's own words as its own.
+
+    Nothing is copied until somebody asks. The log only grows, so what is read is what the turn began with.
+    """
+
+    __slots__ = ("_authors", "_end", "_messages", "_name")
+
+    def __init__(self, messages: Sequence[Message], authors: Sequence[str], end: int, name: str) -> None:
+        self._messages = messages
+        self._authors = authors
+        self._end = end
+        self._name = name
+
+    async def history(self, limit: int | None) -> Sequence[Message]:
+        """The newest `limit` messages, oldest first."""
+        start = 0 if limit is None else max(0, self._end - limit)
+        return [self._as_seen(at) for at in range(start, self._end)]
+
+    def _as_seen(self, at: int) -> Message:
+        message = self._messages[at]
+        return message.model_copy(update={"role": Role.AGENT}) if self._authors[at] == self._name else message
+
+    async def interjections(self) -> AsyncIterator[Message]:
+        """None: a seat's turn is not interrupted in this version."""
+        return
+        yield  # an async generator that is empty
+
+
+class SeatTurns:
+    """Makes the turns of one run. Ids follow from the room, the seat and the number of the turn, so that they are the
+    same after a restart."""
+
+    def __init__(self, room: str, turn: Turn, log: RoomLog, manager: Speaker) -> None:
+        self._room = room
+        self._turn = turn
+        self._log = log
+        self._manager = manager
+        self._places: dict[str, tuple[str, Journal]] = {}
+
+    def make(self, chair: Chair, attempt: int) -> Turn:
+        """What the seat is handed. The id is the same whenever the same attempt at the same turn is made."""
+        log = self._log
+        start = 0 if chair.view.kind == "full" else log.seen.get(chair.name, 0)
+        new = tuple(log.messages[start:])
+        if start and chair.name in log.authors[start:]:
+            authors = log.authors[start:]
+            new = tuple(said for said, author in zip(new, authors, strict=True) if author != chair.name)
+        if not new:
+            new = (self.note(_GO_ON),)
+        past = Past(log.messages, log.authors, start, chair.name)
+        return self._turn_of(
+            chair, uuid_of("turn", self._room, chair.key, log.turn, attempt), new, past, attempt=attempt
+        )
+
+    def answer(self, chair: Chair, pending: Entry, answer: Message, seq: int) -> Turn:
+        """The turn that goes on where the seat asked; `seq` is that of the answer's entry."""
+        log = self._log
+        past = Past(log.messages, log.authors, log.seen.get(chair.name, 0), chair.name)
+        turn_id = uuid_of("answer", self._room, chair.key, log.turn, pending.attempt, seq)
+        return self._turn_of(
+            chair, turn_id, (answer,), past, attempt=pending.attempt, answer=Answer(pending.asks, answer)
+        )
+
+    def _turn_of(
+        self,
+        chair: Chair,
+        turn_id: str,
+        messages: tuple[Message, ...],
+        past: Past,
+        *,
+        attempt: int,
+        answer: Answer | None = None,
+    ) -> Turn:
+        place = self._places.get(chair.key)
+        if place is None:
+            journal = self._turn.journal.child(chair.key) if chair.traits.keeps_context else _NO_JOURNAL
+            place = self._places[chair.key] = uuid_of("seat", self._room, chair.key), journal
+        return Turn(
+            turn_id, messages, place[0], None, self._turn.caller, place[1], answer, attempt, self._turn.hops + 1,
+            _source=past,
+        )  # fmt: skip
+
+    def note(self, text: str) -> Message:
+        """A message of the manager, with the id of the entry that comes next."""
+        return Message(
+            message_id=f"{self._room}:{self._log.next_seq}",
+            role=Role.USER,
+            parts=(Part(text=text),),
+            metadata=metadata_of(self._manager),
+        )
