@@ -244,8 +244,12 @@ class Task(WireObject):
 
     @property
     def text(self) -> str:
-        """What the task says to a reader: its artifacts' text, or else its status message."""
-        said = "\n".join(a.text for a in self.artifacts or () if a.text)
+        """What the task says to a reader: its artifact `answer`, else all artifacts, else its status message.
+
+        In later turns of a task ours are called `answer.2` and so on: the newest one counts.
+        """
+        answers = [a.text for a in self.artifacts or () if a.artifact_id.partition(".")[0] == "answer"]
+        said = answers[-1] if answers else "\n".join(a.text for a in self.artifacts or () if a.text)
         return said or (self.status.message.text if self.status.message else "")
 
 
