@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from a2a_bridge.demo.endpoint import Endpoint, endpoint_in
+from a2a_bridge.demo.roles import MARKET_CREW
 
-NAME = "market_crew"
-DESCRIPTION = "Says what a development means for customers. A CrewAI crew."
-QUESTION = "What does this mean for customers? Answer in two short sentences."
 _BOILERPLATE = re.compile(r"\n*This is the expected criteria for your final answer:.*?not a summary\.", re.DOTALL)
 
 
@@ -48,16 +46,16 @@ def build_crew(endpoint: Endpoint) -> Any:
     analyst = Agent(
         role="market analyst",
         goal="say what a development means for the people who use it",
-        backstory="You have watched customers for twenty years.",
+        backstory=MARKET_CREW.system,
         llm=llm,
         allow_delegation=False,
         max_iter=1,
         max_retry_limit=0,
         verbose=False,
     )
-    about = "{message}" if endpoint.is_embedded else "{transcript}\n\n" + QUESTION
+    about = "{message}" if endpoint.is_embedded else "{transcript}\n\n" + MARKET_CREW.question
     task = Task(description=about, expected_output="Two short sentences.", agent=analyst)
-    return Crew(agents=[analyst], tasks=[task], name=NAME, verbose=False)
+    return Crew(agents=[analyst], tasks=[task], name=MARKET_CREW.name, verbose=False)
 
 
 def speak_plainly() -> None:
@@ -84,10 +82,10 @@ def main() -> None:
     from a2a_bridge.demo.prompt import Quoting
     from a2a_bridge.demo.publish import publish
 
-    agent = adapt(build_crew(endpoint), name=NAME, description=DESCRIPTION)
+    agent = adapt(build_crew(endpoint), name=MARKET_CREW.name, description=MARKET_CREW.description)
     if endpoint.is_embedded:
         speak_plainly()
-        agent = Quoting(agent, QUESTION)
+        agent = Quoting(agent, MARKET_CREW.question)
     publish(agent)
 
 

@@ -19,11 +19,7 @@ from a2a_bridge.adaptation import adapt
 from a2a_bridge.demo.endpoint import Endpoint, endpoint_in
 from a2a_bridge.demo.prompt import Quoting
 from a2a_bridge.demo.publish import publish
-
-NAME = "planner"
-DESCRIPTION = "Turns a discussion into practical next steps."
-ROLE = "You are a practical planner. You turn what was said into a next step that somebody can take tomorrow."
-QUESTION = "What is one practical next step? Answer in two short sentences."
+from a2a_bridge.demo.roles import PLANNER
 
 
 def build_graph(endpoint: Endpoint) -> Any:
@@ -34,21 +30,21 @@ def build_graph(endpoint: Endpoint) -> Any:
 
     async def plan(state: MessagesState) -> dict[str, Any]:
         heard = state["messages"][-1:] if endpoint.is_embedded else state["messages"]
-        return {"messages": [await model.ainvoke([SystemMessage(ROLE), *heard])]}
+        return {"messages": [await model.ainvoke([SystemMessage(PLANNER.system), *heard])]}
 
     graph = StateGraph(MessagesState)
     graph.add_node("plan", plan)
     graph.add_edge(START, "plan")
     graph.add_edge("plan", END)
-    return graph.compile(name=NAME)
+    return graph.compile(name=PLANNER.name)
 
 
 def main() -> None:
     endpoint = endpoint_in(os.environ)
     if endpoint is None:
         raise SystemExit("set OPENAI_BASE_URL or OPENAI_API_KEY, and OPENAI_MODEL")
-    agent = adapt(build_graph(endpoint), name=NAME, description=DESCRIPTION)
-    publish(Quoting(agent, QUESTION) if endpoint.is_embedded else agent)
+    agent = adapt(build_graph(endpoint), name=PLANNER.name, description=PLANNER.description)
+    publish(Quoting(agent, PLANNER.question) if endpoint.is_embedded else agent)
 
 
 if __name__ == "__main__":

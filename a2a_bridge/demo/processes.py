@@ -114,6 +114,7 @@ class Children:
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
         self._children: list[Child] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="a2a-demo-", ignore_cleanup_errors=True)
         self._pipe: tuple[int, ...] = os.pipe()
 
@@ -138,19 +139,38 @@ class Children:
     def start(self, name: str, command: Sequence[str], port: int, environ: Mapping[str, str]) -> Child:
         """Starts a server that will listen on `port` of loopback; its output goes to a file."""
         log = self.folder / f"{name}.log"
-        with log.open("wb") as output, self._signals.held():
+        with log.open("wb") as output:
+            process = self._spawn(command, environ, output.fileno(), subprocess.STDOUT)
+        child = Child(name, f"http://127.0.0.1:{port}", process, log)
+        self._children.append(child)
+        return child
+
+    def run(self, command: Sequence[str], environ: Mapping[str, str], on_line: Callable[[str], None]) -> int:
+        """Runs a program to its end, hands on each line that it writes, and returns its exit code."""
+        process = self._spawn(command, environ, subprocess.PIPE, subprocess.STDOUT)
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                on_line(line.decode(errors="replace").rstrip("\n"))
+        code = process.wait()
+        self._processes.remove(process)
+        return code
+
+    def _spawn(
+        self, command: Sequence[str], environ: Mapping[str, str], output: int, errors: int
+    ) -> subprocess.Popen[bytes]:
+        with self._signals.held():
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=errors,
                 env={**environ, PARENT_FD: str(self._pipe[0])},
                 start_new_session=True,
                 pass_fds=self._pipe[:1],
             )
-            child = Child(name, f"http://127.0.0.1:{port}", process, log)
-            self._children.append(child)
-        return child
+            self._processes.append(process)
+        return process
 
     def wait_until_ready(self, timeout: float = 60.0, on_ready: Callable[[Child], None] = lambda child: None) -> None:
         """Returns when every child answers /readyz; raises ChildFailedError with the log of one that does not."""
@@ -171,25 +191,26 @@ class Children:
 
     def stop(self, grace: float = GRACE) -> None:
         """Ends all children, `grace` seconds at most together before they are killed. Calling it again is harmless."""
-        for child in self._children:
-            _signal_group(child, signal.SIGTERM)
+        for process in self._processes:
+            _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + grace
-        for child in self._children:
+        for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.process.wait(max(0.0, deadline - time.monotonic()))
-        for child in self._children:
-            _signal_group(child, signal.SIGKILL)  # also what a child left behind in its session
-            child.process.wait()
+                process.wait(max(0.0, deadline - time.monotonic()))
+        for process in self._processes:
+            _signal_group(process, signal.SIGKILL)  # also what it left behind in its session
+            process.wait()
         self._children.clear()
+        self._processes.clear()
         self._folder.cleanup()
         for end in self._pipe:
             os.close(end)
         self._pipe = ()
 
 
-def _signal_group(child: Child, number: int) -> None:
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, number)
+        os.killpg(process.pid, number)
 
 
 def is_ready(url: str) -> bool:

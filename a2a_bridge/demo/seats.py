@@ -1,0 +1,78 @@
+"""Who sits in the demo's room: two local agents, and one agent of each framework that is installed, behind A2A."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from a2a_bridge.adaptation import adapt
+from a2a_bridge.agent import Agent, Turn, Usage
+from a2a_bridge.chat.assistant import AssistantAgent
+from a2a_bridge.chat.model import OpenAIModel
+from a2a_bridge.demo.endpoint import Endpoint
+from a2a_bridge.demo.processes import Child, Children, free_port
+from a2a_bridge.demo.prompt import Quoting
+from a2a_bridge.demo.roles import Role
+
+
+def local_agent(role: Role, endpoint: Endpoint) -> Agent:
+    """An agent in this process: an AssistantAgent, or for a very small model a function that asks it one thing."""
+    if not endpoint.is_embedded:
+        told = {"model": endpoint.model, "base_url": endpoint.base_url, "api_key": endpoint.api_key}
+        return AssistantAgent(name=role.name, system_message=role.system, description=role.description, llm_config=told)
+    speak = speaking(role, OpenAIModel(endpoint.model, endpoint.api_key, endpoint.base_url))
+    return Quoting(adapt(speak, name=role.name, description=role.description), role.question)
+
+
+def speaking(role: Role, model: OpenAIModel) -> Callable[[Turn], AsyncIterator[str | Usage]]:
+    """A plain function as an agent: it hands on what the model says, and what it used."""
+
+    async def speak(turn: Turn) -> AsyncIterator[str | Usage]:
+        messages = [{"role": "system", "content": role.system}, {"role": "user", "content": turn.text}]
+        async with aclosing(model.stream(messages)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    return speak
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A process to start: its agent's name, what it runs in, and with which interpreter."""
+
+    name: str
+    framework: str
+    module: str
+    python: str
+
+
+def plans(crewai_python: str | None, note: Callable[[str], None]) -> list[Plan]:
+    """The agents that get a process; what is left out, and why, is noted."""
+    here = sys.executable
+    found = []
+    if _has("langgraph") and _has("langchain_openai"):
+        found.append(Plan("planner", "LangGraph", "langgraph_agent", here))
+    else:
+        note("LangGraph is not installed here: a plain agent stands in for it behind A2A.")
+        found.append(Plan("planner", "Python", "plain_agent", here))
+    if crewai_python or _has("crewai"):
+        found.append(Plan("market_crew", "CrewAI", "crew_agent", crewai_python or here))
+    else:
+        note("CrewAI is not installed here (it needs a Python before 3.14): going on without the crew.")
+    return found
+
+
+def _has(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def start(plan: Plan, children: Children, endpoint: Endpoint) -> Child:
+    """One agent in a process of its own."""
+    port = free_port()
+    environ = {**os.environ, **endpoint.environ(), "DEMO_CACHE": str(children.folder)}
+    # Without .pyc files the frameworks take twice as long to start.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [plan.python, "-m", f"a2a_bridge.demo.{plan.module}", "--port", str(port)]
+    return children.start(plan.name, command, port, environ)
