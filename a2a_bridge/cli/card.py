@@ -13,6 +13,7 @@ from a2a_bridge.cli.options import AgentOptions, flat, local_card
 from a2a_bridge.cli.output import card_text, emit, emit_json
 from a2a_bridge.cli.session import Session
 from a2a_bridge.client.client import Client
+from a2a_bridge.errors import CardError
 from a2a_bridge.protocol.card import AgentCard
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -59,4 +60,9 @@ def _read(path: Path, *, strict: bool) -> AgentCard:
         body = path.read_bytes()
     except OSError as error:
         raise CommandError(Fault(CARD_NOT_FOUND, f"{path}: {error.strerror or error}")) from error
-    return card_from_json(body, lenient=not strict, source=str(path))
+    try:
+        return card_from_json(body, source=str(path))
+    except CardError:
+        if strict:
+            raise
+        return card_from_json(body, lenient=True, source=str(path))

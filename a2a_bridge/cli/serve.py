@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -77,10 +79,16 @@ def serve(options: ServeOptions) -> None:
         keeping=Keeping(**settings.keeping.model_dump()),
     )
     _announce(bridge, base, settings)
+    signal.signal(signal.SIGTERM, _leave)
     try:
         run_server(bridge, host=server.host, port=port, log_level=server.log_level)
     except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
         raise typer.Exit(1 if end.code else 0) from None
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """uvicorn hands a signal on when it is done: whoever asked us to stop gets exit code 0, for we did."""
+    raise SystemExit(0)
 
 
 def _settings(options: ServeOptions) -> Settings:

@@ -1,0 +1,117 @@
+"""serve: targets, the file, flags, and starts that cannot be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def write_agents(folder: Path) -> None:
+    """A module of one agent in a folder."""
+    (folder / "mine.py").write_text('def shout(text: str) -> str:\n    "Shouts."\n    return text.upper()\n')
+
+
+def test_a_file_says_what_is_served_and_where(start, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Architecture §3: targets, cards, names, limits, the store; paths are relative to the file."""
+    write_agents(tmp_path)
+    card = json.loads(run("card", "get", "-a", str(HERE.parents[2] / "agent_cards" / "planner.json"), "-o", "json").out)
+    (tmp_path / "card.json").write_text(json.dumps(card | {"name": "Shouter", "supportedInterfaces": []}))
+    (tmp_path / "a2a-bridge.toml").write_text(
+        '[agents.loud]\ntarget = "mine:shout"\ncard = "card.json"\n'
+        '[agents.other]\ntarget = "mine:${WHICH:-shout}"\nname = "other"\ndescription = "The same."\n'
+        '[server]\nroot = "other"\nlog_level = "info"\n[server.limits]\nbody = 2048\n'
+        '[store]\npath = "kept.sqlite"\nsync = "full"\n'
+    )
+    served = start(cwd=tmp_path)
+    named = run("card", "get", "-a", served.agent("loud"), "-o", "json").json
+    assert (named["name"], named["supportedInterfaces"][0]["url"]) == ("Shouter", f"{served.url}/loud/")
+    assert run("card", "get", "-a", served.url, "-o", "json").json["description"] == "The same."
+    assert "Text: HI" in run("send", "-a", served.url, "hi").out
+    assert run("send", "-a", served.url, "x" * 3000).code != 0
+    assert (tmp_path / "kept.sqlite").exists()
+
+
+def test_flags_beat_the_environment(start, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Flag, then environment, then file."""
+    write_agents(tmp_path)
+    served = start(
+        "mine:shout", "--name", "Big Voice", "--description", "Very loud.", "--public-url", "https://voices.example",
+        "--store", "memory", cwd=tmp_path, A2A_BRIDGE_PUBLIC_URL="https://wrong.example", PORT="1", LOG_LEVEL="info",
+    )  # fmt: skip
+    card = run("card", "get", "-a", served.agent("big-voice"), "-o", "json").json
+    assert (card["name"], card["description"]) == ("Big Voice", "Very loud.")
+    assert card["supportedInterfaces"][0]["url"] == "https://voices.example/big-voice/"
+    assert list(tmp_path.glob("*.sqlite")) == []
+
+
+def test_a_url_can_be_served_too(start, served, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Whatever adapt takes: somebody's endpoint under a name of ours."""
+    front = start(served.agent("echo"), "--name", "front", "--store", "memory", cwd=tmp_path)
+    assert "Text: hello " in run("send", "-a", front.agent("front"), "hello").out
+
+
+def test_serve_stops_when_it_is_asked_to(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Exit code 0 on SIGTERM."""
+    write_agents(tmp_path)
+    served = start("mine:shout", "--store", "memory", cwd=tmp_path)
+    served.process.terminate()
+    served.process.communicate(timeout=10)
+    assert served.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "there is nothing to serve"),
+        (("mine",), 2, "'mine' is not MODULE:ATTRIBUTE"),
+        (("nothing:x",), 2, "there is no module 'nothing'"),
+        (("mine:shuot",), 2, "mine has no 'shuot'. Did you mean 'shout'?"),
+        (("broken:x",), 2, "importing broken failed: ZeroDivisionError: division by zero"),
+        (("needs:x",), 2, "needs the module 'not_there_at_all', which is not installed"),
+        (("mine:number",), 1, "int is not an agent"),
+        (("mine:shout", "mine:shout"), 2, "there is an agent 'shout' already"),
+        (("mine:shout", "mine:shout", "--name", "x"), 2, "single TARGET"),
+        (("mine:shout", "--public-url", "x"), 2, "--public-url: server.public_url: must be an absolute URL"),
+        (("mine:shout", "--config", "none.toml"), 2, "none.toml: cannot be read"),
+        (("mine:shout", "--name", "tasks"), 2, "'tasks' is a path of the server itself"),
+        (("mine:shout", "--store", "no/folder/x.sqlite"), 1, "does not exist"),
+    ],
+)
+def test_what_cannot_be_served_is_a_sentence(  # type: ignore[no-untyped-def]
+    shell, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """No traceback, and standard output stays empty."""
+    write_agents(tmp_path)
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("number = 7\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "needs.py").write_text("import not_there_at_all\n")
+    done = shell("serve", "--port", "0", *words)
+    assert done.code == code
+    assert done.out == ""
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_taken_port_and_a_taken_store_are_sentences(start, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Exit code 1, before anything is started."""
+    write_agents(tmp_path)
+    served = start("mine:shout", "--store", "one.sqlite", cwd=tmp_path)
+    port = served.url.rpartition(":")[2]
+    taken = shell("serve", "mine:shout", "--port", port, "--store", "memory")
+    assert taken.code == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in taken.err
+    held = shell("serve", "mine:shout", "--port", "0", "--store", "one.sqlite")
+    assert held.code == 1
+    assert "belongs to process" in held.err
+    assert "Traceback" not in held.err
+
+
+def test_an_address_that_means_everywhere_is_warned_about(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Conventions §2.2: the warning names the setting, and the card does not say 0.0.0.0."""
+    write_agents(tmp_path)
+    served = start("mine:shout", "--store", "memory", cwd=tmp_path, HOST="0.0.0.0")
+    assert "set --public-url or A2A_BRIDGE_PUBLIC_URL" in served.heard
+    assert "shout: http://127.0.0.1:" in served.heard
