@@ -8,19 +8,20 @@ ignored.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from a2a_bridge.agent import Ask, Caller
+from a2a_bridge.errors import StoreError, StoreUnavailableError
 from a2a_bridge.protocol.events import EventWriter, task_event
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.lifecycle import may_follow
 from a2a_bridge.protocol.objects import Message, Struct, TaskState, format_timestamp
 from a2a_bridge.protocol.snapshot import MESSAGE_ROW, TaskPieces
 from a2a_bridge.store.contract import Change, Streams
-from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.log import URGENT_ONLY, TaskLog
 
 TERMINAL = frozenset(state.value for state in TaskState if state.is_terminal)
 
@@ -75,7 +76,10 @@ class Identity:
 
 @dataclass(eq=False, slots=True)
 class LiveTask:
-    """See the module's text. `turn` counts the turns from 1; `turn_starts` is the number of the last row before it."""
+    """See the module's text. `turn` counts the turns from 1; `turn_starts` is the number of the last row before it.
+
+    `is_answered`: an answer is being accepted. `is_left`: the server stops, and the turn is run again by the next one.
+    """
 
     who: Identity
     pieces: TaskPieces
@@ -92,6 +96,7 @@ class LiveTask:
     traceparent: str | None = None
     is_shown: bool = False
     is_answered: bool = False
+    is_left: bool = False
     direct: bytes | None = None
     writer: EventWriter = field(init=False)
 
@@ -102,6 +107,13 @@ class LiveTask:
     def is_ended(self) -> bool:
         """A terminal status has been appended, or the turn was answered with a bare message."""
         return self.pieces.state.is_terminal or self.direct is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """The last turn has ended with a question, and nobody's answer has begun the next one. Not so after an Ask
+        that does not end the turn: then the state is the same, and the turn goes on."""
+        ends = self.pieces.ends
+        return self.pieces.state.is_interrupted and bool(ends) and ends[-1] > self.turn_starts
 
     def now(self) -> str:
         """The present time in wire form."""
@@ -116,7 +128,7 @@ class LiveTask:
         self.is_shown = True
         if not self.pieces.status:
             self.pieces.set_status(self.pieces.state, self.now())
-        self.log.append(task_event(self.pieces.json()), (self._task_record(),))
+        self.log.append(task_event(self.pieces.json()), also=self._task_record)
 
     def begin_work(self) -> None:
         """The turn starts: WORKING, from now on. The first turn says so in the task's first row."""
@@ -143,14 +155,11 @@ class LiveTask:
         ends = state.ends_turn and not goes_on
         if ends:
             self.pieces.ends.append(self.log.appended + 1)
-        records: Sequence[Change] = ()
         if state.is_terminal:
-            records = self._closing_records()
-        elif changed:
-            records = (self._task_record(),)
-        self.log.append(row, records, urgent=ends, closes=state.is_terminal)
-        if state.is_terminal:
-            self._refuse_queued()
+            self.log.close(row, self._closing_records(), also=self._task_record)
+            self.refuse_queued()
+        else:
+            self.log.append(row, also=self._task_record if changed else None, urgent=ends)
 
     def progress(self, message: bytes) -> None:
         """WORKING with words; cheaper than `status`, as no record changes."""
@@ -177,23 +186,31 @@ class LiveTask:
                 labels=("", self.who.context_id), expires=kept, evictable=True, stream=self.who.stream,
             )
         )  # fmt: skip
-        self.log.append(b"d" + message, records, closes=True)
-        self._refuse_queued()
+        self.log.close(b"d" + message, records)
+        self.refuse_queued()
 
-    def _refuse_queued(self) -> None:
+    def refuse_queued(self, error: StoreError | None = None) -> None:
+        """Tell who waits for a next turn that there will be none: the task has ended, or `error`."""
         while self.queued:
             fate = self.queued.popleft().fate
-            if not fate.done():
+            if fate.done():
+                continue
+            if error is None:
                 fate.set_result(False)
+            else:
+                fate.set_exception(error)
 
     # --- records
 
-    def _task_record(self, expires: float | None = None) -> Change:
+    def _task_record(self) -> Change:
+        """The task as it stands, made once for each commit; one that has ended may go when its time has come."""
         pieces, who = self.pieces, self.who
+        ended = pieces.state.is_terminal
         return Change(
             "task", who.key, pieces.pack(), group=who.scope, sort=pieces.timestamp,
-            labels=(pieces.state.value, who.context_id), unless=TERMINAL, expires=expires,
-            evictable=expires is not None, stream=who.stream if expires is not None else None,
+            labels=(pieces.state.value, who.context_id), unless=TERMINAL,
+            expires=self.clock() + self.keeping.tasks if ended else None,
+            evictable=ended, stream=who.stream if ended else None,
         )  # fmt: skip
 
     def _sent_record(self, message_id: str, value: bytes, expires: float | None) -> Change:
@@ -202,7 +219,6 @@ class LiveTask:
     def _closing_records(self) -> list[Change]:
         now = self.clock()
         records = [
-            self._task_record(now + self.keeping.tasks),
             Change(
                 "open", self.who.key, b"", expires=now + self.keeping.events, stream=self.who.stream, evictable=True
             ),
@@ -214,6 +230,8 @@ class LiveTask:
 
     async def snapshot(self, history_length: int | None = None) -> tuple[bytes, int]:
         """The task as JSON and the number of the last row it includes; both committed (R-SUB-01)."""
+        if self.log.broken is not None:
+            raise self.log.broken  # the pieces are ahead of what was kept
         task, seq = self.pieces.json(history_length), self.log.appended
         await self.log.until(seq)
         return task, seq
@@ -221,8 +239,7 @@ class LiveTask:
     async def shown(self) -> None:
         """Return when the first row is visible, or the turn was answered directly."""
         while not (self.direct is not None and self.log.is_closed) and self.log.visible == 0:
-            if self.log.broken is not None:
-                raise self.log.broken
+            self._check_going_on()
             await self.log.wait()
 
     async def turn_ended(self, after: int) -> None:
@@ -234,9 +251,14 @@ class LiveTask:
                 return
             if ends and ends[-1] > after and log.visible >= next(end for end in ends if end > after):
                 return
-            if log.broken is not None:
-                raise log.broken
-            await log.wait()
+            self._check_going_on()
+            await log.wait(URGENT_ONLY)
+
+    def _check_going_on(self) -> None:
+        if self.log.broken is not None:
+            raise self.log.broken
+        if self.is_left and self.run is None:
+            raise StoreUnavailableError("The server is stopping: send again when it is back.")
 
 
 def stored_task(who: Identity, packed: bytes, store: Streams, clock: Callable[[], float], keeping: Keeping) -> LiveTask:
@@ -245,4 +267,5 @@ def stored_task(who: Identity, packed: bytes, store: Streams, clock: Callable[[]
     last = pieces.ends[-1] if pieces.ends else 0
     live = LiveTask(who, pieces, TaskLog(store, who.stream, epoch=0, last=last), clock, keeping)
     live.is_shown = True
+    live.turn = len(pieces.ends)
     return live

@@ -1,22 +1,24 @@
 """The event log of one live task: append, commit, follow.
 
 Who does what. One turn at a time appends (its run, or the service when it cancels); any number of readers follow.
-There is no queue and no task of the log's own. `append` numbers a row and hands it to the store at once if no commit
-is under way, else it joins the batch that is committed next; a done-callback of the store's future publishes a batch,
-wakes the readers and starts the next commit. Only committed rows are visible.
+There is no queue and no task of the log's own. `append` numbers a row and puts it into the next batch. A batch is
+committed at once when one of its rows is urgent (a pause, an end) or when it has grown to `COMMIT_AT` rows; else when
+the first reader is ready for it, and after `LINGER` seconds at the latest. One commit runs at a time; a done-callback
+of the store's future publishes a batch, wakes the readers and sees to the next. Only committed rows are visible.
 
 A reader is a cursor with a future of its own: it looks, and if there is nothing it waits, with no await in between,
 so no wake-up is lost; a reader that is cancelled or never reads costs the others nothing. Waking a reader is what
-costs, so a reader that was served a moment ago lingers: it is woken when `LINGER` seconds have passed since, with
-everything that came meanwhile; an urgent row (a pause, an end) wakes it at once. The tail in memory is bounded: older
-rows come from the store.
+costs, so a reader that was served a moment ago lingers: it is ready when `LINGER` seconds have passed since, and gets
+everything that came meanwhile; an urgent row wakes it at once. Who waits for the end of a turn is ready for urgent
+rows only. The tail in memory is bounded: older rows come from the store.
 
 When the store cannot commit (full, gone, or somebody else has claimed the stream), the log is broken: nothing more
 becomes visible, and every reader and writer gets the error. What was visible stays true.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from math import inf
 
 from a2a_bridge.errors import StoreError, StoreUnavailableError
 from a2a_bridge.store.contract import Change, Claim, Numbered, Streams
@@ -25,11 +27,17 @@ Row = Numbered
 """One row of a task's log, with its number."""
 MAX_BATCH = 256
 """Events in one commit."""
+COMMIT_AT = 64
+"""Events that make a batch worth committing although nobody is ready for it."""
 MAX_AHEAD = 256
 """Events that a run may be ahead of the last commit."""
 MAX_AHEAD_BYTES = 1 << 20
 LINGER = 0.002
 """Seconds between two wake-ups of one reader, unless the row is urgent."""
+URGENT_ONLY = inf
+"""The `not_before` of one who waits for the end of a turn."""
+_EARLY = 0.0005
+"""Timers of some event loops go off by full milliseconds: so much too early is in time."""
 MAX_TAIL_BYTES = 1 << 20
 """Bytes of visible rows kept in memory, or one larger row."""
 
@@ -47,14 +55,17 @@ class TaskLog:
         "_broken",
         "_closed_at",
         "_committing",
+        "_due",
         "_lingering",
         "_loop",
         "_pending",
+        "_pending_also",
         "_pending_records",
         "_store",
         "_stream",
         "_tail",
         "_tail_bytes",
+        "_timer",
         "_urgent_at",
         "_waiting",
         "appended",
@@ -73,8 +84,11 @@ class TaskLog:
         self._tail_bytes = 0
         self._pending: list[bytes] = []
         self._pending_records: list[Change] = []
+        self._pending_also: Callable[[], Change] | None = None
         self._ahead_bytes = 0
         self._committing: list[bytes] | None = None
+        self._due = inf  # when the timer goes off that commits what is pending
+        self._timer: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[asyncio.Future[None], float]] = []
         self._lingering: set[asyncio.Future[None]] = set()
@@ -104,30 +118,79 @@ class TaskLog:
         """The writer must wait for `room()` before it appends more."""
         return self.appended - self.visible >= MAX_AHEAD or self._ahead_bytes >= MAX_AHEAD_BYTES
 
-    def append(self, row: bytes, records: Sequence[Change] = (), *, urgent: bool = False, closes: bool = False) -> int:
+    @property
+    def is_awaited(self) -> bool:
+        """Somebody waits for ordinary rows, not only for the end of a turn."""
+        return any(not_before < inf for _, not_before in self._waiting)
+
+    def append(
+        self,
+        row: bytes,
+        records: Sequence[Change] = (),
+        *,
+        also: Callable[[], Change] | None = None,
+        urgent: bool = False,
+    ) -> int:
         """Number a row and see that it is committed; returns its number.
 
-        `records` change with it. `urgent`: readers get it at once. `closes`: this is the last row of the task. Raises
-        the StoreError of a broken log.
+        `records` change with it. `also` makes one more change when the batch is committed: the last one given counts.
+        `urgent`: readers get it at once. Raises the StoreError of a broken log.
         """
         if self._broken is not None:
             raise self._broken
         self.appended += 1
-        if closes:
-            self._closed_at = self.appended
-        if urgent or closes:
-            self._urgent_at = self.appended
-        self._pending.append(row)
-        self._pending_records.extend(records)
+        pending = self._pending
+        pending.append(row)
         self._ahead_bytes += len(row)
+        if records:
+            self._pending_records.extend(records)
+        if also is not None:
+            self._pending_also = also
+        if urgent:
+            self._urgent_at = self.appended
         if self._committing is None:
-            self._commit()
+            if urgent or len(pending) >= COMMIT_AT or self._ahead_bytes >= MAX_AHEAD_BYTES:
+                self._commit()
+            elif self._due == inf:
+                self._arm(min((not_before for _, not_before in self._waiting), default=inf))
         return self.appended
 
+    def close(self, row: bytes, records: Sequence[Change] = (), *, also: Callable[[], Change] | None = None) -> int:
+        """Append the last row that there will ever be."""
+        self._closed_at = self.appended + 1
+        return self.append(row, records, also=also, urgent=True)
+
+    def flush(self) -> None:
+        """Commit what is pending now, if no commit is running: the one that follows it takes it along otherwise."""
+        if self._pending and self._committing is None:
+            self._commit()
+
+    def _arm(self, ready: float) -> None:
+        """See that what is pending is committed when somebody is ready for it, but within `LINGER` seconds."""
+        now = self._loop.time()
+        due = min(ready, now + LINGER)
+        if due >= self._due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        # Ready already: still at the end of this step of the loop, so that what the run has more of comes along.
+        self._timer = self._loop.call_at(due, self._ring) if due > now else self._loop.call_soon(self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._due = None, inf
+        self.flush()
+
     def _commit(self) -> None:
-        rows, records = self._pending[:MAX_BATCH], self._pending_records
-        del self._pending[:MAX_BATCH]
-        self._pending_records = []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._due = None, inf
+        rows, records = self._pending, self._pending_records
+        self._pending, self._pending_records = rows[MAX_BATCH:], []
+        del rows[MAX_BATCH:]
+        if self._pending_also is not None:
+            records.append(self._pending_also())
+            self._pending_also = None
         self._committing = rows
         try:
             durable = self._store.append(self._stream, self.epoch, self.visible + 1, rows, records)
@@ -143,14 +206,21 @@ class TaskLog:
         error = StoreUnavailableError("the commit was cancelled") if done.cancelled() else done.exception()
         if error is None:
             self._publish()
-            if self._pending:
-                self._commit()
+            if self._pending and self._committing is None:
+                self._commit_next()
         elif isinstance(error, StoreError):
             self._fail(error)
         else:  # a fault of the store itself: as bad for this task, and kept as the cause
             broken = StoreUnavailableError("the store failed")
             broken.__cause__ = error
             self._fail(broken)
+
+    def _commit_next(self) -> None:
+        """By the rules of `append`, for what has come during a commit."""
+        if self._urgent_at > self.visible or len(self._pending) >= COMMIT_AT or self.is_ahead:
+            self._commit()
+        else:
+            self._arm(min((not_before for _, not_before in self._waiting), default=inf))
 
     def _publish(self) -> None:
         rows, self._committing = self._committing or [], None
@@ -173,14 +243,14 @@ class TaskLog:
     def _fail(self, error: StoreError) -> None:
         self._broken = error
         self._committing = None
-        self._pending, self._pending_records, self._ahead_bytes = [], [], 0
+        self._pending, self._pending_records, self._pending_also, self._ahead_bytes = [], [], None, 0
         self.appended = self.visible
         self.wake()
 
     def wake(self, *, urgent: bool = True) -> None:
         """Let everybody who waits look again; unless `urgent`, who was served just now looks a little later."""
         waiting, self._waiting = self._waiting, []
-        now = self._loop.time()
+        now = self._loop.time() + _EARLY
         for future, not_before in waiting:
             if future.done():
                 continue
@@ -188,7 +258,8 @@ class TaskLog:
                 future.set_result(None)
             else:
                 self._lingering.add(future)
-                self._loop.call_at(not_before, self._release, future)
+                if not_before < inf:
+                    self._loop.call_at(not_before, self._release, future)
         if urgent and self._lingering:
             for future in list(self._lingering):
                 self._release(future)
@@ -198,15 +269,18 @@ class TaskLog:
         if not future.done():
             future.set_result(None)
 
-    def wait(self, not_before: float = 0.0) -> Awaitable[None]:
+    def wait(self, not_before: float = 0.0) -> "asyncio.Future[None]":
         """Done at the next commit, or when the log breaks; an ordinary commit does not end it before `not_before`
-        (event loop time). Look first: what is visible already wakes nobody."""
+        (event loop time; `URGENT_ONLY`: never). Look first: what is visible already wakes nobody."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((future, not_before))
+        if self._pending and self._committing is None:
+            self._arm(not_before)
         return future
 
     async def until(self, seq: int) -> None:
         """Return when row `seq` is visible; raise if it never will be."""
+        self.flush()
         while self.visible < seq and self._broken is None:
             await self.wait()
         if self.visible < seq and self._broken is not None:
@@ -224,7 +298,8 @@ class TaskLog:
         if after < self._base:
             return None
         start = after - self._base
-        return [Numbered(after + 1 + i, row) for i, row in enumerate(self._tail[start : start + limit])]
+        rows = self._tail[start : start + limit]
+        return list(map(Numbered._make, zip(range(after + 1, after + 1 + len(rows)), rows, strict=True)))
 
     async def follow(self, after: int, *, limit: int = 64) -> AsyncGenerator[list[Numbered], None]:
         """Visible rows above `after`, in lists of at most `limit`, until the log is closed.

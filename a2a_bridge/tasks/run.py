@@ -108,7 +108,9 @@ class TurnWriter:
         """Write one reply; AgentFault if the contract does not allow it here."""
         handler = self._handlers.get(type(reply))
         if handler is None:
-            raise AgentFault(f"The agent gave a {type(reply).__name__}, which is not a reply.")
+            if not isinstance(reply, str):
+                raise AgentFault(f"The agent gave a {type(reply).__name__}, which is not a reply.")
+            handler = self._handlers[str]  # a subclass of str is a str
         if self._asks and type(reply) is not Ask:
             raise AgentFault("The agent went on after it had asked.")
         if self._direct is not None:
@@ -144,6 +146,10 @@ class TurnWriter:
         live.show()
         append = piece is not None and chunk.append
         artifact_id = chunk.artifact if live.turn == 1 else f"{chunk.artifact}.{live.turn}"
+        # Written before anything is changed: what cannot be written must not get into the task either.
+        row = live.writer.artifact(
+            artifact_id, parts, append=append, last=chunk.last, name=chunk.name, metadata=chunk.metadata
+        )
         piece = live.pieces.artifact(artifact_id, append=append)
         self._open[chunk.artifact] = piece
         piece.describe(chunk.name, chunk.metadata)
@@ -153,11 +159,7 @@ class TurnWriter:
             part.text if part.is_plain_text and part.text is not None else data
             for part, data in zip(chunk.parts, parts[len(parts) - len(chunk.parts) :], strict=True)
         ]
-        live.log.append(
-            live.writer.artifact(
-                artifact_id, parts, append=append, last=chunk.last, name=chunk.name, metadata=chunk.metadata
-            )
-        )
+        live.log.append(row)
         if chunk.artifact == "answer":
             self._answer, self._answer_head = piece, live.writer.chunk_head(artifact_id)
 
@@ -188,8 +190,8 @@ class TurnWriter:
 
     def _usage(self, usage: Usage) -> None:
         used = usage_json(usage.input_tokens, usage.output_tokens, usage.cost_usd, usage.model)
-        self._live.pieces.add_usage(used)
         self._turn_row({"usage": used})
+        self._live.pieces.add_usage(used)
 
     # --- pauses and ends
 
@@ -262,15 +264,23 @@ async def drive(live: LiveTask, agent: Agent, turn: Turn, *, seconds: float) -> 
     except AgentFault as fault:
         _log.error("agent %s broke the contract in task %s: %s", live.who.agent, live.who.task_id, fault)
         writer.fail(str(fault))
-    except Exception:  # whatever an agent raises: the task must end, and strangers must not see why
-        if live.log.broken is not None:
-            _log.exception("task %s was cut off: its events cannot be kept", live.who.task_id)
-            return
-        error_id = new_id()[:8]
-        _log.exception("agent %s failed in task %s (error %s)", live.who.agent, live.who.task_id, error_id)
-        _write_last(lambda: writer.fail(f"The agent failed (error {error_id})."))
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        _agent_failed(live, writer)  # nobody cancelled the turn: the agent awaited something that was cancelled
+    except (Exception, SystemExit):  # whatever an agent raises: the task must end, and strangers must not see why
+        _agent_failed(live, writer)
     finally:
         bell.cancel()
+
+
+def _agent_failed(live: LiveTask, writer: TurnWriter) -> None:
+    if live.log.broken is not None:
+        _log.exception("task %s was cut off: its events cannot be kept", live.who.task_id)
+        return
+    error_id = new_id()[:8]
+    _log.exception("agent %s failed in task %s (error %s)", live.who.agent, live.who.task_id, error_id)
+    _write_last(lambda: writer.fail(f"The agent failed (error {error_id})."))
 
 
 def _write_last(write: Callable[[], None]) -> None:
@@ -301,7 +311,9 @@ async def _step_through(live: LiveTask, writer: TurnWriter, replies: AsyncGenera
                 await log.room()
             elif not shown and live.is_shown:
                 shown = True
-                await asyncio.sleep(0)
+                if log.is_awaited:  # a stream that waits to be opened
+                    log.flush()
+                    await asyncio.sleep(0)
             elif count & 7 == 0 and (count >= REPLIES_PER_STEP or perf_counter() - since > SECONDS_PER_STEP):
                 count, since = 0, perf_counter()
                 await asyncio.sleep(0)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 
@@ -23,7 +23,7 @@ from a2a_bridge.errors import (
     ContentTypeNotSupportedError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
-    StoreConflictError,
+    StoreUnavailableError,
     TaskNotCancelableError,
     TaskNotFoundError,
     UnsupportedOperationError,
@@ -44,7 +44,7 @@ from a2a_bridge.store.contract import Change, Numbered, Store
 from a2a_bridge.tasks.context import Contexts
 from a2a_bridge.tasks.listing import task_page
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
-from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.log import URGENT_ONLY, TaskLog
 from a2a_bridge.tasks.run import new_id
 from a2a_bridge.tasks.sent import Sent, ended_task, follow, one_row, replay, until_turn_ends
 from a2a_bridge.tasks.turns import INTERRUPTED, Acceptance, Turns, asks_in
@@ -97,6 +97,7 @@ class TaskService:
         self._keeping = keeping
         self._live: dict[str, LiveTask] = {}
         self._sent: dict[str, LiveTask] = {}
+        self._accepting: dict[str, asyncio.Future[None]] = {}
         self._contexts = Contexts()
         self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
         self._stopping = False
@@ -118,7 +119,7 @@ class TaskService:
         before = format_timestamp(datetime.fromtimestamp(self._clock() - self._keeping.waiting, UTC))
         for who in await self._turns.expired(before):
             found = await self._find_live(who)
-            if found is not None and found.pieces.state.is_interrupted:
+            if found is not None and found.is_paused and not found.is_answered:
                 await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
 
     @property
@@ -130,8 +131,11 @@ class TaskService:
         self._live[live.who.key] = live
 
     def _forget(self, live: LiveTask) -> None:
-        """A turn is over: what has ended is read from the store from now on."""
-        if live.is_ended or live.log.broken is not None:
+        """A turn is over: what has ended is read from the store as soon as its end is there."""
+        log = live.log
+        if live.is_ended and not log.is_closed and log.broken is None:
+            log.wait(URGENT_ONLY).add_done_callback(lambda _: self._forget(live))
+        elif live.is_ended or log.broken is not None:
             self._live.pop(live.who.key, None)
             for message_id in live.sent:
                 self._sent.pop(f"{live.who.scope}/{message_id}", None)
@@ -147,24 +151,29 @@ class TaskService:
         if hops_in(request.metadata) > MAX_HOPS:
             raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
         self._check_modes(self._traits[call.agent], message)
-        digest = _digest(message)
-        repeated = await self._repeated(call, message, digest)
-        if repeated is not None:
-            return Sent(repeated[0], repeated[1], limit)
-        if self._stopping:
-            raise UnsupportedOperationError("The server is stopping: send again when it is back.")
-        acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
+        key = f"{call.scope}/{message.message_id}"
+        while (other := self._accepting.get(key)) is not None:  # the same message, in another request
+            await asyncio.wait([other])
+        mine = self._accepting[key] = asyncio.get_running_loop().create_future()
         try:
-            if message.task_id:
-                live = await self._continue(call, acceptance, digest)
-            else:
-                live = await self._open(call, acceptance, digest)
-        except StoreConflictError:  # the same message, accepted a moment ago by another request
-            repeated = await self._repeated(call, message, digest)
-            if repeated is None:
-                raise
-            return Sent(repeated[0], repeated[1], limit)
-        return Sent(live, live.turn_starts, limit)
+            live, starts = await self._sent_once(call, request, _digest(message))
+        finally:
+            del self._accepting[key]
+            mine.set_result(None)
+        return Sent(live, starts, limit)
+
+    async def _sent_once(self, call: Call, request: SendMessageRequest, digest: bytes) -> tuple[LiveTask, int]:
+        repeated = await self._repeated(call, request.message, digest)
+        if repeated is not None:
+            return repeated
+        if self._stopping:
+            raise StoreUnavailableError("The server is stopping: send again when it is back.")
+        acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
+        if request.message.task_id:
+            live = await self._continue(call, acceptance, digest)
+        else:
+            live = await self._open(call, acceptance, digest)
+        return live, live.turn_starts
 
     async def get(self, call: Call, request: GetTaskRequest) -> bytes:
         """GetTask (§3.1.3): the task as JSON."""
@@ -250,6 +259,7 @@ class TaskService:
 
     async def _orphan(self, live: LiveTask) -> LiveTask:
         """A task that says it works, and no turn of it runs here: the store had failed in the middle of it."""
+        live.pieces, _ = await self._turns.folded(live.who)  # the record knows the state only, not what was said since
         live.log.take_over(await self._store.claim(live.who.stream))
         self._turns.end_waiting(live, TaskState.FAILED, INTERRUPTED)
         await live.log.until(live.log.appended)
@@ -286,7 +296,7 @@ class TaskService:
     async def _sent_before(self, call: Call, task_id: str, direct: list[bytes]) -> LiveTask:
         if direct:
             who = Identity(call.scope, task_id, "", call.caller, call.agent)
-            live = LiveTask(who, TaskPieces(task_id, ""), TaskLog(self._store, "", epoch=0), self._clock)
+            live = LiveTask(who, TaskPieces(task_id, ""), TaskLog(self._store, "", epoch=0, closed=True), self._clock)
             live.direct = direct[0]
             return live
         found = await self._find(call, task_id)
@@ -330,16 +340,18 @@ class TaskService:
             )
         if isinstance(found, TaskPieces) or found.is_ended:
             raise UnsupportedOperationError("The task has ended: send the message without taskId to start another.")
-        row = client_message_json(message, context_id, found.who.task_id)
-        if not found.pieces.state.is_interrupted or found.is_answered:
-            await self._queue(call, found, message, row, digest)
+        acceptance = replace(acceptance, is_secret=_asks_for_auth(found))
+        row = client_message_json(acceptance.kept, context_id, found.who.task_id)
+        if not found.is_paused or found.is_answered:
+            await self._queue(found, message, row, digest)
             return found
         found.is_answered = True
+        before = found.turn_starts
+        found.turn_starts, found.turn = found.log.appended, found.turn + 1
         try:
-            found.turn_starts = found.log.appended
-            found.turn += 1
             await self._accept(found, acceptance, digest, row)
-        except BaseException:
+        except BaseException:  # nothing has been accepted: the task waits as before
+            found.turn_starts, found.turn = before, found.turn - 1
             found.is_answered = False
             raise
         return found
@@ -348,7 +360,8 @@ class TaskService:
         """Write the acceptance before anything runs (`at_most_once` needs that), then start the turn."""
         who, message_id = live.who, acceptance.message.message_id
         value = b"\n".join((digest, who.task_id.encode(), str(live.turn_starts).encode()))
-        sent = Change("sent", f"{who.scope}/{message_id}", value, absent=True)
+        forgotten = self._clock() + self._keeping.tasks  # sooner when the task ends
+        sent = Change("sent", f"{who.scope}/{message_id}", value, absent=True, expires=forgotten)
         opened = Change("open", who.key, acceptance.pack(live), group="open", sort=live.now(), labels=(who.agent, ""))
         live.log.take_over(await self._store.claim(who.stream, (opened, sent)))
         live.sent[message_id] = value
@@ -356,18 +369,19 @@ class TaskService:
         self._sent[f"{who.scope}/{message_id}"] = live
         self._turns.begin(live, acceptance, row)
 
-    async def _queue(self, call: Call, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:
-        """A message to a running task: returns when it has been taken (architecture: its fate must be known)."""
-        queued = next((other for other in live.queued if other.message.message_id == message.message_id), None)
-        if queued is None:
-            value = b"\n".join((digest, live.who.task_id.encode(), str(live.log.appended).encode()))
-            sent = Change("sent", f"{live.who.scope}/{message.message_id}", value)
-            queued = Queued(message, row, sent, asyncio.get_running_loop().create_future())
-            live.queued.append(queued)
-            live.log.wake()
+    async def _queue(self, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:
+        """A message to a running task: returns when it has been taken (its fate must be known)."""
+        key = f"{live.who.scope}/{message.message_id}"
+        value = b"\n".join((digest, live.who.task_id.encode(), str(live.log.appended).encode()))
+        sent = Change("sent", key, value, expires=self._clock() + self._keeping.tasks)
+        queued = Queued(message, row, sent, asyncio.get_running_loop().create_future())
+        live.queued.append(queued)
+        live.log.wake()
         taken = await asyncio.shield(queued.fate)  # a client that goes away does not take its message back
         if not taken:
             raise UnsupportedOperationError("The task ended before the message could be taken.")
+        if not live.is_ended:
+            self._sent[key] = live
 
     async def _end_waiting(self, live: LiveTask, state: TaskState, reason: str | None) -> None:
         """End a task that waits for an answer, then tell its agent, which has five seconds to free what it holds."""
@@ -388,6 +402,11 @@ class TaskService:
 def _show(live: LiveTask) -> None:
     if not live.is_ended and live.log.broken is None:
         live.show()
+
+
+def _asks_for_auth(live: LiveTask) -> bool:
+    """Whether a message to this task may carry what an `auth` ask wants: that is never written down."""
+    return live.pieces.state is TaskState.AUTH_REQUIRED or any(ask.kind == "auth" for ask in live.asks)
 
 
 def _digest(message: Message) -> bytes:

@@ -10,17 +10,18 @@ the next attempt of the same turn, three attempts at most.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from a2a_bridge.agent import Agent, Answer, Ask, Caller, Journal, Turn, abandon, traits_of
-from a2a_bridge.errors import StoreError
+from a2a_bridge.errors import StoreError, StoreUnavailableError
 from a2a_bridge.observe import trace
 from a2a_bridge.protocol.events import client_message_json, message_json, text_part
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, hops_in, section
-from a2a_bridge.protocol.objects import JSONValue, Message, Struct, TaskState, json_bytes
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Struct, TaskState, json_bytes
 from a2a_bridge.protocol.requests import SendMessageRequest
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Entry, Store
@@ -41,12 +42,17 @@ _LEVELS = {
     TaskState.AUTH_REQUIRED: logging.INFO,
 }
 """How loudly the end of a turn is logged; a completed one only at debug: it costs as much as a fifth of the turn."""
+NOT_KEPT = "(not kept: credentials)"
 INTERRUPTED = "The server was stopped while the agent was working; the work may have been done in part."
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """One accepted message with all it takes to start its turn, also in another process."""
+    """One accepted message with all it takes to start its turn, also in another process.
+
+    `is_secret`: it answers an ask for credentials, so its words are held in memory for its turn only; after a crash
+    that turn cannot be run again.
+    """
 
     message: Message
     caller: Caller
@@ -56,6 +62,14 @@ class Acceptance:
     metadata: Struct = field(default_factory=dict)
     traceparent: str | None = None
     attempt: int = 1
+    is_secret: bool = False
+
+    @property
+    def kept(self) -> Message:
+        """The message as it is written down: without its words if they are secret."""
+        if not self.is_secret:
+            return self.message
+        return self.message.model_copy(update={"parts": (Part(text=NOT_KEPT),), "metadata": None})
 
     @classmethod
     def of(
@@ -83,11 +97,13 @@ class Acceptance:
             head["modes"] = list(self.modes)
         if self.extensions:
             head["extensions"] = list[JSONValue](sorted(self.extensions))
-        if self.metadata:
+        if self.is_secret:
+            head["secret"] = True
+        elif self.metadata:
             head["metadata"] = dict(self.metadata)
         if self.traceparent:
             head["trace"] = self.traceparent
-        return json_bytes(head) + b"\n" + client_message_json(self.message, who.context_id, who.task_id)
+        return json_bytes(head) + b"\n" + client_message_json(self.kept, who.context_id, who.task_id)
 
     @classmethod
     def unpack(cls, packed: bytes) -> tuple["Acceptance", dict[str, JSONValue], bytes]:
@@ -104,6 +120,7 @@ class Acceptance:
             head.get("metadata", {}),
             head.get("trace"),
             head["attempt"],
+            head.get("secret", False),
         )
         return accepted, head, row
 
@@ -166,9 +183,14 @@ class Turns:
         live.run = None
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a turn of task %s ended with an error of our own", live.who.task_id, exc_info=error)
+            with contextlib.suppress(StoreError):
+                live.status(TaskState.FAILED, _words(live, "Internal error."))
+        if live.log.broken is not None or live.is_left:
+            live.refuse_queued(live.log.broken or StoreUnavailableError("The server is stopping."))
         level = _LEVELS.get(live.pieces.state, logging.DEBUG)
         if _log.isEnabledFor(level):
             _log.log(level, "turn ended", extra={"fields": _described(live)})
+        live.log.flush()  # a turn that was stopped without a last word still keeps what it said
         live.log.wake()
         self._forget(live)
 
@@ -181,32 +203,34 @@ class Turns:
 
     async def _take_in_order(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> None:
         context = f"{live.who.scope}/{live.who.context_id}"
-        async with self._contexts.turn_of(context):
-            waiting = self._contexts.waiting.get(context)
-            if waiting not in (None, live.who.task_id):
-                text = f"Task {waiting} of this context waits for an answer: send the message with that taskId."
-                live.status(TaskState.REJECTED, _words(live, text))
-                return
-            try:
-                journal = await StreamJournal.claim(self._store, f"journal/{context}")
-            except StoreError:
-                _log.exception("the journal of context %s cannot be opened", live.who.context_id)
-                live.status(TaskState.FAILED, _words(live, "What the agent remembers cannot be read at present."))
-                return
-            await self._run(live, acceptance, row, journal)
-            if live.pieces.state.is_interrupted:
-                self._contexts.waiting[context] = live.who.task_id
-            elif waiting is not None:
-                del self._contexts.waiting[context]
+        try:
+            async with self._contexts.turn_of(context):
+                await self._take_alone(live, acceptance, row, context)
+        finally:  # however it ended: a task that was cancelled must not block its context
+            self._contexts.settle(context, live.who.task_id, waits=live.is_paused)
+
+    async def _take_alone(self, live: LiveTask, acceptance: Acceptance, row: bytes, context: str) -> None:
+        waiting = self._contexts.waiting.get(context)
+        if waiting not in (None, live.who.task_id):
+            text = f"Task {waiting} of this context waits for an answer: send the message with that taskId."
+            live.status(TaskState.REJECTED, _words(live, text))
+            return
+        try:
+            journal = await StreamJournal.claim(self._store, f"journal/{context}")
+        except StoreError:
+            _log.exception("the journal of context %s cannot be opened", live.who.context_id)
+            live.status(TaskState.FAILED, _words(live, "What the agent remembers cannot be read at present."))
+            return
+        await self._run(live, acceptance, row, journal)
 
     async def _run(self, live: LiveTask, acceptance: Acceptance, row: bytes, journal: Journal | None) -> None:
         messages = [acceptance.message]
         answer = None
+        live.begin_work()  # first: it moves the question into the history, where the answer follows it
         if live.turn > 1:
             messages = self._heard(live, acceptance, row)
             answer = Answer(live.asks, acceptance.message)
             live.asks = ()
-        live.begin_work()
         live.is_answered = False
         who = live.who
         keeps = {} if journal is None else {"journal": journal}
@@ -245,6 +269,7 @@ class Turns:
             await asyncio.wait(list(self._running), timeout=grace)
         for task, live in list(self._running.items()):
             left_for_later = self._durable and self._traits[live.who.agent].after_crash != "at_most_once"
+            live.is_left = left_for_later
             if not left_for_later and live.log.broken is None:
                 live.status(TaskState.FAILED, _words(live, INTERRUPTED))
             task.cancel()
@@ -256,9 +281,7 @@ class Turns:
     def end_waiting(self, live: LiveTask, state: TaskState, reason: str | None) -> None:
         """The terminal status of a task that nobody will answer."""
         live.status(state, None if reason is None else _words(live, reason))
-        context = f"{live.who.scope}/{live.who.context_id}"
-        if self._contexts.waiting.get(context) == live.who.task_id:
-            del self._contexts.waiting[context]
+        self._contexts.settle(f"{live.who.scope}/{live.who.context_id}", live.who.task_id, waits=False)
 
     async def abandon(self, live: LiveTask) -> None:
         """Tell the agent that a turn which waited gets no answer."""
@@ -293,7 +316,7 @@ class Turns:
         for entry in reversed(await self._open_tasks()):
             accepted, head, row = Acceptance.unpack(entry.value)
             who = _identity(entry, accepted, head)
-            pieces, last = await self._folded(who)
+            pieces, last = await self.folded(who)
             if pieces.state.is_interrupted and len(pieces.ends) >= int(str(head["turn"])):
                 if self._traits[who.agent].keeps_context:
                     self._contexts.waiting[f"{who.scope}/{who.context_id}"] = who.task_id
@@ -305,7 +328,8 @@ class Turns:
             live.turn_starts = pieces.ends[-1] if pieces.ends else 0
             await self._take_up(live, accepted, row, adopt)
 
-    async def _folded(self, who: Identity) -> tuple[TaskPieces, int]:
+    async def folded(self, who: Identity) -> tuple[TaskPieces, int]:
+        """The task as its log tells it, and the number of the last row."""
         pieces, last = TaskPieces(who.task_id, who.context_id), 0
         while rows := await self._store.read(who.stream, last):
             for seq, row in rows:
@@ -318,6 +342,7 @@ class Turns:
     ) -> None:
         again = replace(accepted, attempt=accepted.attempt + 1)
         may_run = self._traits[live.who.agent].after_crash != "at_most_once" and again.attempt <= MAX_ATTEMPTS
+        may_run = may_run and not accepted.is_secret
         changes: tuple[Change, ...] = ()
         if may_run:
             opened = again.pack(live)
@@ -332,6 +357,9 @@ class Turns:
             adopt(live)
             self.begin(live, again, row)
             return
+        if live.turn > 1:  # an accepted answer belongs to the history also when nobody has read it
+            live.begin_work()
+            self._heard(live, accepted, row)
         live.status(TaskState.FAILED, _words(live, INTERRUPTED))
         await live.log.until(live.log.appended)
 
