@@ -23,6 +23,13 @@ class Contexts:
         self._locks: dict[str, tuple[asyncio.Lock, list[None]]] = {}
         self.waiting: dict[str, str] = {}
 
+    def settle(self, context: str, task_id: str, *, waits: bool) -> None:
+        """Note whether this task now waits for an answer in its context."""
+        if waits:
+            self.waiting[context] = task_id
+        elif self.waiting.get(context) == task_id:
+            del self.waiting[context]
+
     @asynccontextmanager
     async def turn_of(self, context: str) -> AsyncIterator[None]:
         """Hold the context; cancelling while waiting is fine."""
@@ -73,7 +80,7 @@ class ServedTurn:
     async def interjections(self) -> AsyncGenerator[Message, None]:
         """Messages sent to the task while this turn runs; each is part of the history once it is taken."""
         live, turn = self._live, self._live.turn
-        while not live.is_ended and live.turn == turn and not live.pieces.state.is_interrupted:
+        while not live.is_ended and live.turn == turn and not live.is_paused:
             if live.queued:
                 yield take_queued(live)
             else:

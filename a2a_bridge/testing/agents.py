@@ -1,10 +1,24 @@
 """Agents for tests: any behaviour, with any traits, and points at which a test holds them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 
-from a2a_bridge.agent import Reply, Traits, Turn
+from a2a_bridge.agent import (
+    Ask,
+    Chunk,
+    Fail,
+    Progress,
+    Refuse,
+    Reply,
+    Say,
+    ToolCall,
+    ToolResult,
+    Traits,
+    Turn,
+    Usage,
+)  # fmt: skip
+from a2a_bridge.protocol.objects import Part
 
 Behaviour = Callable[[Turn], AsyncGenerator[Reply | str, None]]
 
@@ -59,3 +73,56 @@ class Gate:
     def open(self) -> None:
         """Let it, and all who come later, through."""
         self._opened.set()
+
+
+class Obedient(Scripted):
+    """An agent that does what the first word of the message says; any other word is echoed.
+
+    `gate` is where `wait` stands; what it said before is "before ", what it says after is "after".
+    """
+
+    def __init__(self, *, name: str = "obedient", traits: Traits = Traits()) -> None:
+        super().__init__(self._obey, name=name, description="Does what the first word says.", traits=traits)
+        self.gate = Gate()
+
+    async def _obey(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        word = turn.text.partition(" ")[0]
+        if word == "wait":
+            yield "before "
+            await self.gate()
+            yield "after"
+        elif word == "crash":
+            yield "so far"
+            raise RuntimeError("secret words of a stack trace")
+        else:
+            for reply in _answers(word, turn):
+                yield reply
+
+
+def _answers(word: str, turn: Turn) -> Iterator[Reply | str]:
+    if word == "tokens":
+        yield from ("one ", "two ", "three")
+    elif word == "direct":
+        yield Say("directly", direct=True)
+    elif word == "ask":
+        yield Chunk("so far", artifact="notes")
+        yield Ask("Which colour?", options=("red", "blue"))
+    elif word == "auth":
+        yield Ask("Log in first.", kind="auth")
+    elif word == "fail":
+        yield Fail("no more paint")
+    elif word == "refuse":
+        yield Refuse("not my job")
+    elif word == "files":
+        data = Part(data={"n": 1, "list": [True, None]})
+        yield Chunk("words", (data, Part(raw=b"\x00\xff", filename="a.bin", media_type="image/png")), artifact="files")
+        yield Chunk(parts=(Part(url="https://example.org/b"),), artifact="files", last=True, name="Files")
+        yield Say("two files")
+    elif word == "tools":
+        yield Progress("looking it up")
+        yield ToolCall("c1", "look_up", {"word": "x"})
+        yield ToolResult("c1", ["y"])
+        yield Usage(10, 5, 0.25, "m-1")
+        yield "found y"
+    else:
+        yield f"echo: {turn.text}"
