@@ -33,9 +33,12 @@ class _Quiet(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def running(make: Callable[[str], Bridge]) -> AsyncIterator[str]:
-    """Serve `make(public_url)`; gives the URL. At the end the server stops as it would on SIGTERM."""
-    bound = free_socket()
+async def running(make: Callable[[str], Bridge], bound: socket.socket | None = None) -> AsyncIterator[str]:
+    """Serve `make(public_url)`, on a socket that is bound already if one is given; gives the URL.
+
+    At the end the server stops as it would on SIGTERM.
+    """
+    bound = free_socket() if bound is None else bound
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     bridge = make(url)
     config = uvicorn.Config(bridge.app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=3)
@@ -51,3 +54,4 @@ async def running(make: Callable[[str], Bridge]) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await task
+        bound.close()

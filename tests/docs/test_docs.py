@@ -1,0 +1,81 @@
+"""Every example runs, and every block of the README does what it says."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import a2a_bridge.bridge
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.testing.fake_model import Conversation, Said
+from a2a_bridge.testing.fake_openai import FakeOpenAI
+from a2a_bridge.testing.server import free_socket, running
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_to_its_end(example: Path) -> None:
+    """Ours: nobody copies code that does not run."""
+    run = subprocess.run([sys.executable, str(example)], cwd=ROOT, capture_output=True, text=True, timeout=55)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip()
+
+
+def test_the_readme_has_the_blocks_that_are_tested_here() -> None:
+    assert len(BLOCKS) == 3
+
+
+@pytest.fixture
+async def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[str]:
+    """The first block of the README, served on a free port instead of 8080; gives its URL."""
+    handed: list[Bridge] = []
+    bound = free_socket()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(a2a_bridge.bridge, "_loop_is_running", lambda: False)
+    monkeypatch.setattr(a2a_bridge.bridge, "run_server", lambda bridge, *, host, port: handed.append(bridge))
+    block = BLOCKS[0].replace("serve(shout)", f"serve(shout, port={bound.getsockname()[1]})")
+    exec(compile(block, "README.md", "exec"), {})
+    async with running(lambda url: handed[0], bound) as url:
+        yield url
+
+
+async def test_a_function_is_published_and_the_client_of_the_readme_talks_to_it(
+    published: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[1].replace("http://127.0.0.1:8080", published), "README.md", "exec"), names)
+    await names["ask"]()
+    shown = capsys.readouterr().out
+    assert shown.startswith("HELLO\n")
+    assert "HELLO AGAIN" in shown
+
+
+async def test_the_room_of_the_readme_talks_to_its_end(
+    published: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same block with a real server in its seat and a fake model at the HTTP edge."""
+    order = iter(["researcher", "critic", "shout", "END"])
+
+    def in_turn(conversation: Conversation) -> Said:
+        if conversation.schema is None:
+            return Said("Mobile wallets grow.")
+        return Said(json.dumps({"next": next(order), "reason": "it is their turn"}))
+
+    with FakeOpenAI(in_turn) as model:
+        monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+        block = BLOCKS[2].replace("http://127.0.0.1:8080", published)
+        names: dict[str, Any] = {}
+        await asyncio.to_thread(exec, compile(block, "README.md", "exec"), names)
+    shown = capsys.readouterr().out
+    assert "Identify three emerging fintech trends." in shown
+    assert {"researcher", "critic", "shout"} <= {entry["name"] for entry in names["result"].chat_history}
+    assert "converged" in shown
