@@ -173,7 +173,7 @@ class Follower:
         if isinstance(error, RemoteTimeoutError) and (self._count == 0 or self._deadline.is_over):
             raise error  # it may still be at work: sending again would not help
         hopeless = isinstance(error, ConnectionFailedError) and not is_transient(error)
-        wait = None if hopeless else self._retries.wait_after(failed, error, self._deadline)
+        wait = None if hopeless else self._retries.wait_after(failed, error, self._deadline, resuming=self._count > 0)
         if wait is None:
             if error is not None and self._count == 0:
                 raise error
@@ -237,7 +237,11 @@ class Follower:
             return (task,)
         updates: list[Event] = list(self._seen.missing(task))
         if self._status is None or not _same(self._status, task.status):
-            updates.append(TaskStatusUpdateEvent(task_id=task.id, context_id=self.context_id, status=task.status))
+            updates.append(
+                TaskStatusUpdateEvent(
+                    task_id=task.id, context_id=self.context_id, status=task.status, metadata=task.metadata
+                )
+            )
         return updates
 
     def _named(

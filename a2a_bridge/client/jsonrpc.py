@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from functools import cache
 from typing import Any, Generic
 
-from a2a_bridge.client.lenient import json_value, read, read_value
+from a2a_bridge.client.lenient import json_value, quick, read_value
 from a2a_bridge.client.transport import BY_NAME, R, Received
 from a2a_bridge.errors import (
     A2AError,
@@ -72,9 +72,10 @@ class JsonRpcTransport:
         async with answer:
             body = await answer.read(self._limit)
             if answer.status == 200 and answer.media_type == "application/json" and b'"error"' not in body:
-                envelope: _Envelope[R] = read(_envelope(result), body.decode("utf-8", "replace"))
-                _check_id(call_id, envelope.id)
-                return envelope.result
+                envelope: _Envelope[R] | None = quick(_envelope(result), body.decode("utf-8", "replace"))
+                if envelope is not None:
+                    _check_id(call_id, envelope.id)
+                    return envelope.result
             return read_value(result, self._result(call_id, answer, body))
 
     async def stream(
@@ -127,11 +128,11 @@ class JsonRpcTransport:
         return _opened(call_id, json_value(body.decode("utf-8", "replace")))
 
     def _event(self, call_id: str, data: str, event_id: str | None) -> Received:
-        if '"error"' not in data:
-            answer = read(_StreamAnswer, data)
-            _check_id(call_id, answer.id)
-            return _received(answer.result, event_id)
-        # The word may stand in the content of an event; only the envelope's own member counts.
+        envelope = quick(_StreamAnswer, data) if '"error"' not in data else None
+        if envelope is not None:
+            _check_id(call_id, envelope.id)
+            return _received(envelope.result, event_id)
+        # The word may stand in the content of an event: only the envelope's own member counts.
         return _received(read_value(StreamResponse, _opened(call_id, json_value(data))), event_id)
 
 
@@ -186,7 +187,8 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
 
 def _classes(of: type[A2AError] = A2AError) -> Iterator[type[A2AError]]:
     for found in of.__subclasses__():
-        yield found
+        if found.__module__ == A2AError.__module__:
+            yield found
         yield from _classes(found)
 
 

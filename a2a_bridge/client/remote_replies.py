@@ -58,7 +58,10 @@ class Interpreter:
             self.seen.add(event)
             yield self._chunk(event)
         else:
-            yield from self._activity(section(event.metadata, TURN_EXTENSION))
+            if event.status.state.is_terminal:
+                yield from self._unreported(event.metadata)
+            else:
+                yield from self._activity(section(event.metadata, TURN_EXTENSION))
             yield from self._status(event.status, event.metadata)
 
     # --- content

@@ -16,20 +16,24 @@ _AGAIN = frozenset({None, 429, 502, 503})
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a call or a cut stream is tried again, and the pauses in seconds.
+    """How often a call (`times`) or a cut stream (`resumes`) is tried again in a row, and the pauses in seconds.
 
     Before attempt n + 1 the client waits a random time between half of and all of `pause * 2 ** n`, at most
     `longest`; a `Retry-After` of the agent is obeyed up to `longest`, and above that the error is raised at once.
-    `times=0` never tries again. A stream that brought a new event starts counting afresh.
+    0 never tries again. A stream that brought a new event starts counting afresh; it is given more attempts than a
+    call, enough for a server to be restarted meanwhile.
     """
 
     times: int = 3
+    resumes: int = 6
     pause: float = 0.25
     longest: float = 10.0
 
-    def wait_after(self, failed: int, error: Exception | None, deadline: Deadline) -> float | None:
+    def wait_after(
+        self, failed: int, error: Exception | None, deadline: Deadline, *, resuming: bool = False
+    ) -> float | None:
         """Seconds to wait after the `failed`-th failure in a row, or None: give up."""
-        if failed > self.times or deadline.is_over:
+        if failed > (self.resumes if resuming else self.times) or deadline.is_over:
             return None
         asked = error.retry_after if isinstance(error, ConnectionFailedError) else None
         if asked is not None and asked > self.longest:

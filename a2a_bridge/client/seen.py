@@ -96,7 +96,8 @@ def _after(parts: Iterable[Part], units: int) -> tuple[Part, ...]:
     for part in parts:
         size = _size(part)
         if units <= 0:
-            found.append(part)
+            if size:
+                found.append(part)
         elif size > units and part.text is not None:
             found.append(Part(text=part.text[units:]))
         units -= size
