@@ -78,7 +78,7 @@ class Terminal:
         def read() -> None:
             try:
                 line.set_result(input(prompt))
-            except BaseException as error:
+            except BaseException as error:  # whoever waits for the line gets it
                 line.set_exception(error)
 
         threading.Thread(target=read, daemon=True, name="a2a-bridge-terminal").start()

@@ -1,26 +1,20 @@
 """One line of the room log, and its JSON.
 
-The log is journal records; everything a room knows is a fold of its entries. Two JSON forms live here: the record
-that is kept (names instead of whole speakers, so that a turn costs little), and `entry_json` for people and programs
-that watch.
+The log is journal records; everything a room knows is a fold of its entries. `entry_json` is for people and programs
+that watch; what is kept is in `record.py`.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from a2a_bridge.agent import Ask, Usage, parts_of, speaker_metadata
-from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, dump
+from a2a_bridge.protocol.objects import JSONValue, Message
 
 Kind = Literal["joined", "left", "said", "decided", "asked", "answered", "failed", "passed", "stopped"]
 SpeakerKind = Literal["local", "remote", "human", "manager"]
 
 END = "END"
 """What a manager chooses when it ends the conversation."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,120 +139,6 @@ def usage_json(usage: Usage) -> dict[str, JSONValue]:
     if usage.model is not None:
         found["model"] = usage.model
     return found
-
-
-@lru_cache(maxsize=512)
-def _names(names: tuple[str, ...]) -> str:
-    return _encode(names)
-
-
-def to_record(entry: Entry, known: Mapping[str, Speaker]) -> str:
-    """The line that is kept. Speakers in `known` (those who joined) are written by name."""
-    line: dict[str, Any] = {"seq": entry.seq, "kind": entry.kind, "turn": entry.turn}
-    speaker = entry.speaker
-    if speaker is not None:
-        line["speaker"] = speaker.name if known.get(speaker.name) == speaker else _speaker_json(speaker)
-    if entry.message is not None:
-        _put_message(line, entry.message)
-    if entry.attempt != 1:
-        line["attempt"] = entry.attempt
-    if entry.usage is not None:
-        line["usage"] = usage_json(entry.usage)
-    if entry.detail:
-        line["detail"] = entry.detail
-    if entry.flags:
-        line["flags"] = entry.flags
-    if entry.asks:
-        line["asks"] = [_ask_json(ask) for ask in entry.asks]
-    if entry.stop is not None:
-        line["stop"] = [entry.stop.kind, entry.stop.by, entry.stop.detail]
-    if entry.why is None or entry.kind != "decided":
-        return _encode(line)
-    return f'{_encode(line)[:-1]},"why":{_why_record(entry.why)}}}'
-
-
-def _why_record(why: Decision) -> str:
-    """The candidates are the same in most turns of a room: their JSON is kept."""
-    rest = _encode((why.chosen, why.chosen_by, why.reason, why.rejected))
-    return f"[{_names(why.candidates)},{rest[1:]}"
-
-
-def _put_message(line: dict[str, Any], message: Message) -> None:
-    line["id"] = message.message_id
-    parts = message.parts
-    if len(parts) == 1 and parts[0].is_plain_text:
-        line["text"] = parts[0].text
-    else:
-        line["parts"] = dump(parts)
-
-
-def _speaker_json(speaker: Speaker) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": speaker.name, "kind": speaker.kind}
-    if speaker.framework is not None:
-        found["framework"] = speaker.framework
-    if speaker.endpoint is not None:
-        found["endpoint"] = speaker.endpoint
-    if not speaker.may_terminate:
-        found["may_terminate"] = False
-    return found
-
-
-def _ask_json(ask: Ask) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": ask.id, "kind": ask.kind, "text": ask.text}
-    if ask.parts:
-        found["parts"] = dump(ask.parts)
-    if ask.schema is not None:
-        found["schema"] = ask.schema
-    if ask.options:
-        found["options"] = ask.options
-    return found
-
-
-def from_record(line: Mapping[str, Any], known: Mapping[str, Speaker], manager: Speaker) -> Entry:
-    """The entry that `to_record` wrote. What is noted when a turn gave nothing, the manager says."""
-    speaker = _speaker_from(line.get("speaker"), known)
-    author = manager if line["kind"] in ("failed", "passed") else speaker
-    usage, why, stop = line.get("usage"), line.get("why"), line.get("stop")
-    return Entry(
-        seq=line["seq"],
-        kind=line["kind"],
-        turn=line["turn"],
-        speaker=speaker,
-        message=_message_from(line, author),
-        attempt=line.get("attempt", 1),
-        usage=Usage(**usage) if usage else None,
-        why=Decision(tuple(why[0]), why[1], why[2], why[3], tuple(why[4])) if why else None,
-        asks=tuple(_ask_from(ask) for ask in line.get("asks", ())),
-        detail=line.get("detail", ""),
-        flags=tuple(line.get("flags", ())),
-        stop=StopReason(*stop) if stop else None,
-    )
-
-
-def _speaker_from(found: Any, known: Mapping[str, Speaker]) -> Speaker | None:
-    if found is None:
-        return None
-    return known.get(found) or Speaker(found) if isinstance(found, str) else Speaker(**found)
-
-
-def _message_from(line: Mapping[str, Any], speaker: Speaker | None) -> Message | None:
-    if "id" not in line:
-        return None
-    parts = (Part(text=line["text"]),) if "text" in line else tuple(Part.model_validate(p) for p in line["parts"])
-    return Message(
-        message_id=line["id"], role=Role.USER, parts=parts, metadata=metadata_of(speaker) if speaker else None
-    )
-
-
-def _ask_from(line: Mapping[str, Any]) -> Ask:
-    return Ask(
-        text=line["text"],
-        parts=tuple(Part.model_validate(part) for part in line.get("parts", ())),
-        kind=line["kind"],
-        schema=line.get("schema"),
-        options=tuple(line.get("options", ())),
-        id=line["id"],
-    )
 
 
 def metadata_of(speaker: Speaker) -> dict[str, JSONValue]:

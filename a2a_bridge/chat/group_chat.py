@@ -63,7 +63,7 @@ class GroupChat:
             raise ValueError(f"GroupChat(max_round={max_round}): at least 1, the opening message is the first round")
         _check_transitions(allowed_or_disallowed_speaker_transitions, speaker_transitions_type)
         self.seats: tuple[Seat, ...] = tuple(seated(agent) for agent in agents)
-        check_names([seat.key for seat in self.seats])
+        check_names(tuple(seat.key for seat in self.seats))
         self.agents = list(agents)
         self.max_round = max_round
         self.selector = _selector(speaker_selection_method, max_retries_for_selecting_speaker)

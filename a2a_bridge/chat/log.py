@@ -9,9 +9,11 @@ If the journal refuses (full disk, or a newer run owns the context), `commit` ra
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from a2a_bridge.agent import Journal
-from a2a_bridge.chat.entry import END, Entry, Speaker, from_record, to_record
+from a2a_bridge.chat.entry import END, Entry, Speaker
+from a2a_bridge.chat.record import from_record, to_record
 from a2a_bridge.protocol.objects import Message
 
 RERUN = "rerun"
@@ -57,7 +59,10 @@ class RoomLog:
         """Read what an earlier run of this room left."""
         for _, record in await self._journal.read():
             for line in record.split(b"\n"):
-                self._apply(from_record(json.loads(line), self.speakers, self._manager))
+                entry = from_record(json.loads(line), self.speakers, self._manager)
+                if entry.kind == "said" and self.open is not None:
+                    entry = replace(entry, why=self.open.why)  # kept once, with the decision
+                self._apply(entry)
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -78,7 +83,7 @@ class RoomLog:
         """Keep what was added; durable when it returns."""
         if self._buffer:
             lines, self._buffer = self._buffer, []
-            await self._journal.append("\n".join(lines).encode())
+            await self._journal.append("\n".join(lines).encode("utf-8", "replace"))
 
     def _apply(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -110,10 +115,11 @@ class RoomLog:
         self.messages.append(entry.message)
         self.authors.append(name)
         self.spoke[name] = entry.seq
-        self.floor = name
-        if self.open is None:
+        if entry.turn == 0:
+            self.floor = name if self.open is None else self.floor
             self.rounds = max(self.rounds, 1)  # what opens a run is its first round, however many messages it has
             return
+        self.floor = name
         self.seen[name] = at + 1 if at == self._view_end else self._view_end
         self.down.discard(name)
         self.replies += 1

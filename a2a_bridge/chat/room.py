@@ -14,15 +14,16 @@ room knows is a fold of its log (`log.py`).
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 from a2a_bridge.agent import Answer, Ask, Outcome, Reply, Turn, Usage, abandon, speaker_of
 from a2a_bridge.chat.ask import Human, NobodyThereError, answered_by
 from a2a_bridge.chat.choose import choose, choose_at_once
-from a2a_bridge.chat.entry import END, Decision, Entry, Kind, Speaker, StopReason, metadata_of
+from a2a_bridge.chat.entry import END, Decision, Entry, Speaker, StopReason, metadata_of
 from a2a_bridge.chat.log import RERUN, RoomLog
+from a2a_bridge.chat.opening import Opening
 from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speaker
 from a2a_bridge.chat.rules import Rules, Summarise
 from a2a_bridge.chat.seat import Chair, check_names, fold_name, take_chairs, uuid_of
@@ -32,8 +33,7 @@ from a2a_bridge.chat.spoken import Spoken, StopChat
 from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.turns import SeatTurns
 from a2a_bridge.errors import ChatError, ClientError, RemoteTimeoutError, StoreError
-from a2a_bridge.protocol.extensions import ROOM_EXTENSION
-from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+from a2a_bridge.protocol.objects import Message, Part, Role
 
 __all__ = ["ChatResult", "Room", "abandon_room"]
 
@@ -70,6 +70,7 @@ class Room:
         self._pauses = pauses
         self._summarise = summarise or rules.summarise
         self._floor = Floor(())
+        self._opening = Opening(self.id, rules, self._floor, self.log, opener)
         self._names: frozenset[str] = frozenset()
         self._unshown: list[Entry] = []
         self._until: Any = None
@@ -93,6 +94,8 @@ class Room:
                 async with aclosing(self._hear(*self._next)) as said:
                     async for shown in said:
                         yield shown
+        for entry in await self._commit():
+            yield entry
         for last in await self._end():
             yield last
 
@@ -118,7 +121,7 @@ class Room:
     async def _open(self) -> None:
         rules, log = self.rules, self.log
         chairs = await take_chairs(rules.seats, rules.view, rules.on_failure)
-        check_names([rules.manager.name, *(chair.name for chair in chairs)])
+        check_names((rules.manager.name, *(chair.name for chair in chairs)))
         await log.load()
         self._floor = Floor(
             chairs,
@@ -127,6 +130,7 @@ class Room:
             all_speak=rules.pair,
         )
         self._names = frozenset(fold_name(name) for name in (rules.manager.name, *self._floor.chairs, "human", "user"))
+        self._opening = Opening(self.id, rules, self._floor, log, self._opener)
         self._until = rules.until.start()
         if log.pending is not None and self._turn.answer is not None:
             self._began = log.since
@@ -137,52 +141,31 @@ class Room:
         if log.entries[log.since :]:
             log.add(Entry(log.next_seq, "stopped", log.turn, rules.manager, stop=StopReason("interrupted")))
         self._began = log.since
-        self._seat_everybody(chairs)
-        self._begin()
-
-    def _seat_everybody(self, chairs: Sequence[Chair]) -> None:
-        known = self.log.speakers
-        names = {chair.name for chair in chairs}
-        for name in [name for name in known if name not in names and name != self.rules.manager.name]:
-            self._entry("left", known[name])
-        for chair in chairs:
-            if known.get(chair.name) != chair.speaker:
-                self._entry("joined", chair.speaker)
-
-    def _begin(self) -> None:
-        if not self.log.messages:
-            for name, parts in self.rules.earlier:
-                self._say(self._outside(name), parts)
-            if self.rules.introduces:
-                roles = "\n".join(f"{chair.name}: {chair.description}" for chair in self._floor.chairs.values())
-                self._say(self.rules.manager, (Part(text=f"Taking part in this conversation:\n{roles}"),))
-        for message in self._turn.messages:
-            self._say(self._outside(self._opener or speaker_of(message)), message.parts)
-
-    def _outside(self, name: str | None) -> Speaker:
-        """Who opens the conversation. A name from outside never passes for one of the seats, except the stand-in's."""
-        chairs = self._floor.chairs
-        if name is None:
-            people = (chair.speaker for chair in chairs.values() if chair.speaker.kind == "human")
-            return next(people, Speaker("user", "human"))
-        if name in chairs and (self._opener is not None or chairs[name].speaker.kind == "human"):
-            return chairs[name].speaker
-        if self._opener is None and fold_name(name) in self._names:
-            name = f"{name} (outside)"
-        return Speaker(name, "human" if self._opener is None else "local")
+        for entry in self._opening.entries(self._turn):
+            self._add(entry)
 
     def _take_up(self, pending: Entry, answer: Answer) -> None:
         """Go on where the room asked: the answer goes to the seat that wanted it."""
         assert pending.speaker is not None
-        entry = self._entry("answered", self._outside(None), answer.message)
+        for message in self._turn.messages:
+            if message.message_id != answer.message.message_id:  # said while the room waited
+                self._add(self._opening.said(message, self._opening.speaker(speaker_of(message))))
         if pending.speaker.name == self.rules.manager.name:
+            self._answered(pending, answer.message)
             self._chosen_by_hand(answer.message.text, pending)
             return
         chair = self._floor.chairs.get(pending.speaker.name)
         if chair is None:
             self._give_up(pending.speaker, "has left the room", "asked, and left before the answer came")
             return
+        entry = self._answered(pending, answer.message)
         self._next = chair, self._turns.answer(chair, pending, answer.message, entry.seq)
+
+    def _answered(self, pending: Entry, answer: Message) -> Entry:
+        """Put an answer into the log; a credential is not kept anywhere but in the turn that it is for."""
+        if any(ask.kind == "auth" for ask in pending.asks):
+            answer = answer.model_copy(update={"parts": (Part(text="(a credential, not kept)"),)})
+        return self._add(Entry(self.log.next_seq, "answered", self.log.turn, self._opening.speaker(), answer))
 
     # Who speaks next.
 
@@ -214,7 +197,7 @@ class Room:
             answer = await self._answer_to(pending)
             if answer is None:
                 return
-            self._entry("answered", self._outside(None), answer)
+            self._answered(pending, answer)
             if self._chosen_by_hand(answer.text, pending):
                 return
         self._decide(fallback(names, self.log, "no answer named a candidate"))
@@ -246,7 +229,9 @@ class Room:
 
     async def _hear(self, chair: Chair, turn: Turn) -> AsyncGenerator[Entry | Reply, None]:
         self._next = None
-        speech = Speech(chair, self.log.turn, turn.attempt, self._metadata(chair))
+        speech = Speech(
+            chair, self.log.turn, turn.attempt, chair.words_metadata(self.log.open.why if self.log.open else None)
+        )
         trouble: Exception | None = None
         try:
             async with aclosing(_spoken(chair, turn)) as replies:
@@ -336,7 +321,7 @@ class Room:
         """A seat asks: the answer goes back to it, as the next thing that happens."""
         answer = await self._answer_to(pending)
         if answer is not None:
-            entry = self._entry("answered", self._outside(None), answer)
+            entry = self._answered(pending, answer)
             self._next = chair, self._turns.answer(chair, pending, answer, entry.seq)
         elif self.stop is not None:  # there will be no answer
             await abandon(chair.agent, turn)
@@ -347,6 +332,7 @@ class Room:
         if self._human is None and self._pauses:
             self._paused = pending.asks
             return None
+        await self.log.commit()
         detail = f"{pending.speaker.name} asks: {pending.text}"
         if self._human is not None:
             message_id = f"{self.id}:{self.log.next_seq}"
@@ -366,7 +352,7 @@ class Room:
             assert pending.speaker is not None
             is_ours = pending.speaker.name == self.rules.manager.name
             asks = list(self._paused) if is_ours else attributed(self._paused, pending.speaker.name)
-            return [*await self._commit(), *asks]
+            return [*asks]
         assert self.stop is not None
         self.summary, usage = last_words(self.log.run), _NO_USAGE
         if self._summarise is not None:
@@ -386,23 +372,6 @@ class Room:
         self._until = self.rules.until.step(self._until, entry)
         self._unshown.append(entry)
         return entry
-
-    def _entry(self, kind: Kind, speaker: Speaker, message: Message | None = None) -> Entry:
-        return self._add(Entry(self.log.next_seq, kind, self.log.turn, speaker, message))
-
-    def _say(self, speaker: Speaker, parts: tuple[Part, ...]) -> None:
-        seq = self.log.next_seq
-        message = Message(message_id=f"{self.id}:{seq}", role=Role.USER, parts=parts, metadata=metadata_of(speaker))
-        self._add(Entry(seq, "said", 0, speaker, message))
-
-    def _metadata(self, chair: Chair) -> dict[str, JSONValue]:
-        """What the words of this turn carry while they stream: who speaks, and why that one was chosen."""
-        why = self.log.open.why if self.log.open else None
-        if why is None:
-            return chair.metadata
-        room = chair.metadata[ROOM_EXTENSION]
-        assert isinstance(room, dict)
-        return {ROOM_EXTENSION: {**room, "decision": {"by": why.chosen_by, "reason": why.reason}}}
 
     async def _commit(self) -> list[Entry]:
         await self.log.commit()

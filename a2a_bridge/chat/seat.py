@@ -10,18 +10,21 @@ import unicodedata
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha1
 from typing import Any, Literal
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Traits, Turn, traits_of
 from a2a_bridge.chat.classic import refuse_words
-from a2a_bridge.chat.entry import END, Speaker, SpeakerKind, metadata_of
+from a2a_bridge.chat.entry import END, Decision, Speaker, SpeakerKind, metadata_of
 from a2a_bridge.chat.spoken import Conversing, Spoken
 from a2a_bridge.errors import BridgeError, ChatError
+from a2a_bridge.protocol.extensions import ROOM_EXTENSION
 from a2a_bridge.protocol.objects import JSONValue
 
 _log = logging.getLogger(__name__)
-_NAMESPACE = uuid.UUID("7d0f6c1e-54a1-5d0e-9a53-3f5f0a5b8c11")
+_NAMESPACE = uuid.UUID("7d0f6c1e-54a1-5d0e-9a53-3f5f0a5b8c11").bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,19 @@ class Seat:
         self.may_terminate = may_terminate
         self.key: str = name if name is not None else self.agent.name
         self.endpoint = _endpoint_of(agent, self.agent)
+        self._chairs: dict[tuple[View, OnFailure], Chair] = {}  # of a local agent they are always the same
 
     def __repr__(self) -> str:
         return f"Seat({self.key!r})"
+
+    def chair(self, view: View, on_failure: OnFailure, card: Any) -> "Chair":
+        """The chair of this seat in a run; `card` is what a remote agent said about itself."""
+        if card is not None or self.endpoint is not None:
+            return make_chair(self, view, on_failure, card)
+        made = self._chairs.get((view, on_failure))
+        if made is None:
+            made = self._chairs[view, on_failure] = make_chair(self, view, on_failure, None)
+        return made
 
 
 def _endpoint_of(given: Any, agent: Agent) -> str | None:
@@ -123,17 +136,27 @@ class Chair:
     name: str
     key: str
     agent: Agent
-    description: str
+    card: Any
     speaker: Speaker
     traits: Traits
     view: View
     on_failure: OnFailure
     timeout: float | None
-    is_passive: bool
     original: Any
     metadata: dict[str, JSONValue]
     labels: tuple[str, ...]
+    label_starts: frozenset[str]
     speak: Callable[[Turn], AsyncGenerator[Spoken, None]]
+
+    @property
+    def description(self) -> str:
+        """What the agent is for: its card says, or itself."""
+        return getattr(self.card, "description", None) or self.agent.description
+
+    @property
+    def is_passive(self) -> bool:
+        """A stand-in that could never answer: it may open the conversation and is never chosen."""
+        return bool(getattr(self.agent, "is_passive", False))
 
     @property
     def reruns(self) -> int:
@@ -142,6 +165,13 @@ class Chair:
             return self.on_failure.rerun
         return 0 if self.traits.after_crash == "at_most_once" else 1
 
+    def words_metadata(self, why: Decision | None) -> dict[str, JSONValue]:
+        """What the words of a turn carry while they stream: who speaks, and why that one was chosen."""
+        room = self.metadata[ROOM_EXTENSION]
+        if why is None or not isinstance(room, dict):
+            return self.metadata
+        return {ROOM_EXTENSION: {**room, "decision": {"by": why.chosen_by, "reason": why.reason}}}
+
     def voice(self, kind: SpeakerKind) -> Speaker:
         """The speaker of this chair as one of that kind: words of a person and of a machine come through the same."""
         if kind == self.speaker.kind:
@@ -149,13 +179,14 @@ class Chair:
         return Speaker(self.name, kind, self.speaker.framework, self.speaker.endpoint, self.speaker.may_terminate)
 
 
-def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any = None) -> Chair:
-    """The chair of a seat; `card` is what a remote agent said about itself."""
+def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chair:
+    """The chair of a seat, made anew."""
     agent = seat.agent
-    name = seat.named or (getattr(card, "name", None) if card is not None else None) or agent.name
+    name = seat.named or getattr(card, "name", None) or agent.name
     is_remote = seat.endpoint is not None
     kind: SpeakerKind = "remote" if is_remote else getattr(agent, "speaker_kind", "local")
     traits = traits_of(agent)
+    labels = _labels(name)
     speaker = Speaker(
         name,
         kind,
@@ -167,16 +198,16 @@ def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any = None) 
         name=name,
         key=seat.key,
         agent=agent,
-        description=(getattr(card, "description", None) if card is not None else None) or agent.description,
+        card=card,
         speaker=speaker,
         traits=traits,
         view=seat.view or view,
         on_failure=seat.on_failure or on_failure,
         timeout=seat.timeout,
-        is_passive=bool(getattr(agent, "is_passive", False)),
         original=seat.original,
         metadata=metadata_of(speaker),
-        labels=_labels(name),
+        labels=labels,
+        label_starts=frozenset(label[0] for label in labels),
         speak=agent.converse if isinstance(agent, Conversing) else agent.run,
     )
 
@@ -198,8 +229,8 @@ async def take_chairs(seats: Sequence[Seat], view: View, on_failure: OnFailure) 
         async with asyncio.TaskGroup() as group:  # waits for all; a cancelled room cancels them
             tasks = {at: group.create_task(_card(seats[at], describe)) for at, describe in asked}
         cards = {at: task.result() for at, task in tasks.items()}
-    chairs = tuple(make_chair(seat, view, on_failure, cards.get(at)) for at, seat in enumerate(seats))
-    check_names([chair.name for chair in chairs])
+    chairs = tuple(seat.chair(view, on_failure, cards.get(at)) for at, seat in enumerate(seats))
+    check_names(tuple(chair.name for chair in chairs))
     return chairs
 
 
@@ -211,12 +242,14 @@ async def _card(seat: Seat, describe: Any) -> Any:
         return None
 
 
+@lru_cache(maxsize=4096)
 def fold_name(name: str) -> str:
     """Names that fold to the same look the same to a reader."""
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def check_names(names: Sequence[str]) -> None:
+@lru_cache(maxsize=256)
+def check_names(names: tuple[str, ...]) -> None:
     """Raise ChatError for names that are empty, taken by the engine, or cannot be told apart."""
     held: dict[str, str] = {}
     for name in names:
@@ -232,5 +265,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def uuid_of(*names: object) -> str:
-    """A UUID that is the same whenever the names are."""
-    return str(uuid.uuid5(_NAMESPACE, "\n".join(map(str, names))))
+    """A UUID (version 5) that is the same whenever the names are; uuid.uuid5, without its detour over an object."""
+    found = sha1(_NAMESPACE + "\n".join(map(str, names)).encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(found[16], 16) & 3]
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"

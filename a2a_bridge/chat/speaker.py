@@ -105,6 +105,8 @@ class Floor:
 
     def candidates(self, last: str | None) -> tuple[str, ...]:
         """Who may speak after `last`, in the order of the seats."""
+        if self._may_repeat is True and self._allowed is None:
+            return self._active
         found = self._candidates.get(last)
         if found is None:
             found = self._candidates[last] = tuple(name for name in self._active if self._may_follow(name, last))
@@ -124,9 +126,9 @@ class Floor:
         found = self._next.get(last)
         if found is None:
             names = self.candidates(last)
-            after = self._place.get(last, -1) if last is not None else -1
-            count = len(self._place)
-            chosen = min(names, key=lambda name: (self._place[name] - after - 1) % count)
+            order = list(self._place)
+            after = self._place.get(last, -1) + 1 if last is not None else 0
+            chosen = next(name for name in (*order[after:], *order[:after]) if name in names)
             found = self._next[last] = Decision(names, chosen, "round_robin")
         return found
 
@@ -207,7 +209,8 @@ async def by_model(model: Model, asked: Question, max_retries: int) -> tuple[Dec
         try:
             answer, used = await ask_model(model, messages, schema=schema)
         except ChatError as error:  # the client has retried already
-            return fallback(asked.names, asked.log, f"the model could not be asked: {error}", rejected), usage
+            rejected.append(f"no answer: {error}")
+            return fallback(asked.names, asked.log, "the model could not be asked", rejected), usage
         usage += used
         try:
             chosen, reason = parse_choice(answer, options)

@@ -42,13 +42,13 @@ class Speech:
             return None
         if isinstance(reply, Chunk):
             return self._chunk(reply)
+        if isinstance(reply, Say):
+            return self._closing(reply)
         self._fold.add(reply)
         if isinstance(reply, Usage | ToolCall | ToolResult):
             return reply
         if isinstance(reply, Progress):
             return Progress(f"[{self._chair.name}] {reply.text}")
-        if isinstance(reply, Say) and reply.text:
-            return self._show(reply.text)
         if isinstance(reply, Ask) and not reply.ends_turn:
             return _attributed(reply, self._chair.name)
         return None
@@ -64,6 +64,20 @@ class Speech:
     def outcome(self) -> Outcome:
         """What the turn came to."""
         return self._fold.outcome()
+
+    def _closing(self, said: Say) -> Reply | None:
+        text = said.text if self._held is None else self._labelled(said.text) or said.text
+        self._fold.add(Say(text, said.parts, next=said.next))
+        if not text and not said.parts:
+            return None
+        return Chunk(text, said.parts, self._artifact, name=self._chair.name, metadata=self._metadata)
+
+    def _labelled(self, text: str) -> str | None:
+        """The text behind the speaker's own name, or None if it does not begin with that."""
+        rest = text.lstrip()
+        probe = rest.casefold()
+        label = next((label for label in self._chair.labels if probe.startswith(label)), None)
+        return None if label is None else rest[len(label) :].lstrip()
 
     def _words(self, text: str) -> Reply | None:
         text = text if self._held is None else self._without_own_name(text)
@@ -101,11 +115,13 @@ class Speech:
         if not probe:
             self._held = held
             return ""
-        for label in self._chair.labels:
-            if probe.startswith(label):
-                rest = held.lstrip()[len(label) :].lstrip()
-                self._held = None if rest else ""
-                return rest
+        if probe[0] not in self._chair.label_starts:
+            self._held = None
+            return held
+        rest = self._labelled(held)
+        if rest is not None:
+            self._held = None if rest else ""
+            return rest
         if any(label.startswith(probe) for label in self._chair.labels):
             self._held = held
             return ""
@@ -136,10 +152,19 @@ def cleaned(parts: tuple[Part, ...], own: str, others: Collection[str]) -> tuple
     `others`: folded names of the other speakers. A line that begins with one of them in brackets would look like
     their words: it is escaped with a backslash.
     """
-    if not any(part.text is not None and "[" in part.text for part in parts):
+    if all(part.text is None or (part.text.isascii() and "[" not in part.text) for part in parts):
         return parts, ()
+    parts = tuple(_encodable(part) for part in parts)
     found = tuple(_escaped(part, fold_name(own), others) for part in parts)
     return found, ("impersonation_suspected",) if found != parts else ()
+
+
+def _encodable(part: Part) -> Part:
+    """Halves of a surrogate pair, which a local function may say, cannot be written anywhere."""
+    if part.text is None or part.text.isascii():
+        return part
+    text = part.text.encode("utf-8", "replace").decode()
+    return part if text == part.text else part.model_copy(update={"text": text})
 
 
 def _escaped(part: Part, own: str, others: Collection[str]) -> Part:
