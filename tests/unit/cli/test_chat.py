@@ -1,9 +1,13 @@
 """chat: on a terminal, in a pipe, interrupted."""
 
+import fcntl
+import io
 import os
 import pty
+import selectors
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,8 +36,6 @@ class Terminal:
 
     def until(self, wanted: str) -> str:
         """What it shows up to `wanted`, which is then left behind."""
-        import selectors
-
         with selectors.DefaultSelector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)
             while wanted not in self.heard:
@@ -54,9 +56,6 @@ class Terminal:
 
 
 def _own_terminal() -> None:
-    import fcntl
-    import termios
-
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -133,19 +132,22 @@ def test_a_pipe_is_a_conversation_too(served, shell) -> None:  # type: ignore[no
     assert done.golden.endswith("Task ID: <id 1>\nContext ID: <id 2>\nState: TASK_STATE_COMPLETED\n")
 
 
-def test_the_context_goes_along(served, shell, run) -> None:  # type: ignore[no-untyped-def]
+def test_the_context_goes_along(served, run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """a2a-cli 0.2 §6.2: every turn in the context that the first one opened, or that was given."""
     context = run("send", "-a", served.agent("echo"), "-o", "json", "x").json["task"]["contextId"]
-    done = shell("chat", "-a", served.agent("echo"), "--context-id", context, stdin="one\ntwo\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("one\ntwo\n"))
+    done = run("chat", "-a", served.agent("echo"), "--context-id", context)
+    assert done.code == 0
     assert {line for line in done.out.splitlines() if line.startswith("Context ID")} == {f"Context ID: {context}"}
 
 
-def test_in_a_pipe_the_first_failure_ends_the_chat(served, shell) -> None:  # type: ignore[no-untyped-def]
+def test_in_a_pipe_the_first_failure_ends_the_chat(served, run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """Nobody is there to read and try again: exit code 5 for a turn that took too long, 3 for nobody there."""
-    late = shell("chat", "-a", served.agent("slow"), "--timeout", "1s", stdin="x\ny\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("x\ny\n"))
+    late = run("chat", "-a", served.agent("slow"), "--timeout", "1s")
     assert late.code == 5
     assert "was not done within 1 s" in late.err
-    assert shell("chat", "-a", "127.0.0.1:9", stdin="x\n").code == 3
+    assert run("chat", "-a", "127.0.0.1:9").code == 3
 
 
 def test_chat_has_no_json(run) -> None:  # type: ignore[no-untyped-def]
@@ -153,3 +155,13 @@ def test_chat_has_no_json(run) -> None:  # type: ignore[no-untyped-def]
     done = run("chat", "-a", "127.0.0.1:9", "-o", "json")
     assert done.code == 2
     assert done.json["error"]["hint"] == "a2a-bridge send -o json"
+
+
+def test_a_new_context_and_leaving_work_in_a_pipe(served, run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """/new forgets the waiting task, /quit leaves what comes after it unread."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n/new\nb\n/quit\nc\n"))
+    done = run("chat", "-a", served.agent("asks"))
+    assert done.code == 0
+    assert "New context." in done.err
+    assert done.out.count("Text: What is your name?") == 2
+    assert "Hello" not in done.out
