@@ -2,7 +2,7 @@
 
 The last user message may hold directives; whatever stands before one (a speaker's prefix, a prompt) is ignored:
 
-    SAY some words              those words, to the end of the line
+    SAY some words              those words, to the end of the line; the last such line counts
     CALL name {"json": "args"}  a tool call; several run one after another
     PARALLEL                    all CALLs in one assistant message
     JSON {"json": "object"}     this object, where a JSON answer is asked for
@@ -118,8 +118,8 @@ def _plain_answer(asked: Conversation, user: str) -> str:
         spoken = [line for line in asked.lines if line.role != "system"]
         first = next((line.text for line in spoken if line.role == "user"), "")
         text = f"{len(spoken)} messages, the first: {first}"
-    elif say := _SAY.search(user):
-        text = say[1].strip()
+    elif say := _SAY.findall(user):
+        text = say[-1].strip()
     else:
         text = "Echo: " + user.strip()[-300:]
     if any("Final Answer:" in line.text for line in asked.lines if line.role in ("system", "user")):

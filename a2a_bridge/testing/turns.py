@@ -11,13 +11,13 @@ from a2a_bridge.agent import (
     Caller,
     Journal,
     OutcomeFold,
-    Record,
     Reply,
     Turn,
     parts_of,
     speaker_metadata,
 )  # fmt: skip
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+from a2a_bridge.store.journal import MemoryJournal
 
 _numbers = itertools.count(1)
 
@@ -52,30 +52,6 @@ class MemoryTurns:
             yield message
 
 
-class ListJournal:
-    """A journal in memory. Snapshots hide what came before them, as in a store."""
-
-    def __init__(self) -> None:
-        self._records: list[Record] = []
-        self._count = 0
-        self._children: dict[str, ListJournal] = {}
-
-    async def append(self, record: bytes, snapshot: bool = False) -> None:
-        """Kept as long as this object lives."""
-        if snapshot:
-            self._records.clear()
-        self._count += 1
-        self._records.append(Record(self._count, record))
-
-    async def read(self, after: int = 0) -> Sequence[Record]:
-        """In order, from the newest snapshot on."""
-        return [record for record in self._records if record.seq > after]
-
-    def child(self, key: str) -> "ListJournal":
-        """The same object for the same key."""
-        return self._children.setdefault(key, ListJournal())
-
-
 def make_turn(
     *said: str | Message,
     context_id: str = "context-1",
@@ -95,7 +71,7 @@ def make_turn(
         context_id=context_id,
         task_id=task_id,
         caller=caller or Caller(),
-        journal=journal if journal is not None else ListJournal(),
+        journal=journal if journal is not None else MemoryJournal(),
         answer=answer,
         _source=MemoryTurns(history),
     )
@@ -109,7 +85,7 @@ class Talk:
         self.context_id = context_id
         self.history: list[Message] = []
         self.asks: tuple[Ask, ...] = ()
-        self.journal: Journal = ListJournal()
+        self.journal: Journal = MemoryJournal()
 
     def turn(self, said: str | Message, value: JSONValue = None) -> Turn:
         """The next turn; it answers the asks of the last one, with `value` if that is given."""

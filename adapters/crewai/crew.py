@@ -91,8 +91,7 @@ class CrewAgent:
             if resumed:
                 crew.tasks = crew.tasks[-1:]
             # Our own streaming reads the models' events; the crew's would hand them out a second time.
-            crew.stream = False
-            crew.verbose = event_listener.formatter.verbose = False
+            crew.stream = crew.verbose = False
             for agent in (*crew.agents, *([crew.manager_agent] if crew.manager_agent else ())):
                 _make_quiet(agent)
             reading.answer_task = str(crew.tasks[-1].id)
@@ -167,6 +166,6 @@ def _description(obj: Any) -> str:
 
 def _make_quiet(agent: Any) -> None:
     """On a copy: no panels on the terminal, and a model that streams (the copy's model is its own)."""
-    agent.verbose = False
+    agent.verbose = event_listener.formatter.verbose = False
     if isinstance(agent.llm, BaseLLM):
         agent.llm.stream = True

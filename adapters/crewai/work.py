@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
 from typing import Any
 
 from a2a_bridge.agent import run_in_thread
@@ -66,7 +67,11 @@ class Work:
         set_provider(self._human)
         set_suppress_tracing_messages(True)
         add_stream_sink(self._sink)
-        return call()
+        try:
+            return call()
+        except Stopped as stopped:
+            _close_streams(stopped.__traceback__)
+            raise
 
     def _sink(self, source: object, event: Any) -> None:
         if self._stopped.is_set():
@@ -74,3 +79,17 @@ class Work:
         if event.type in HEARD:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
                 self._loop.call_soon_threadsafe(self._heard.put_nowait, event)
+
+
+def _close_streams(trace: TracebackType | None) -> None:
+    """Close the model's stream that `Stopped` has left half read.
+
+    It is a local of one of the frames, and in a cycle with its own generator: left alone, the connection, and the
+    model's work, would go on until the garbage collector comes by. OpenAI's and Anthropic's streams look the same.
+    """
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            if "response" in getattr(value, "__dict__", ()) and hasattr(type(value), "close"):
+                with contextlib.suppress(Exception):  # a connection that is closed already
+                    value.close()
+        trace = trace.tb_next

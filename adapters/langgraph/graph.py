@@ -1,28 +1,27 @@
 """A LangGraph graph as an agent.
 
 Who owns what: one turn is one `astream` of the graph, read here inside `aclosing`. Cancelling the turn closes it;
-LangGraph then cancels its node tasks, and an async model call ends with them. A sync node runs in a thread that
-nobody can stop: the turn then waits, in its `finally`, until the model calls made from such threads have returned,
-and the agent says `stops_on_cancel=False`. A client that goes away does not touch the run. What a thread of the
-graph holds is kept by its checkpointer, also when the process is killed; a run that was killed is not taken up again
-by itself (`at_most_once`), and tool calls it left open get a result before the thread goes on.
+LangGraph then cancels its node tasks and waits for them, and an async model call ends at once. Two things are beyond
+a cancel, and `ModelCalls` sees to both. A sync node runs in a thread: the agent then says `stops_on_cancel=False`, and
+the turn waits, in its `finally`, until the model calls made from such threads have returned. And before Python 3.12 a
+cancel that meets a token can be lost inside `asyncio.wait_for`, which langchain-openai uses: the next token then ends
+the call. A client that goes away does not touch the run. What a thread of the graph holds is kept by its
+checkpointer, also when the process is killed; a run that was killed is not taken up again by itself
+(`at_most_once`), and tool calls it left open get a result before the thread goes on.
 """
 
-import asyncio
-import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias, get_type_hints
 from urllib.parse import quote
-from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from pydantic import ValidationError
 
 from a2a_bridge.agent import Answer, Ask, Fail, Reply, Say, Traits, Turn
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Message
+from adapters.langgraph.calls import ModelCalls
 from adapters.langgraph.interrupts import UNCLEAR, ask_of, breakpoint_ask, resume_value
 from adapters.langgraph.messages import input_value, to_langchain, unanswered_calls
 from adapters.langgraph.stream import STREAM_MODES, Reading
@@ -71,8 +70,8 @@ class GraphAgent:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run of the graph, new or resumed. Whatever the graph raises becomes an AdapterFailedError."""
-        threads = _ThreadCalls()
-        config = self._config(turn, threads)
+        calls = ModelCalls()
+        config = self._config(turn, calls)
         state: StateSnapshot | None = None
         try:
             state = await self._graph.aget_state(config) if self._keeps else None
@@ -80,7 +79,7 @@ class GraphAgent:
                 start = self._continuation(turn.answer, state)
             else:
                 start = await self._new_input(turn, state)
-            async with aclosing(self._replies(start, config)) as replies:
+            async with aclosing(self._replies(start, config, calls)) as replies:
                 async for reply in replies:
                     yield reply
         except GraphRecursionError:
@@ -94,9 +93,11 @@ class GraphAgent:
                 return
             raise AdapterFailedError(f"the LangGraph agent {self.name!r} failed: {type(error).__name__}") from error
         finally:
-            await threads.returned()
+            await calls.returned()
 
-    async def _replies(self, start: Any, config: RunnableConfig) -> AsyncGenerator[Reply | str, None]:
+    async def _replies(
+        self, start: Any, config: RunnableConfig, calls: ModelCalls
+    ) -> AsyncGenerator[Reply | str, None]:
         if isinstance(start, tuple):  # said without running the graph
             for said in start:
                 yield said
@@ -104,22 +105,25 @@ class GraphAgent:
         reading = Reading(self._tool_nodes, self._input_key)
         events = self._graph.astream(start, config, stream_mode=list(STREAM_MODES), subgraphs=True)
         async with aclosing(events) as stream:
-            async for namespace, mode, data in stream:
-                for reply in reading.take(namespace, mode, data):
-                    yield reply
+            try:
+                async for namespace, mode, data in stream:
+                    for reply in reading.take(namespace, mode, data):
+                        yield reply
+            finally:
+                calls.stop()
         for word in reading.pending():
             yield word
         pauses = await self._pauses(reading, config)
         for said in pauses or reading.result():
             yield said
 
-    def _config(self, turn: Turn, threads: "_ThreadCalls") -> RunnableConfig:
+    def _config(self, turn: Turn, calls: ModelCalls) -> RunnableConfig:
         limit = (self._graph.config or {}).get("recursion_limit", MAX_STEPS)
         return {
             "configurable": {"thread_id": thread_id(turn)},
             # Frameworks set limits of about ten thousand as their "none"; such a one is not somebody's choice.
             "recursion_limit": limit if limit <= 1000 else MAX_STEPS,
-            "callbacks": [threads],
+            "callbacks": [calls],
         }
 
     async def _new_input(self, turn: Turn, state: StateSnapshot | None) -> Any:
@@ -219,47 +223,9 @@ def _tool_nodes(graph: Graph) -> Iterator[str]:
 
 def _runs_in_threads(graph: Graph) -> bool:
     """Some node is a sync function, which LangGraph runs in a thread."""
-    return any(getattr(step, "func", None) and not getattr(step, "afunc", None) for _, step in _steps(graph))
-
-
-class _ThreadCalls(BaseCallbackHandler):  # type: ignore[misc]  # checked without the framework's types
-    """Counts the model calls that run in threads, so that a cancelled turn can wait for them."""
-
-    run_inline = True
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._open: set[UUID] = set()
-        self._waiter: asyncio.Future[None] | None = None
-
-    async def returned(self) -> None:
-        """Wait until no such call is open."""
-        while self._open:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-
-    def _start(self, run_id: UUID) -> None:
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self._open.add, run_id)
-
-    def _end(self, run_id: UUID) -> None:
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self._ended, run_id)
-
-    def _ended(self, run_id: UUID) -> None:
-        self._open.discard(run_id)
-        if not self._open and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **_: Any) -> None:
-        self._start(run_id)
-
-    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **_: Any) -> None:
-        self._start(run_id)
-
-    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
-        self._end(run_id)
-
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        self._end(run_id)
+    # LangGraph gives a sync function an async double, which wraps it.
+    return any(
+        getattr(getattr(step, "afunc", None), "__wrapped__", None) is step.func
+        for _, step in _steps(graph)
+        if getattr(step, "func", None)
+    )

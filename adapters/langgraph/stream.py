@@ -76,6 +76,7 @@ class Reading:
         self._words = Words()
         self._calls: set[str] = set()
         self._results: set[str] = set()
+        self._begun: set[tuple[str, ...]] = set()
         self._first: Mapping[str, Any] | None = None
         self._last: Mapping[str, Any] = {}
 
@@ -87,21 +88,21 @@ class Reading:
             yield from self._updates(data)
         elif mode == "custom":
             yield Progress(_progress(data))
-        elif mode == "values" and not namespace:
-            self._values(data)
+        elif mode == "values" and isinstance(data, Mapping):
+            self._values(namespace, data)
 
-    def _values(self, data: Any) -> None:
-        if not isinstance(data, Mapping):
-            return
-        self.interrupts = tuple(data.get("__interrupt__", ()))
-        self._last = data
-        if self._first is None:
-            self._first = data
-            # What was called before this turn is not called again when a subgraph repeats its history.
+    def _values(self, namespace: tuple[str, ...], data: Mapping[str, Any]) -> None:
+        if namespace not in self._begun:
+            # What a graph, or one inside it, starts with has been told in an earlier turn.
+            self._begun.add(namespace)
             for message in _messages(data):
                 self._calls.update(str(call["id"]) for call in getattr(message, "tool_calls", ()))
                 if isinstance(message, ToolMessage):
                     self._results.add(message.tool_call_id)
+        if not namespace:
+            self.interrupts = tuple(data.get("__interrupt__", ()))
+            self._first = data if self._first is None else self._first
+            self._last = data
 
     def _message(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterator[Reply | str]:
         if isinstance(message, ToolMessage):
@@ -109,7 +110,7 @@ class Reading:
         if not isinstance(message, AIMessage):
             return
         if usage := message.usage_metadata:
-            model = message.response_metadata.get("model_name")
+            model = message.response_metadata.get("model_name") or metadata.get("ls_model_name")
             yield Usage(usage["input_tokens"], usage["output_tokens"], model=model)
         path = str(metadata.get("langgraph_checkpoint_ns") or metadata.get("langgraph_node", ""))
         if any(step.partition(":")[0] in self._tool_nodes for step in path.split("|")):

@@ -1,0 +1,64 @@
+"""The CrewAI adapter, with the real framework (the LEGACY environment): the contract, and what is CrewAI's own."""
+
+import warnings
+from typing import Any
+
+import pytest
+
+import adapters.crewai.adapter  # noqa: F401  # before CrewAI: it switches the telemetry off
+from a2a_bridge.testing.adapter_contract import AdapterContract
+from a2a_bridge.testing.fake_openai import FakeOpenAI
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # CrewAI's own modules warn while they are imported
+    from crewai import LLM, Agent, Crew, Task
+    from crewai.tools import tool
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # CrewAI uses what it has deprecated itself
+
+
+@tool("add")
+def add(a: int, b: int) -> int:
+    """Add two integers."""
+    return a + b
+
+
+def worker(model: FakeOpenAI, **options: Any) -> Agent:
+    """A CrewAI agent that talks to the fake server."""
+    llm = LLM(model="openai/fake-model", base_url=model.base_url, api_key="x", max_retries=0)
+    return Agent(role="Worker", goal="to work", backstory="Born to.", llm=llm, max_retry_limit=0, **options)
+
+
+def crew(agent: Agent, description: str = "{transcript}", **options: Any) -> Crew:
+    """A crew of one."""
+    return Crew(agents=[agent], tasks=[Task(description=description, expected_output="x", agent=agent, **options)])
+
+
+class TestCrew(AdapterContract):
+    """A crew whose task has placeholders."""
+
+    module = "adapters.crewai.adapter"
+    ask = "SAY a draft"
+    done = "a draft"
+
+    def plain(self, model: FakeOpenAI) -> Any:
+        return crew(worker(model))
+
+    def with_tool(self, model: FakeOpenAI) -> Any:
+        return crew(worker(model, tools=[add]), "{topic}")
+
+    def asking(self, model: FakeOpenAI, memory: Any) -> Any:
+        return crew(worker(model), human_input=True)
+
+
+class TestCrewAgent(AdapterContract):
+    """A single CrewAI agent, which is handed the conversation."""
+
+    module = "adapters.crewai.adapter"
+
+    def plain(self, model: FakeOpenAI) -> Any:
+        return worker(model)
+
+    def with_tool(self, model: FakeOpenAI) -> Any:
+        return worker(model, tools=[add])

@@ -1,0 +1,62 @@
+"""The LangGraph adapter, with the real framework: the contract, and what is LangGraph's own."""
+
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import interrupt
+
+from a2a_bridge.testing.adapter_contract import AdapterContract
+from a2a_bridge.testing.fake_openai import FakeOpenAI
+
+
+def chat(model: FakeOpenAI) -> ChatOpenAI:
+    """A chat model that talks to the fake server."""
+    return ChatOpenAI(model="fake-model", base_url=model.base_url, api_key="x", max_retries=0, stream_usage=True)
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two integers."""
+    return a + b
+
+
+@tool
+def erase(what: str) -> str:
+    """Erase something, if a human agrees."""
+    answer = interrupt({"question": f"Erase {what}?", "options": ["yes", "no"]})
+    return f"erase {what}: {answer}"
+
+
+class TestLangGraphAgentWithCheckpointer(AdapterContract):
+    """`create_agent` with a checkpointer: the thread keeps the conversation."""
+
+    module = "adapters.langgraph.adapter"
+    ask = 'CALL erase {"what": "the disk"}'
+    done = "erase the disk: yes"
+
+    def plain(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), checkpointer=InMemorySaver(), name="plain")
+
+    def with_tool(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), [add], checkpointer=InMemorySaver())
+
+    def memory(self) -> Any:
+        return InMemorySaver()
+
+    def asking(self, model: FakeOpenAI, memory: Any) -> Any:
+        return create_agent(chat(model), [erase], checkpointer=memory)
+
+
+class TestLangGraphAgentWithoutCheckpointer(AdapterContract):
+    """`create_agent` without one: the history is handed over each time."""
+
+    module = "adapters.langgraph.adapter"
+
+    def plain(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model))
+
+    def with_tool(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), [add])
