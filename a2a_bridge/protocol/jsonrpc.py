@@ -109,4 +109,5 @@ def error_response(error: Mapping[str, Any], found: RequestId) -> bytes:
 
 def result_head(found: RequestId) -> bytes:
     """A successful response up to its result, which `}` closes."""
-    return b'{"jsonrpc":"2.0","id":' + json_bytes(found) + b',"result":'
+    told = b"%d" % found if isinstance(found, int) else json_bytes(found)
+    return b'{"jsonrpc":"2.0","id":' + told + b',"result":'

@@ -1,14 +1,15 @@
 """Reading bodies and writing answers, straight over ASGI: what both bindings share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 JSON = b"application/json"
 RawHeaders = Iterable[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
+"""Headers of a request by their names in lower case; of one that was sent twice the first counts."""
 
 
 class ClientGone(Exception):
@@ -25,9 +26,14 @@ class Responds(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+def headers_of(scope: Scope) -> Headers:
+    """The headers, found faster than by looking through the list for each."""
+    return dict(reversed(list(scope["headers"])))
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     """The whole body, at most `limit` bytes, told by its announced length before it is read (R-JRPC-13)."""
-    announced = Headers(scope=scope).get("content-length")
+    announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
         raise TooLarge
     message = await receive()
@@ -71,9 +77,16 @@ class Answer:
         await send({"type": "http.response.body", "body": b"" if head else self.body})
 
 
-def header_list(headers: Headers, name: str) -> list[str]:
+def header_list(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
     """The items of a comma-separated header that may be repeated."""
-    return [item.strip() for line in headers.getlist(name) for item in line.split(",") if item.strip()]
+    lines = [value.decode("latin-1") for found, value in headers if found == name]
+    return [item.strip() for line in lines for item in line.split(",") if item.strip()]
+
+
+def text_of(headers: Headers, name: bytes) -> str | None:
+    """A header as text, or None if it was not sent."""
+    found = headers.get(name)
+    return None if found is None else found.decode("latin-1")
 
 
 def raw(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:

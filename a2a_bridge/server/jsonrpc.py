@@ -12,12 +12,11 @@ The library is imported when the first app is built; `warm` runs in a thread aft
 import inspect
 import logging
 import re
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from a2a_bridge.agent import Caller
@@ -52,7 +51,17 @@ from a2a_bridge.protocol.jsonrpc import (
 from a2a_bridge.protocol.methods import OPERATIONS, Operation
 from a2a_bridge.protocol.objects import WireObject
 from a2a_bridge.protocol.snapshot import SHOWN, TURN_ROW
-from a2a_bridge.server.http import Answer, ClientGone, Responds, TooLarge, header_list, read_body
+from a2a_bridge.server.http import (
+    Answer,
+    ClientGone,
+    Headers,
+    Responds,
+    TooLarge,
+    header_list,
+    headers_of,
+    read_body,
+    text_of,
+)
 from a2a_bridge.server.sse import EventStream, Streams
 from a2a_bridge.tasks.log import Row
 from a2a_bridge.tasks.run import new_id
@@ -69,8 +78,7 @@ class Unavailable(InternalError):
     reason = "UNAVAILABLE"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a method needs beside its parameters."""
 
     call: Call
@@ -106,10 +114,12 @@ class JsonRpcEndpoint:
         max_depth: int = 64,
         authenticate: Callable[[Scope], Caller] | None = None,
     ) -> None:
-        from jsonrpcserver.async_dispatcher import dispatch_request
-        from jsonrpcserver.dispatcher import to_response
-        from jsonrpcserver.request import Request
-        from jsonrpcserver.result import Error, Success
+        with warnings.catch_warnings():  # it reads a file of its own in a way that newer Pythons deprecate
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from jsonrpcserver.async_dispatcher import dispatch_request
+            from jsonrpcserver.dispatcher import to_response
+            from jsonrpcserver.request import Request
+            from jsonrpcserver.result import Error, Success
 
         self._service = service
         self._agent = agent
@@ -136,14 +146,14 @@ class JsonRpcEndpoint:
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Responds:
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         if scope["method"] != "POST":
             return Answer(b"", 405, headers=((b"allow", b"POST"),))
         refused = _wrong_type(headers)
         if refused is not None:
             return refused
         try:
-            body = await read_body(scope, receive, self._max_body)
+            body = await read_body(headers, receive, self._max_body)
         except TooLarge:
             return _refusal(413, InvalidRequestError(f"The body is larger than {self._max_body} bytes."))
         envelope: Any = None
@@ -153,7 +163,7 @@ class JsonRpcEndpoint:
         except A2AError as error:
             found = None if isinstance(error, JSONParseError) else request_id(envelope)
             return Answer(error_response(error_object(error), found))
-        with trace.continue_trace(headers.get("traceparent")):
+        with trace.continue_trace(text_of(headers, b"traceparent")):
             return await self._execute(scope, headers, envelope, r.may_use_snake_case(body))
 
     async def _execute(self, scope: Scope, headers: Headers, envelope: Mapping[str, Any], spelled: bool) -> Responds:
@@ -168,14 +178,16 @@ class JsonRpcEndpoint:
             refusal = InvalidRequestError("A streaming method needs a request id.")
         if refusal is not None or operation is None:
             return Answer(error_response(error_object(refusal or MethodNotFoundError()), found))
-        asked = frozenset(header_list(headers, "a2a-extensions"))
+        asked = _NONE
+        if b"a2a-extensions" in headers:
+            asked = frozenset(header_list(scope["headers"], b"a2a-extensions"))
         call = Call(
             self._agent,
-            self._authenticate(scope) if self._authenticate else Caller(),
+            self._authenticate(scope) if self._authenticate else _ANYBODY,
             asked & self._known,
             trace.current_traceparent(),
         )
-        version = headers.get("a2a-version") or _query_version(scope)
+        version = text_of(headers, b"a2a-version") or _query_version(scope)
         context = Context(call, operation, version, _last_event_id(headers), spelled, self._required - asked)
         outcome = await self._dispatch(self._methods, context, self._request(name, params or {}, found))
         answer = self._to_response(*outcome)
@@ -287,6 +299,8 @@ class JsonRpcEndpoint:
 
 
 _ANY = _AnySignature()
+_ANYBODY = Caller()
+_NONE: frozenset[str] = frozenset()
 
 
 def _snake(name: str) -> str:
@@ -295,10 +309,11 @@ def _snake(name: str) -> str:
 
 def _wrong_type(headers: Headers) -> Answer | None:
     """R-JRPC-02, R-JRPC-03: told before the body is read. Compressed bodies are refused."""
-    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind not in ("application/json", "") and not kind.endswith("+json"):
+    sent = headers.get(b"content-type", b"application/json")
+    kind = b"" if sent == b"application/json" else sent.partition(b";")[0].strip().lower()
+    if kind not in (b"application/json", b"") and not kind.endswith(b"+json"):
         return _refusal(415, ContentTypeNotSupportedError("Send the request as application/json."))
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         return _refusal(415, ContentTypeNotSupportedError("Send the request without Content-Encoding."))
     return None
 
@@ -317,8 +332,8 @@ def _query_version(scope: Scope) -> str | None:
 
 
 def _last_event_id(headers: Headers) -> int | None:
-    found = headers.get("last-event-id")
-    return int(found) if found is not None and found.isascii() and found.isdigit() and len(found) < 16 else None
+    found = headers.get(b"last-event-id")
+    return int(found) if found is not None and found.isdigit() and len(found) < 16 else None
 
 
 def _framer(prefix: bytes, shows_turns: bool) -> Callable[[list[Row]], bytes]:
