@@ -7,6 +7,7 @@ calls REQUIRED is ever missing or empty (R-CARD-07), whatever the agent forgot t
 import re
 from collections.abc import Iterable
 from hashlib import sha256
+from itertools import chain
 
 from a2a_bridge.agent import Agent, Traits, traits_of
 from a2a_bridge.errors import CardError
@@ -107,6 +108,11 @@ def with_url(card: AgentCard, url: str) -> AgentCard:
             "signatures": None,
         }
     )
+
+
+def input_modes(card: AgentCard) -> tuple[str, ...]:
+    """Every media type that the card says is taken, by the agent or by one of its skills (R-SEND-07)."""
+    return tuple(dict.fromkeys(chain(card.default_input_modes, *(skill.input_modes or () for skill in card.skills))))
 
 
 def card_json(card: AgentCard) -> dict[str, JSONValue]:

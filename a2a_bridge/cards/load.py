@@ -9,12 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
-
 from a2a_bridge.cards.legacy import lifted, without_nulls
-from a2a_bridge.errors import CardError, Violation
+from a2a_bridge.errors import CardError, InvalidParamsError, Violation
 from a2a_bridge.protocol.card import AgentCard
-from a2a_bridge.protocol.requests import violations_of
+from a2a_bridge.protocol.requests import parse
 
 CARD_FOLDER = "agent_cards"
 _SHIPPED = Path(__file__).resolve().parents[2] / CARD_FOLDER
@@ -60,10 +58,10 @@ def card_from_json(
     problems = list(_missing(found))
     card = None
     try:
-        card = AgentCard.model_validate(found)
-    except ValidationError as error:
+        card = parse(AgentCard, found)
+    except InvalidParamsError as error:
         known = {problem.field for problem in problems}
-        problems += [problem for problem in violations_of(error) if problem.field not in known]
+        problems += [problem for problem in error.violations if problem.field not in known]
     if card is not None:
         problems += _violations(card)
     if card is None or problems:
@@ -111,9 +109,9 @@ def _top(field: str) -> str:
 
 def _lenient(found: dict[str, Any], source: str) -> AgentCard:
     try:
-        card = AgentCard.model_validate(found)
-    except ValidationError as error:
-        problems = {violation: _top(violation.field) for violation in violations_of(error)}
+        card = parse(AgentCard, found)
+    except InvalidParamsError as error:
+        problems = {violation: _top(violation.field) for violation in error.violations}
         broken = set(problems.values())
         if not broken <= _OPTIONAL:
             _refuse(source, [problem for problem, top in problems.items() if top not in _OPTIONAL])
