@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
-from a2a_bridge.cards.build import build_card, with_url
+from a2a_bridge.cards.build import build_card, input_modes, with_url
 from a2a_bridge.cards.load import load_card
 from a2a_bridge.config import check_agent_name
 from a2a_bridge.errors import ConfigError, StoreError
@@ -97,15 +97,20 @@ class Bridge:
         self._ready = False
         self._draining: asyncio.Task[None] | None = None
         self._streams = Streams(ping=limits.ping, send_timeout=limits.send)
-        durable = not isinstance(self.store, MemoryStore)
-        self.service = TaskService(
-            self.agents, self.store, clock=clock, keeping=keeping, turn_seconds=limits.turn, durable=durable
-        )
         base = public_url.rstrip("/")
         known = dict(cards or {})
         if unknown := known.keys() - self.agents.keys():
             raise ConfigError(f"cards are given for agents that are not served: {', '.join(sorted(unknown))}")
         self.cards = {key: _card(agent, known.get(key), f"{base}/{key}/") for key, agent in self.agents.items()}
+        self.service = TaskService(
+            self.agents,
+            self.store,
+            clock=clock,
+            keeping=keeping,
+            turn_seconds=limits.turn,
+            durable=not isinstance(self.store, MemoryStore),
+            input_modes={key: input_modes(card) for key, card in self.cards.items()},
+        )
         endpoints = {
             key: JsonRpcEndpoint(
                 self.service, key, self.cards[key], self._streams, max_body=limits.body, max_depth=limits.depth

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from a2a_bridge.agent import MAX_HOPS, Agent, Caller, Traits, traits_of
+from a2a_bridge.agent import MAX_HOPS, Agent, Caller, traits_of
 from a2a_bridge.errors import (
     ContentTypeNotSupportedError,
     InvalidParamsError,
@@ -78,6 +78,7 @@ class TaskService:
 
     `agents` by the name in their URLs. `clock` gives seconds since 1970. `turn_seconds` bounds one turn. `durable`:
     the store outlives the process, so unfinished work of restartable agents may be left to the next start.
+    `input_modes`: the media types that an agent's card promises to take; those of its traits if not given.
     """
 
     def __init__(
@@ -89,9 +90,11 @@ class TaskService:
         keeping: Keeping = Keeping(),
         turn_seconds: float = 1800.0,
         durable: bool = False,
+        input_modes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._agents = dict(agents)
-        self._traits = {name: traits_of(agent) for name, agent in self._agents.items()}
+        modes = input_modes or {}
+        self._modes = {name: modes.get(name, traits_of(agent).input_modes) for name, agent in self._agents.items()}
         self._store = store
         self._clock = clock
         self._keeping = keeping
@@ -150,7 +153,7 @@ class TaskService:
             raise PushNotificationNotSupportedError
         if hops_in(request.metadata) > MAX_HOPS:
             raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
-        self._check_modes(self._traits[call.agent], message)
+        _check_modes(self._modes[call.agent], message)
         key = f"{call.scope}/{message.message_id}"
         while (other := self._accepting.get(key)) is not None:  # the same message, in another request
             await asyncio.wait([other])
@@ -307,14 +310,6 @@ class TaskService:
 
     # --- opening and continuing
 
-    def _check_modes(self, traits: Traits, message: Message) -> None:
-        """R-SEND-07: a part whose media type the agent does not take is refused."""
-        for part in message.parts:
-            if part.media_type is not None and not _accepts(traits.input_modes, part.media_type):
-                raise ContentTypeNotSupportedError(
-                    f"The agent does not accept {part.media_type[:100]!r}; it accepts: {', '.join(traits.input_modes)}"
-                )
-
     async def _open(self, call: Call, acceptance: Acceptance, digest: bytes) -> LiveTask:
         message = acceptance.message
         task_id, context_id = new_id(), message.context_id or new_id()
@@ -413,6 +408,15 @@ def _digest(message: Message) -> bytes:
     """What a repeated message is compared by: everything it says, and where to."""
     where = json_bytes([message.context_id or "", message.task_id or ""])
     return blake2b(bare_message_json(message) + where, digest_size=12).hexdigest().encode()
+
+
+def _check_modes(modes: tuple[str, ...], message: Message) -> None:
+    """R-SEND-07: a part whose media type the agent does not take is refused."""
+    for part in message.parts:
+        if part.media_type is not None and not _accepts(modes, part.media_type):
+            raise ContentTypeNotSupportedError(
+                f"The agent does not accept {part.media_type[:100]!r}; it accepts: {', '.join(modes)}"
+            )
 
 
 def _accepts(modes: tuple[str, ...], media_type: str) -> bool:
