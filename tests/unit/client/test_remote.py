@@ -451,6 +451,21 @@ async def test_the_same_turn_finds_its_pause(raw: Any, agent: RemoteAgent) -> No
     assert await take(RemoteAgent(raw.url), turn) == expected
 
 
+async def test_the_same_answer_finds_the_pause_it_led_to(raw: Any, agent: RemoteAgent) -> None:
+    """The same for a later turn of the task: the question is not taken for the one that was answered."""
+    journal = MemoryJournal()
+    raw.on(
+        "SendStreamingMessage",
+        plays(task(), update("INPUT_REQUIRED", "which?", message_id="q1")),
+        plays(task(), update("INPUT_REQUIRED", "really?", message_id="q2")),
+    )
+    raw.on("SubscribeToTask", waits(task("INPUT_REQUIRED", words="really?", message_id="q2", context="c")))
+    await take(agent, make_turn("x", journal=journal))
+    turn = make_turn(answer=make_answer("blue"), journal=journal)
+    assert await take(agent, turn) == [Ask("really?")]
+    assert await take(RemoteAgent(raw.url), turn) == [Ask("really?")]
+
+
 async def test_a_turn_that_lost_its_connection_can_be_tried_again(raw: Any, agent: RemoteAgent) -> None:
     """A transport retry by the room: the remote task is not cancelled, and is found again."""
 

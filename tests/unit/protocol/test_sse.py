@@ -40,6 +40,11 @@ def test_all_line_ends_comments_names_and_a_byte_order_mark_are_understood() -> 
     assert parse(MIXED) == EXPECTED
 
 
+def test_a_byte_order_mark_does_not_hide_the_first_field() -> None:
+    """WHATWG §9.2.4: one is skipped at the start, and only there."""
+    assert parse(b"\xef\xbb", b"\xbfdata: x\n\n\xef\xbb\xbfdata: y\n\n") == [ServerSentEvent("x")]
+
+
 def test_it_does_not_matter_where_the_bytes_are_cut() -> None:
     """Every single byte a chunk of its own: CR LF, UTF-8 and the byte order mark are cut in two."""
     assert parse(*(MIXED[n : n + 1] for n in range(len(MIXED)))) == EXPECTED
