@@ -5,13 +5,13 @@ placeholders are filled with what was said. `work.py` says who owns the thread o
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Set
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from a2a_bridge.agent import Fail, Reply, Traits, Turn, speaker_of
 from a2a_bridge.errors import AdapterError, AdapterFailedError
-from a2a_bridge.protocol.objects import JSONValue, Message, Role, json_bytes
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, Struct, json_bytes
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
 from adapters.crewai.work import Work
@@ -122,13 +122,12 @@ class CrewAgent:
     async def _inputs(self, turn: Turn) -> dict[str, JSONValue]:
         """What fills the crew's placeholders; a data part that is an object fills those it names."""
         names = _placeholders(self._obj)
-        said = "\n\n".join(_attributed(message) for message in turn.messages)
+        said = "\n\n".join(_attributed(message, names) for message in turn.messages)
         inputs: dict[str, JSONValue] = dict.fromkeys(names or {MESSAGE}, said)
         if TRANSCRIPT in names:
             inputs[TRANSCRIPT] = self._transcript([*await turn.history(), *turn.messages])
-        for part in (part for message in turn.messages for part in message.parts):
-            if isinstance(part.data, Mapping):
-                inputs.update({key: value for key, value in part.data.items() if key in names})
+        for part in (part for message in turn.messages for part in message.parts if _fills(part, names)):
+            inputs.update({key: value for key, value in cast(Struct, part.data).items() if key in names})
         return inputs
 
     def _transcript(self, messages: Iterable[Message]) -> str:
@@ -139,15 +138,21 @@ class CrewAgent:
         return "\n".join(lines)
 
 
-def _words(message: Message) -> str:
-    """Text and data of a message as text."""
-    texts = (json_bytes(part.data).decode() if part.kind == "data" else part.text for part in message.parts)
+def _fills(part: Part, names: Set[str]) -> bool:
+    """A data part that is an object with a member named like a placeholder."""
+    return isinstance(part.data, Mapping) and not names.isdisjoint(part.data)
+
+
+def _words(message: Message, names: Set[str] = frozenset()) -> str:
+    """Text and data of a message as text, without the data that fills placeholders."""
+    parts = (part for part in message.parts if not _fills(part, names))
+    texts = (json_bytes(part.data).decode() if part.kind == "data" else part.text for part in parts)
     return "\n".join(text for text in texts if text)
 
 
-def _attributed(message: Message) -> str:
+def _attributed(message: Message, names: Set[str] = frozenset()) -> str:
     """The words of a message, after `[name] ` when it is known who said them: CrewAI shows models no names."""
-    words, speaker = _words(message), speaker_of(message)
+    words, speaker = _words(message, names), speaker_of(message)
     prefix = f"[{speaker}] " if speaker else ""
     return words if words.startswith(prefix) else prefix + words
 
