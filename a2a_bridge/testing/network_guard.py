@@ -21,9 +21,11 @@ _LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.get
 _SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 
 
+def _name(host: object) -> object:
+    return host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else host
+
+
 def _is_local(host: object) -> bool:
-    if isinstance(host, bytes | bytearray):
-        host = host.decode("ascii", "replace")
     if host is None or host in ("", "localhost"):
         return True
     try:
@@ -36,7 +38,8 @@ def _is_local(host: object) -> bool:
 def _outside(event: str, args: tuple[Any, ...]) -> str | None:
     """The host that an audited call wants to reach, if that is not this machine."""
     if event in _LOOK_UPS:
-        return None if _is_local(args[0]) else str(args[0])
+        host = _name(args[0])
+        return None if _is_local(host) else str(host)
     if event in _SENDS:
         sock, address = args[0], args[1]
         if sock.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
