@@ -18,7 +18,7 @@ _LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
 class Speech:
     """Takes replies one by one: `take` gives what to show of each."""
 
-    __slots__ = ("_artifact", "_chair", "_fold", "_held", "_metadata", "by_human", "ended")
+    __slots__ = ("_artifact", "_chair", "_fold", "_held", "_metadata", "_trims", "by_human", "ended")
 
     def __init__(self, chair: Chair, turn: int, attempt: int, metadata: dict[str, JSONValue]) -> None:
         self._chair = chair
@@ -26,6 +26,7 @@ class Speech:
         self._metadata = metadata
         self._fold = OutcomeFold()
         self._held: str | None = ""
+        self._trims = False
         self.by_human = False
         self.ended: StopChat | Pass | None = None
 
@@ -115,12 +116,15 @@ class Speech:
         if not probe:
             self._held = held
             return ""
+        if self._trims:
+            held = held.lstrip()
         if probe[0] not in self._chair.label_starts:
             self._held = None
             return held
         rest = self._labelled(held)
         if rest is not None:
             self._held = None if rest else ""
+            self._trims = True
             return rest
         if any(label.startswith(probe) for label in self._chair.labels):
             self._held = held
