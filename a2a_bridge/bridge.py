@@ -174,12 +174,8 @@ class Bridge:
 
 
 def _warm() -> None:
-    """Pay for what is imported late, and keep the collector away from what lives for ever."""
+    """Pay early for what is imported late."""
     import anyio._backends._asyncio  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _named_agents(agents: Any) -> dict[str, Agent]:
@@ -209,6 +205,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, bridge: Bridge) -> None:
         super().__init__(config)
         self._bridge = bridge
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        # This process is ours: keep the collector away from what lives for ever, and make it come less often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
 
     async def shutdown(self, sockets: Any = None) -> None:
         await self._bridge.drain()
