@@ -9,6 +9,8 @@ from json.encoder import encode_basestring
 
 from a2a_bridge.protocol.objects import Message, Part, Struct, TaskState, json_bytes, to_json
 
+_STATES = {state: state.value.encode() for state in TaskState}
+
 
 def quoted(text: str) -> bytes:
     """A JSON string in UTF-8. Lone surrogates become the replacement character: they are not JSON (R-DM-14)."""
@@ -48,7 +50,7 @@ def message_json(
 def status_json(state: TaskState, timestamp: str, message: bytes | None = None) -> bytes:
     """A TaskStatus; `timestamp` is in wire form already."""
     said = b"" if message is None else b',"message":' + message
-    return b'{"state":"%b"%b,"timestamp":"%b"}' % (state.value.encode(), said, timestamp.encode())
+    return b'{"state":"%b"%b,"timestamp":"%b"}' % (_STATES[state], said, timestamp.encode())
 
 
 class EventWriter:

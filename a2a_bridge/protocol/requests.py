@@ -153,7 +153,7 @@ class StreamResponse(WireObject):
     artifact_update: TaskArtifactUpdateEvent | None = None
 
 
-_SNAKE_NAME = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:')
+_SNAKE_NAME = re.compile(rb'_[a-z]+"\s*:')
 _FREE_FORM = frozenset({"metadata", "data", "params", "header"})
 
 R = TypeVar("R", bound=WireObject)

@@ -131,11 +131,12 @@ class TaskPieces:
 
     def pack(self) -> bytes:
         """One line of JSON for what is not wire JSON already, then history and artifacts, a line each."""
-        head = {
-            "id": self.id, "contextId": self.context_id, "state": self.state.value, "timestamp": self.timestamp,
-            "ends": self.ends, "usage": self.usage, "history": len(self.history),
-        }  # fmt: skip
-        lines = [json_bytes(head), self.status, self.status_message or b"", *self.history]
+        usage = b"" if self.usage is None else b',"usage":' + json_bytes(self.usage)
+        head = b'{"id":%b,"contextId":%b,"state":"%b","timestamp":"%b","ends":%b,"history":%d%b}' % (
+            quoted(self.id), quoted(self.context_id), self.state.value.encode(), self.timestamp.encode(),
+            str(self.ends).encode(), len(self.history), usage,
+        )  # fmt: skip
+        lines = [head, self.status, self.status_message or b"", *self.history]
         lines += [piece.json() for piece in self.artifacts.values()]
         return b"\n".join(lines)
 
@@ -148,7 +149,7 @@ class TaskPieces:
         pieces.state = TaskState(head["state"])
         pieces.timestamp = head["timestamp"]
         pieces.ends = head["ends"]
-        pieces.usage = head["usage"]
+        pieces.usage = head.get("usage")
         pieces.status = status
         pieces.status_message = message or None
         pieces.history = rest[: head["history"]]

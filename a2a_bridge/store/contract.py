@@ -10,7 +10,6 @@ the order in which they were called. A call that is cancelled may still take eff
 """
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
@@ -28,8 +27,7 @@ class Claim(NamedTuple):
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change of a record: put `value` under (kind, key), or delete it when `value` is None.
 
     `group` is what lists and counts are about; "" is never listed. `sort` orders a list, newest (greatest) first,

@@ -32,6 +32,12 @@ def scope_of(tenant: str, owner: str, agent: str) -> str:
     return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in (tenant, owner, agent))
 
 
+@lru_cache(maxsize=8)
+def _second(second: int) -> str:
+    """A time in wire form, up to its milliseconds."""
+    return format_timestamp(datetime.fromtimestamp(second, UTC))[:-4]
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """For how long what is kept, in seconds; see `bridge.Bridge`."""
@@ -117,7 +123,8 @@ class LiveTask:
 
     def now(self) -> str:
         """The present time in wire form."""
-        return format_timestamp(datetime.fromtimestamp(self.clock(), UTC))
+        milliseconds = int(self.clock() * 1000)
+        return f"{_second(milliseconds // 1000)}{milliseconds % 1000:03d}Z"
 
     # --- writing
 

@@ -16,10 +16,11 @@ turn ends; the row that says so cannot be kept, and the next start of the server
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from a2a_bridge.agent import (
     Agent,
@@ -41,6 +42,7 @@ from a2a_bridge.protocol.events import TEXT_CHUNK_END, message_json, quoted, sta
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, ask_json, usage_json
 from a2a_bridge.protocol.objects import JSONValue, Struct, TaskState
 from a2a_bridge.protocol.snapshot import TURN_ROW, ArtifactPieces, parts_json
+from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.live import LiveTask
 
 _log = logging.getLogger(__name__)
@@ -75,7 +77,6 @@ class TurnWriter:
         "_answer_head",
         "_asks",
         "_direct",
-        "_handlers",
         "_live",
         "_open",
         "_over",
@@ -93,11 +94,6 @@ class TurnWriter:
         self._direct: Say | None = None
         self._over: Fail | Refuse | None = None
         self._waits = False
-        self._handlers: dict[type, Callable[..., None]] = {
-            str: self._text, Chunk: self._chunk, Progress: self._progress, ToolCall: self._tool_call,
-            ToolResult: self._tool_result, Usage: self._usage, Ask: self._ask, Say: self._closing,
-            Fail: self._end, Refuse: self._end,
-        }  # fmt: skip
 
     @property
     def is_over(self) -> bool:
@@ -106,11 +102,11 @@ class TurnWriter:
 
     def take(self, reply: Reply | str) -> None:
         """Write one reply; AgentFault if the contract does not allow it here."""
-        handler = self._handlers.get(type(reply))
+        handler = self._HANDLERS.get(type(reply))
         if handler is None:
             if not isinstance(reply, str):
                 raise AgentFault(f"The agent gave a {type(reply).__name__}, which is not a reply.")
-            handler = self._handlers[str]  # a subclass of str is a str
+            handler = self._HANDLERS[str]  # a subclass of str is a str
         if self._asks and type(reply) is not Ask:
             raise AgentFault("The agent went on after it had asked.")
         if self._direct is not None:
@@ -118,7 +114,7 @@ class TurnWriter:
         if self._waits and type(reply) is not Ask:
             self._waits = False
             self._live.status(TaskState.WORKING)
-        handler(reply)
+        handler(self, reply)
 
     # --- content
 
@@ -131,7 +127,18 @@ class TurnWriter:
             self._answer.parts.append(text)
             live.log.append(self._answer_head + quoted(text) + TEXT_CHUNK_END)
         elif text:
-            self._chunk(Chunk(text))
+            self._first_text(text)
+
+    def _first_text(self, text: str) -> None:
+        """What `_chunk(Chunk(text))` does, for the shape that nearly every answer begins with."""
+        live = self._live
+        live.show()
+        artifact_id = "answer" if live.turn == 1 else f"answer.{live.turn}"
+        row = live.writer.artifact(artifact_id, (text_part(text),), append=False)
+        piece = self._answer = self._open["answer"] = live.pieces.artifact(artifact_id, append=False)
+        piece.parts.append(text)
+        self._answer_head = live.writer.chunk_head(artifact_id)
+        live.log.append(row)
 
     def _chunk(self, chunk: Chunk) -> None:
         if len(chunk.text) > MAX_TEXT:
@@ -246,18 +253,23 @@ class TurnWriter:
         """The turn is lost: FAILED, with a reason that a stranger may read (R-SEND-12)."""
         self._live.status(TaskState.FAILED, self._message([text_part(reason)]))
 
+    _HANDLERS: ClassVar[Mapping[type, Callable[..., None]]] = {
+        str: _text, Chunk: _chunk, Progress: _progress, ToolCall: _tool_call, ToolResult: _tool_result,
+        Usage: _usage, Ask: _ask, Say: _closing, Fail: _end, Refuse: _end,
+    }  # fmt: skip
+
 
 def _paused(asks: Sequence[Ask]) -> TaskState:
     return TaskState.AUTH_REQUIRED if asks[0].kind == "auth" else TaskState.INPUT_REQUIRED
 
 
-async def drive(live: LiveTask, agent: Agent, turn: Turn, *, seconds: float) -> None:
-    """Run one turn to its end, whatever that is. `seconds` bounds the whole turn; at the bound the task FAILS.
+async def drive(live: LiveTask, agent: Agent, turn: Turn, *, bells: Alarms) -> None:
+    """Run one turn to its end, whatever that is. `bells` bounds the whole turn; at the bound the task FAILS.
 
     Raises nothing but CancelledError, after the agent's generator has been finished.
     """
     writer = TurnWriter(live)
-    bell = asyncio.get_running_loop().call_later(seconds, _time_is_up, live, writer, asyncio.current_task(), seconds)
+    bells.set(live, partial(_time_is_up, live, writer, asyncio.current_task(), bells.seconds))
     try:
         await _step_through(live, writer, agent.run(turn))
         writer.finish()
@@ -271,7 +283,7 @@ async def drive(live: LiveTask, agent: Agent, turn: Turn, *, seconds: float) -> 
     except (Exception, SystemExit):  # whatever an agent raises: the task must end, and strangers must not see why
         _agent_failed(live, writer)
     finally:
-        bell.cancel()
+        bells.clear(live)
 
 
 def _agent_failed(live: LiveTask, writer: TurnWriter) -> None:

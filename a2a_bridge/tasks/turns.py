@@ -26,6 +26,7 @@ from a2a_bridge.protocol.requests import SendMessageRequest
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Entry, Store
 from a2a_bridge.store.journal import StreamJournal
+from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts, ServedTurn, take_queued
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask
 from a2a_bridge.tasks.log import TaskLog
@@ -160,7 +161,7 @@ class Turns:
         self._store = store
         self._contexts = contexts
         self._forget = forget
-        self._seconds = seconds
+        self._bells = Alarms(seconds)
         self._durable = durable
         self._running: dict[asyncio.Task[None], LiveTask] = {}
 
@@ -249,7 +250,7 @@ class Turns:
             _source=ServedTurn(live, self._store, new=len(messages)),
             **keeps,
         )
-        await drive(live, self._agents[who.agent], turn, seconds=self._seconds)
+        await drive(live, self._agents[who.agent], turn, bells=self._bells)
 
     def _heard(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> list[Message]:
         """What was sent while the task worked, then the answer: all part of the history from now on."""
