@@ -56,11 +56,12 @@ class Opening:
         if name is None:
             people = (chair.speaker for chair in chairs.values() if chair.speaker.kind == "human")
             return next(people, Speaker("user", "human"))
-        if name in chairs and (name == self._opener or chairs[name].speaker.kind == "human"):
-            return chairs[name].speaker
+        chair = chairs.get(name)
+        if chair is not None and (name == self._opener or chair.speaker.kind == "human"):
+            return chair.voice("human")  # whoever opens says what a person gave: no automatic reply
         if self._opener is None and fold_name(name) in self._taken:
             name = f"{name} (outside)"
-        return Speaker(name, "human" if self._opener is None else "local")
+        return Speaker(name, "human")
 
     def _said(self, speaker: Speaker, parts: tuple[Part, ...]) -> Entry:
         seq = self._log.next_seq
