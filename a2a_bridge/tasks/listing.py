@@ -1,7 +1,6 @@
 """ListTasks (A2A 1.0.1 §3.1.4): a page through the index, a cursor that is bound to its filters."""
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from hashlib import blake2b
@@ -56,7 +55,7 @@ def _position(token: str, filters: str) -> tuple[str, str]:
     """R-LIST-03: a token that was not made for these filters is refused."""
     try:
         sort, key, made_for = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
-    except (ValueError, binascii.Error, TypeError):
+    except (ValueError, TypeError, RecursionError):
         made_for = sort = key = None
     if made_for != filters or not isinstance(sort, str) or not isinstance(key, str):
         raise InvalidParamsError(

@@ -1,0 +1,115 @@
+"""The public card and the probes over HTTP (A2A 1.0.1 §8.2, §8.6)."""
+
+from typing import Any
+
+import pytest
+
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.testing.agents import Obedient
+from a2a_bridge.testing.wire import Wire
+
+CARD = "/.well-known/agent-card.json"
+
+
+async def test_the_card_is_at_the_well_known_path(wire: Wire) -> None:
+    """R-CARD-01, R-CARD-07: no version header, no credentials; every required member is there."""
+    del wire.http.headers["a2a-version"]
+    response = await wire.http.get(CARD)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    card = response.json()
+    required = {"name", "description", "version", "supportedInterfaces", "capabilities", "defaultInputModes"}
+    assert card.keys() >= required | {"defaultOutputModes", "skills"}
+    assert all(skill["tags"] for skill in card["skills"])
+    AgentCard.model_validate(card)
+
+
+async def test_the_old_path_gives_the_same_card(wire: Wire) -> None:
+    """R-CARD-02."""
+    assert (await wire.http.get("/.well-known/agent.json")).content == (await wire.http.get(CARD)).content
+
+
+async def test_a_card_is_pure_1_0(wire: Wire) -> None:
+    """R-CARD-03, R-CARD-05, R-BIND-02: no members of 0.3; one interface for each binding that is spoken, "1.0"."""
+    card = (await wire.http.get(CARD)).json()
+    assert not card.keys() & {"url", "preferredTransport", "protocolVersion", "additionalInterfaces"}
+    spoken = [(i["protocolBinding"], i["protocolVersion"]) for i in card["supportedInterfaces"]]
+    assert spoken == [("JSONRPC", "1.0")]
+    assert card["capabilities"]["streaming"] is True
+    assert card["capabilities"]["pushNotifications"] is False
+
+
+async def test_the_url_in_a_card_comes_from_the_configuration(start: Any) -> None:
+    """R-CARD-13, R-CARD-14: not from the Host header; each agent's card names its own URL, the root's the root."""
+    agents = [Obedient(name="one"), Obedient(name="two")]
+    http = await start(Bridge(agents, public_url="https://agents.example.org/base/"))
+    for path, url in (("", ""), ("/one", "one/"), ("/two", "two/")):
+        card = (await http.get(path + CARD, headers={"host": "evil.example"})).json()
+        assert card["supportedInterfaces"][0]["url"] == f"https://agents.example.org/base/{url}"
+        assert card["name"] == ("two" if path == "/two" else "one")
+
+
+async def test_the_card_may_be_cached(wire: Wire) -> None:
+    """R-CARD-08, R-CARD-11: an entity tag, a time, and no obstacle for a browser."""
+    headers = (await wire.http.get(CARD)).headers
+    assert headers["cache-control"] == "public, max-age=300"
+    assert headers["access-control-allow-origin"] == "*"
+    assert headers["vary"] == "A2A-Version"
+    assert headers["etag"]
+
+
+async def test_a_known_card_is_not_sent_again(wire: Wire) -> None:
+    """R-CARD-09: 304 with the same tag, by weak comparison, in lists, for any; and no length of what is not there."""
+    tag = (await wire.http.get(CARD)).headers["etag"]
+    opaque = tag.removeprefix("W/")
+    for known in (tag, opaque, f"W/{opaque}", f'"a", {tag}', f'"a",{opaque} , "b"', "*"):
+        response = await wire.http.get(CARD, headers={"if-none-match": known})
+        assert (response.status_code, response.content) == (304, b""), known
+        assert response.headers["etag"] == tag
+        assert response.headers["cache-control"] == "public, max-age=300"
+        assert "content-length" not in response.headers
+    for other in ('"other"', opaque[1:-1], "", "W/", f'{opaque[:-2]}"'):
+        assert (await wire.http.get(CARD, headers={"if-none-match": other})).status_code == 200, other
+
+
+async def test_the_tag_changes_with_the_card(start: Any) -> None:
+    """R-CARD-08: and with nothing else."""
+    one = await start(Bridge(Obedient(name="one")))
+    same = await start(Bridge(Obedient(name="one")))
+    other = await start(Bridge(Obedient(name="other")))
+    tags = [(await http.get(CARD)).headers["etag"] for http in (one, same, other)]
+    assert tags[0] == tags[1] != tags[2]
+
+
+async def test_head_tells_about_the_card_without_it(wire: Wire) -> None:
+    """R-CARD-09."""
+    whole, head = await wire.http.get(CARD), await wire.http.head(CARD)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert head.headers["etag"] == whole.headers["etag"]
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_a_card_is_only_read(wire: Wire, verb: str) -> None:
+    """R-CARD-01."""
+    response = await wire.http.request(verb, CARD)
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/health", "/readyz"])
+async def test_the_probes_answer(wire: Wire, path: str) -> None:
+    """Our decision: alive, and ready for new work."""
+    response = await wire.http.get(path)
+    assert response.status_code == 200
+    assert response.json()["status"] in ("ok", "ready")
+    assert (await wire.http.post(path)).status_code == 405
+
+
+async def test_a_server_that_stops_is_alive_and_not_ready(start: Any) -> None:
+    """Our decision: a load balancer takes it out before it is gone."""
+    bridge = Bridge(Obedient())
+    http = await start(bridge)
+    await bridge.drain()
+    assert (await http.get("/healthz")).status_code == 200
+    response = await http.get("/readyz")
+    assert (response.status_code, response.json()) == (503, {"status": "not ready"})
