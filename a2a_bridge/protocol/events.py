@@ -109,8 +109,12 @@ def message_event(message: bytes) -> bytes:
 
 def client_message_json(message: Message, context_id: str, task_id: str) -> bytes:
     """A message of the client as it stands in the history, with the ids that the server settled (R-CTX-04)."""
-    ids = b',"contextId":' + quoted(context_id) + b',"taskId":' + quoted(task_id) + b"}"
-    return bare_message_json(message)[:-1] + ids
+    return with_ids(bare_message_json(message), context_id, task_id)
+
+
+def with_ids(bare: bytes, context_id: str, task_id: str) -> bytes:
+    """`client_message_json` from what `bare_message_json` made."""
+    return b'%b,"contextId":%b,"taskId":%b}' % (bare[:-1], quoted(context_id), quoted(task_id))
 
 
 def bare_message_json(message: Message) -> bytes:

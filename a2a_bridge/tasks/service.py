@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 
 from a2a_bridge.agent import MAX_HOPS, Agent, Caller, traits_of
@@ -29,7 +30,7 @@ from a2a_bridge.errors import (
     UnsupportedOperationError,
     Violation,
 )
-from a2a_bridge.protocol.events import bare_message_json, client_message_json, task_event
+from a2a_bridge.protocol.events import bare_message_json, task_event, with_ids
 from a2a_bridge.protocol.extensions import hops_in
 from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp, json_bytes
 from a2a_bridge.protocol.requests import (
@@ -41,6 +42,7 @@ from a2a_bridge.protocol.requests import (
 )
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Numbered, Store
+from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts
 from a2a_bridge.tasks.listing import task_page
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
@@ -100,7 +102,8 @@ class TaskService:
         self._keeping = keeping
         self._live: dict[str, LiveTask] = {}
         self._sent: dict[str, LiveTask] = {}
-        self._accepting: dict[str, asyncio.Future[None]] = {}
+        self._accepting: dict[str, asyncio.Future[None] | None] = {}
+        self._unshown = Alarms(SHOW_AFTER)
         self._contexts = Contexts()
         self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
         self._stopping = False
@@ -136,6 +139,7 @@ class TaskService:
     def _forget(self, live: LiveTask) -> None:
         """A turn is over: what has ended is read from the store as soon as its end is there."""
         log = live.log
+        self._unshown.clear(live)
         if live.is_ended and not log.is_closed and log.broken is None:
             log.wait(URGENT_ONLY).add_done_callback(lambda _: self._forget(live))
         elif live.is_ended or log.broken is not None:
@@ -151,21 +155,26 @@ class TaskService:
         limit = None if configuration is None else configuration.history_length
         if configuration is not None and configuration.task_push_notification_config is not None:
             raise PushNotificationNotSupportedError
-        if hops_in(request.metadata) > MAX_HOPS:
+        if request.metadata and hops_in(request.metadata) > MAX_HOPS:
             raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
         _check_modes(self._modes[call.agent], message)
         key = f"{call.scope}/{message.message_id}"
-        while (other := self._accepting.get(key)) is not None:  # the same message, in another request
+        while key in self._accepting:  # the same message, in another request
+            other = self._accepting[key]
+            if other is None:
+                other = self._accepting[key] = asyncio.get_running_loop().create_future()
             await asyncio.wait([other])
-        mine = self._accepting[key] = asyncio.get_running_loop().create_future()
+        self._accepting[key] = None
         try:
-            live, starts = await self._sent_once(call, request, _digest(message))
+            live, starts = await self._sent_once(call, request)
         finally:
-            del self._accepting[key]
-            mine.set_result(None)
+            if (waiting := self._accepting.pop(key)) is not None:
+                waiting.set_result(None)
         return Sent(live, starts, limit)
 
-    async def _sent_once(self, call: Call, request: SendMessageRequest, digest: bytes) -> tuple[LiveTask, int]:
+    async def _sent_once(self, call: Call, request: SendMessageRequest) -> tuple[LiveTask, int]:
+        bare = bare_message_json(request.message)
+        digest = _digest(request.message, bare)
         repeated = await self._repeated(call, request.message, digest)
         if repeated is not None:
             return repeated
@@ -173,9 +182,9 @@ class TaskService:
             raise StoreUnavailableError("The server is stopping: send again when it is back.")
         acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
         if request.message.task_id:
-            live = await self._continue(call, acceptance, digest)
+            live = await self._continue(call, acceptance, bare, digest)
         else:
-            live = await self._open(call, acceptance, digest)
+            live = await self._open(call, acceptance, bare, digest)
         return live, live.turn_starts
 
     async def get(self, call: Call, request: GetTaskRequest) -> bytes:
@@ -227,7 +236,9 @@ class TaskService:
         self, call: Call, request: SendMessageRequest, after: int
     ) -> AsyncGenerator[list[Numbered], None] | None:
         """A repeated stream send with Last-Event-ID: rows above `after`, to the end of its turn. None: none."""
-        repeated = await self._repeated(call, request.message, _digest(request.message))
+        repeated = await self._repeated(
+            call, request.message, _digest(request.message, bare_message_json(request.message))
+        )
         if repeated is None or repeated[0].direct is not None:
             return None
         live, starts = repeated
@@ -310,21 +321,21 @@ class TaskService:
 
     # --- opening and continuing
 
-    async def _open(self, call: Call, acceptance: Acceptance, digest: bytes) -> LiveTask:
+    async def _open(self, call: Call, acceptance: Acceptance, bare: bytes, digest: bytes) -> LiveTask:
         message = acceptance.message
         task_id, context_id = new_id(), message.context_id or new_id()
         who = Identity(call.scope, task_id, context_id, call.caller, call.agent)
         live = LiveTask(
             who, TaskPieces(task_id, context_id), TaskLog(self._store, who.stream, epoch=0), self._clock, self._keeping
         )
-        row = client_message_json(message, context_id, task_id)
+        row = with_ids(bare, context_id, task_id)
         live.pieces.history.append(row)
         live.turn = 1
         await self._accept(live, acceptance, digest, row)
-        asyncio.get_running_loop().call_later(SHOW_AFTER, _show, live)
+        self._unshown.set(live, partial(_show, live))
         return live
 
-    async def _continue(self, call: Call, acceptance: Acceptance, digest: bytes) -> LiveTask:
+    async def _continue(self, call: Call, acceptance: Acceptance, bare: bytes, digest: bytes) -> LiveTask:
         message = acceptance.message
         found = await self._find(call, message.task_id or "")
         context_id = found.context_id if isinstance(found, TaskPieces) else found.who.context_id
@@ -336,7 +347,9 @@ class TaskService:
         if isinstance(found, TaskPieces) or found.is_ended:
             raise UnsupportedOperationError("The task has ended: send the message without taskId to start another.")
         acceptance = replace(acceptance, is_secret=_asks_for_auth(found))
-        row = client_message_json(acceptance.kept, context_id, found.who.task_id)
+        if acceptance.is_secret:
+            bare = bare_message_json(acceptance.kept)
+        row = with_ids(bare, context_id, found.who.task_id)
         if not found.is_paused or found.is_answered:
             await self._queue(found, message, row, digest)
             return found
@@ -357,7 +370,9 @@ class TaskService:
         value = b"\n".join((digest, who.task_id.encode(), str(live.turn_starts).encode()))
         forgotten = self._clock() + self._keeping.tasks  # sooner when the task ends
         sent = Change("sent", f"{who.scope}/{message_id}", value, absent=True, expires=forgotten)
-        opened = Change("open", who.key, acceptance.pack(live), group="open", sort=live.now(), labels=(who.agent, ""))
+        opened = Change(
+            "open", who.key, acceptance.pack(live, row), group="open", sort=live.now(), labels=(who.agent, "")
+        )
         live.log.take_over(await self._store.claim(who.stream, (opened, sent)))
         live.sent[message_id] = value
         self._live[who.key] = live
@@ -404,10 +419,10 @@ def _asks_for_auth(live: LiveTask) -> bool:
     return live.pieces.state is TaskState.AUTH_REQUIRED or any(ask.kind == "auth" for ask in live.asks)
 
 
-def _digest(message: Message) -> bytes:
+def _digest(message: Message, bare: bytes) -> bytes:
     """What a repeated message is compared by: everything it says, and where to."""
     where = json_bytes([message.context_id or "", message.task_id or ""])
-    return blake2b(bare_message_json(message) + where, digest_size=12).hexdigest().encode()
+    return blake2b(bare + where, digest_size=12).hexdigest().encode()
 
 
 def _check_modes(modes: tuple[str, ...], message: Message) -> None:

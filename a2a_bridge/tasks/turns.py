@@ -15,11 +15,12 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from a2a_bridge.agent import Agent, Answer, Ask, Caller, Journal, Turn, abandon, traits_of
 from a2a_bridge.errors import StoreError, StoreUnavailableError
 from a2a_bridge.observe import trace
-from a2a_bridge.protocol.events import client_message_json, message_json, text_part
+from a2a_bridge.protocol.events import message_json, quoted, text_part
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, hops_in, section
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Struct, TaskState, json_bytes
 from a2a_bridge.protocol.requests import SendMessageRequest
@@ -80,18 +81,20 @@ class Acceptance:
         configuration = request.configuration
         modes = (configuration.accepted_output_modes if configuration else None) or ()
         metadata = request.metadata or {}
-        return cls(request.message, caller, hops_in(metadata), modes, extensions, metadata, traceparent)
+        hops = hops_in(metadata) if metadata else 0
+        return cls(request.message, caller, hops, modes, extensions, metadata, traceparent)
 
-    def pack(self, live: LiveTask) -> bytes:
-        """Two lines: what is around the message, and the message as it stands in the history."""
-        who, caller = live.who, self.caller
-        head: dict[str, JSONValue] = {
-            "task": who.task_id,
-            "context": who.context_id,
-            "turn": live.turn,
-            "attempt": self.attempt,
-            "caller": [caller.principal, caller.tenant, *sorted(caller.scopes)],
-        }
+    def pack(self, live: LiveTask, row: bytes) -> bytes:
+        """Two lines: what is around the message, and the message as it stands in the history, which is `row`."""
+        who = live.who
+        return b'{"task":%b,"context":%b,"turn":%d,"attempt":%d,"caller":%b%b\n%b' % (
+            quoted(who.task_id), quoted(who.context_id), live.turn, self.attempt, _caller_json(self.caller),
+            self._more(), row,
+        )  # fmt: skip
+
+    def _more(self) -> bytes:
+        """The members that most messages do not have, up to the closing brace."""
+        head: dict[str, JSONValue] = {}
         if self.hops:
             head["hops"] = self.hops
         if self.modes:
@@ -104,7 +107,7 @@ class Acceptance:
             head["metadata"] = dict(self.metadata)
         if self.traceparent:
             head["trace"] = self.traceparent
-        return json_bytes(head) + b"\n" + client_message_json(self.kept, who.context_id, who.task_id)
+        return b"," + json_bytes(head)[1:] if head else b"}"
 
     @classmethod
     def unpack(cls, packed: bytes) -> tuple["Acceptance", dict[str, JSONValue], bytes]:
@@ -124,6 +127,11 @@ class Acceptance:
             head.get("secret", False),
         )
         return accepted, head, row
+
+
+@lru_cache(maxsize=1024)
+def _caller_json(caller: Caller) -> bytes:
+    return json_bytes([caller.principal, caller.tenant, *sorted(caller.scopes)])
 
 
 def asks_in(status_message: bytes | None) -> tuple[Ask, ...]:
@@ -346,7 +354,7 @@ class Turns:
         may_run = may_run and not accepted.is_secret
         changes: tuple[Change, ...] = ()
         if may_run:
-            opened = again.pack(live)
+            opened = again.pack(live, row)
             changes = (
                 Change("open", live.who.key, opened, group="open", sort=live.now(), labels=(live.who.agent, "")),
             )
