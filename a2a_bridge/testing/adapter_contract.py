@@ -30,10 +30,14 @@ from a2a_bridge.agent import (
     outcome,
     traits_of,
 )  # fmt: skip
+from a2a_bridge.bridge import Bridge
 from a2a_bridge.cards.build import build_card
+from a2a_bridge.client.client import Client
 from a2a_bridge.errors import AdapterFailedError
+from a2a_bridge.protocol.objects import Task, TaskState
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
+from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk, make_turn, replies_of
 
 WAIT = 5.0
@@ -238,6 +242,28 @@ class AdapterContract:
         """Issue 2, part 7: a server's output belongs to the server."""
         await within(replies_of(adapter.adapt(self.with_tool(model)), make_turn('CALL add {"a": 2, "b": 3}')))
         assert capfd.readouterr().out == ""
+
+    async def test_a_published_object_answers_over_a2a(self, model: FakeOpenAI) -> None:
+        """Issue 2: `serve(obj)`; found through its entry point, answered over HTTP."""
+        async with running(lambda url: Bridge(self.plain(model), public_url=url)) as url, Client(url) as client:
+            task = await within(client.send("SAY good morning"), 2 * WAIT)
+            assert isinstance(task, Task)
+            assert (task.status.state, task.text) == (TaskState.COMPLETED, "good morning")
+
+    async def test_a_published_question_is_answered_over_a2a(self, model: FakeOpenAI) -> None:
+        """Issue 2, part 7: INPUT_REQUIRED, the answer under the same task, COMPLETED."""
+        obj = self.asking(model, self.memory())
+        if obj is None:
+            return
+        async with running(lambda url: Bridge(obj, public_url=url)) as url, Client(url) as client:
+            waiting = await within(client.send(self.ask), 2 * WAIT)
+            assert isinstance(waiting, Task)
+            assert waiting.status.state is TaskState.INPUT_REQUIRED
+            assert waiting.status.message
+            task = await within(client.send("yes", task_id=waiting.id, context_id=waiting.context_id), 2 * WAIT)
+            assert isinstance(task, Task)
+            assert (task.id, task.status.state) == (waiting.id, TaskState.COMPLETED)
+            assert self.done in task.text
 
     def test_importing_the_adapter_does_not_import_its_framework(self, adapter: Adapter) -> None:
         """Architecture §1.2: looking for an adapter costs nothing."""

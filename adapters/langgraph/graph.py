@@ -50,7 +50,8 @@ class GraphAgent:
         self._graph: Graph = graph.compile() if isinstance(graph, StateGraph) else graph
         self.name = name or self._graph.get_name()
         self.description = description or f"A LangGraph agent called {self.name}."
-        self._keeps = bool(self._graph.checkpointer)
+        # True means "that of the graph around this one", and there is none.
+        self._keeps = self._graph.checkpointer not in (None, False, True)
         self._input_key = _input_key(self._graph)
         self._tool_nodes = frozenset(_tool_nodes(self._graph))
         if not self._keeps and (self._graph.interrupt_before_nodes or self._graph.interrupt_after_nodes):
@@ -138,12 +139,13 @@ class GraphAgent:
         """What the graph goes on with after a pause, or a tuple of replies to give instead."""
         if not state.interrupts:
             return _after_breakpoint(answer, state)
-        asks = [ask_of(interrupt) for interrupt in state.interrupts]
+        asks = tuple(ask_of(interrupt) for interrupt in state.interrupts)
+        answer = Answer(asks, answer.message)
         values = {}
         for interrupt, ask in zip(state.interrupts, asks, strict=True):
             value = resume_value(interrupt, ask, answer)
             if value is UNCLEAR:
-                return tuple(asks)
+                return asks
             values[interrupt.id] = value
         return Command(resume=values)
 

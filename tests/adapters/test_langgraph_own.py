@@ -1,6 +1,7 @@
 """What is LangGraph's own: graphs of other shapes, interrupts of other kinds, threads, limits."""
 
 import asyncio
+import contextlib
 import operator
 from typing import Annotated, Any
 
@@ -385,6 +386,25 @@ async def test_a_turn_cancelled_inside_a_tool_leaves_a_thread_that_goes_on(model
     with pytest.raises(asyncio.CancelledError):
         await within(task)
     assert outcome(await within(talk.say("SAY never mind"))).text == "never mind"
+
+
+async def test_a_cancel_that_a_node_did_not_hear_ends_the_model_at_its_next_token(model: FakeOpenAI) -> None:
+    """Ours: before Python 3.12 `asyncio.wait_for`, which langchain-openai uses, can lose a cancel."""
+    begun = asyncio.Event()
+
+    async def deaf(state: MessagesState) -> dict[str, Any]:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {"messages": [await chat(model).ainvoke([HumanMessage("SLOW")])]}
+
+    task = asyncio.create_task(replies_of(graph_of(deaf), make_turn("go")))
+    await within(begun.wait())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(task)
+    await model.until(lambda m: m.open == 0)
+    assert model.aborted == 1
 
 
 async def test_a_cancelled_turn_waits_for_a_model_call_in_a_thread(model: FakeOpenAI) -> None:
