@@ -98,7 +98,15 @@ def _put_message(line: dict[str, Any], message: Message) -> None:
     if len(parts) == 1 and parts[0].is_plain_text:
         line["text"] = parts[0].text
     else:
-        line["parts"] = dump(parts)
+        line["parts"] = [_part_json(part) for part in parts]
+
+
+def _part_json(part: Part) -> Any:
+    """A part, also one whose text is empty: which member it has must be readable again."""
+    found = dump(part)
+    if part.kind not in found:
+        found[part.kind] = ""
+    return found
 
 
 def _speaker_json(speaker: Speaker) -> dict[str, Any]:
@@ -115,7 +123,7 @@ def _speaker_json(speaker: Speaker) -> dict[str, Any]:
 def _ask_json(ask: Ask) -> dict[str, Any]:
     found: dict[str, Any] = {"id": ask.id, "kind": ask.kind, "text": ask.text}
     if ask.parts:
-        found["parts"] = dump(ask.parts)
+        found["parts"] = [_part_json(part) for part in ask.parts]
     if ask.schema is not None:
         found["schema"] = ask.schema
     if ask.options:

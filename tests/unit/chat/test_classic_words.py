@@ -1,0 +1,152 @@
+"""Words of the classic line: understood, or refused with a sentence; never ignored."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from a2a_bridge.chat.classic import Dicts, content_parts, model_from, to_dict
+from a2a_bridge.chat.conversable import ConversableAgent
+from a2a_bridge.chat.group_chat import GroupChat
+from a2a_bridge.chat.manager import GroupChatManager
+from a2a_bridge.chat.model import OpenAIModel
+from a2a_bridge.chat.speaker import Selector
+from a2a_bridge.protocol.objects import Message, Part, Role
+from a2a_bridge.testing.model import ScriptedModel
+from a2a_bridge.testing.turns import make_message
+
+
+def agent(text: str) -> str:
+    return text
+
+
+def drawn() -> GroupChat:
+    return GroupChat([agent], speaker_selection_method="random")
+
+
+anything: Any = object()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: ConversableAgent("a", tools=anything), r"Agent\(tools=...\): calling tools is not available"),
+        (lambda: ConversableAgent("a", code_execution_config=anything), "running code is not available"),
+        (lambda: ConversableAgent("a", function_map=anything), "calling tools"),
+        (lambda: ConversableAgent("a", budget=anything), "a budget"),
+        (lambda: GroupChat([agent], admin_name=anything), "the admin of a group chat"),
+        (lambda: GroupChat([agent], select_speaker_prompt_template=anything), "a prompt template"),
+        (lambda: GroupChatManager(drawn(), store=anything), "on a store"),
+        (lambda: ConversableAgent("a").initiate_chat(agent, message="x", cache=anything), "are not cached"),
+    ],
+)  # fmt: skip
+def test_words_that_are_not_built_yet_are_named(make: Callable[[], Any], told: str) -> None:
+    """Architecture §7: no option that is silently ignored."""
+    with pytest.raises(TypeError, match=told):
+        make()
+
+
+def test_code_execution_may_be_switched_off_in_words() -> None:
+    """AutoGen: `code_execution_config=False` stands in most classic programs."""
+    assert ConversableAgent("a", code_execution_config=False).name == "a"
+
+
+@pytest.mark.parametrize("name", ["register_for_llm", "register_reply", "register_nested_chats", "generate_reply"])
+def test_methods_that_are_not_built_yet_say_so(name: str) -> None:
+    """Ours: an AttributeError that is a sentence."""
+    with pytest.raises(AttributeError, match="is not available in this version"):
+        getattr(ConversableAgent("a"), name)
+    with pytest.raises(AttributeError, match="has no attribute 'frobnicate'"):
+        ConversableAgent("a").frobnicate  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: GroupChat([]), "at least one seat"),
+        (lambda: GroupChat([agent], max_round=0), "at least 1"),
+        (lambda: GroupChat([agent], speaker_selection_method="best"), "speaker_selection_method='best'"),
+        (lambda: GroupChat([agent], speaker_transitions_type="allowed"), "belong together"),
+        (lambda: GroupChat([agent], allowed_or_disallowed_speaker_transitions={}), "belong together"),
+        (lambda: ConversableAgent("a", human_input_mode="SOMETIMES"), "human_input_mode='SOMETIMES'"),  # type: ignore[arg-type]
+        (lambda: Selector(on_failure="cry"), "on_failure='cry'"),  # type: ignore[arg-type]
+        (lambda: GroupChatManager(drawn(), summary_method="x"), "summary_method='x'"),
+    ],
+)  # fmt: skip
+def test_values_that_mean_nothing_are_refused(make: Callable[[], Any], told: str) -> None:
+    """Ours: mistakes of the programmer are ValueErrors that say what to use."""
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+def test_an_llm_config_becomes_a_model() -> None:
+    """AutoGen: the dict; None and False mean no model, a Model is taken as it is."""
+    assert model_from(None) is None
+    assert model_from(False) is None
+    scripted = ScriptedModel([])
+    assert model_from(scripted) is scripted
+    model = model_from({"model": "m", "temperature": 0, "cache_seed": None, "api_type": "openai", "timeout": 3})
+    assert isinstance(model, OpenAIModel)
+    assert (model.model, model.options, model.timeout) == ("m", {"temperature": 0}, 3)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"model": "m", "cache_seed": 42}, "answers of models are not cached"),
+        ({"model": "m", "api_type": "azure"}, "only OpenAI-compatible endpoints"),
+        ({"model": "m", "temprature": 0}, r"llm_config\['temprature'\] is not understood; known are api_key, base_url"),
+        ({"temperature": 0}, "needs a 'model'"),
+        ({"config_list": []}, "at least one dict"),
+        ("gpt-5", "llm_config must be a dict"),
+        (True, "llm_config must be a dict"),
+    ],
+)
+def test_an_llm_config_is_understood_to_the_last_key(config: Any, told: str) -> None:
+    """Ours: a key with a slip in it must not change what a model is asked."""
+    with pytest.raises(TypeError, match=told):
+        model_from(config)
+
+
+def test_what_classic_programs_say_becomes_parts() -> None:
+    """AutoGen: content is a text, or a list of pieces."""
+    assert content_parts("a") == (Part(text="a"),)
+    assert content_parts({"content": "a"}) == (Part(text="a"),)
+    assert content_parts(Part(text="a")) == (Part(text="a"),)
+    assert content_parts(make_message("a")) == (Part(text="a"),)
+    pieces = ["a", {"type": "text", "text": "b"}, {"url": "http://x/y.png", "media_type": "image/png"}, Part(data=1)]
+    assert [part.kind for part in content_parts({"content": pieces})] == ["text", "text", "url", "data"]
+    for wrong in (7, [7], None):
+        with pytest.raises(TypeError):
+            content_parts(wrong)
+
+
+def test_messages_become_classic_dicts() -> None:
+    """AutoGen: role, name, content."""
+    message = Message(message_id="1", role=Role.AGENT, parts=(Part(text="a"), Part(raw=b"x", media_type="image/png")))
+    assert to_dict(message) == {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "a"}, {"type": "file", "raw": b"x", "media_type": "image/png"}],
+    }
+    assert to_dict(make_message("a", speaker="zoe")) == {"role": "user", "content": "a", "name": "zoe"}
+
+
+def test_a_long_room_costs_user_code_only_what_it_looks_at() -> None:
+    """Ours: dicts are made when they are looked at."""
+    messages = [make_message(str(number)) for number in range(5)]
+    dicts = Dicts(messages)
+    assert dicts[-1]["content"] == "4"
+    assert [one["content"] for one in dicts[1:3]] == ["1", "2"]
+    assert dicts[-1] is dicts[4]
+    with pytest.raises(IndexError):
+        dicts[5]
+
+
+def test_a_group_chat_shows_its_seats_as_they_were_given() -> None:
+    """AutoGen: groupchat.agents, agent_by_name, messages."""
+    chat = GroupChat([agent], messages=[{"name": "zoe", "content": "hello"}], speaker_selection_method="random")
+    assert chat.agents == [agent]
+    assert chat.agent_by_name("agent") is agent
+    assert chat.agent_by_name("nobody") is None
+    assert chat.messages == [{"role": "user", "name": "zoe", "content": "hello"}]
+    assert repr(GroupChatManager(chat)) == "GroupChatManager('chat_manager', GroupChat(agent))"
