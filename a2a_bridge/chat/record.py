@@ -29,7 +29,8 @@ def to_record(entry: Entry, known: Mapping[str, Speaker]) -> str:
     if speaker is not None:
         held = known.get(speaker.name)
         by = speaker.name if held is speaker or held == speaker else speaker
-    if entry.usage is None and by is not None and entry.attempt == 1:
+    plain = entry.attempt == 1 and entry.usage is None and not entry.detail and not entry.flags and not entry.asks
+    if plain and by is not None and entry.stop is None:
         usual = _usual_record(entry, _quote(by) if isinstance(by, str) else _whole(by))
         if usual is not None:
             return usual
@@ -69,12 +70,12 @@ def _whole(speaker: Speaker) -> str:
 def _usual_record(entry: Entry, by: str) -> str | None:
     """The same line for the entries that there are most of, put together by hand: it costs a third."""
     why = entry.why
-    if entry.kind == "joined":
+    if entry.kind == "joined" and entry.message is None:
         return f'{{"seq":{entry.seq},"kind":"joined","turn":{entry.turn},"speaker":{by}}}'
-    if entry.kind == "decided" and why is not None and not entry.detail:
+    if entry.kind == "decided" and why is not None and entry.message is None:
         return f'{{"seq":{entry.seq},"kind":"decided","turn":{entry.turn},"speaker":{by},"why":{_why_record(why)}}}'
     message = entry.message
-    if entry.kind != "said" or message is None or entry.flags or len(message.parts) != 1:
+    if entry.kind != "said" or message is None or len(message.parts) != 1:
         return None
     part = message.parts[0]
     if not part.is_plain_text or part.text is None:

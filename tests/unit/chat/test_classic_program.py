@@ -96,7 +96,8 @@ def test_the_classic_program_runs_against_an_openai_compatible_server(capsys: py
         requests = server.requests
     assert capsys.readouterr().out == GOLDEN
     assert result.stop.kind == "converged"
-    assert {request.headers["authorization"] for request in requests} == {"Bearer key-1"}
+    headers = [{name.lower(): value for name, value in request.headers.items()} for request in requests]
+    assert {sent["authorization"] for sent in headers} == {"Bearer key-1"}
     assert all(request.body["temperature"] == 0 and request.body["stream"] for request in requests)
     options = requests[0].body["response_format"]["json_schema"]["schema"]["properties"]["next"]["enum"]
     assert options == ["researcher", "critic"]

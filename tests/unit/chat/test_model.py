@@ -157,7 +157,8 @@ async def test_the_environment_says_what_the_config_does_not(
     monkeypatch.setenv("OPENAI_API_KEY", "from-env")
     monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
     await ask_model(OpenAIModel("m"), user("hi"))
-    assert server.requests[0].headers["authorization"] == "Bearer from-env"
+    sent = {name.lower(): value for name, value in server.requests[0].headers.items()}
+    assert sent["authorization"] == "Bearer from-env"
 
 
 async def test_without_any_key_the_error_says_where_to_put_it(monkeypatch: pytest.MonkeyPatch) -> None:
