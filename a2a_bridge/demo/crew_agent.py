@@ -85,7 +85,7 @@ def main() -> None:
     agent = adapt(build_crew(endpoint), name=MARKET_CREW.name, description=MARKET_CREW.description)
     if endpoint.is_embedded:
         speak_plainly()
-        agent = Quoting(agent, MARKET_CREW.question)
+        agent = Quoting(agent, MARKET_CREW)
     publish(agent)
 
 

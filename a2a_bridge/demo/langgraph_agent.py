@@ -44,7 +44,7 @@ def main() -> None:
     if endpoint is None:
         raise SystemExit("set OPENAI_BASE_URL or OPENAI_API_KEY, and OPENAI_MODEL")
     agent = adapt(build_graph(endpoint), name=PLANNER.name, description=PLANNER.description)
-    publish(Quoting(agent, PLANNER.question) if endpoint.is_embedded else agent)
+    publish(Quoting(agent, PLANNER) if endpoint.is_embedded else agent)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ ends it there.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -39,8 +40,10 @@ _CLIENT = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit code is 0 if every seat that could speak did, and the room answered as an agent too."""
     options = parse(sys.argv[1:] if arguments is None else arguments, prog="a2a-bridge demo")
+    logging.disable(logging.INFO)  # this process talks to a person; warnings still appear
     show: Show = JsonShow(sys.stdout, sys.stderr) if options.json else TextShow(sys.stdout)
     try:
+        show.note("A conversation of agents of several frameworks, each behind its own A2A endpoint.")
         with Signals() as signals, ExitStack() as stack:
             endpoint = _endpoint(stack, show)
             children = stack.enter_context(Children(signals))
@@ -62,9 +65,11 @@ def _endpoint(stack: ExitStack, show: Show) -> Endpoint:
     model: AbstractContextManager[EmbeddedModel] = EmbeddedModel()
     url = stack.enter_context(model).base_url
     show.note(
-        f"Model: SmolLM2-135M-Instruct, on this machine, at {url}. The tokens are real, the model is tiny, and the\n"
-        "facts it states are invented. For a better one: OPENAI_API_KEY=..., or OPENAI_BASE_URL=... for any\n"
-        "OpenAI-compatible endpoint; OPENAI_MODEL=... names the model."
+        f"Model: SmolLM2-135M-Instruct, on this machine, at {url}.\n"
+        "  The tokens are real, the model is tiny, and the facts that it states are invented.\n"
+        "  It cannot choose who speaks: it is asked, and then the seat that has been silent longest is chosen.\n"
+        "  A better one: OPENAI_API_KEY=..., or OPENAI_BASE_URL=... of any OpenAI-compatible endpoint;\n"
+        "  OPENAI_MODEL=... names the model."
     )
     return Endpoint(EMBEDDED, url, "none")
 
@@ -122,6 +127,6 @@ def _ask_as_agent(manager: GroupChatManager, children: Children, show: Show) -> 
     """Publish the room and ask it something through the command line client; the client's exit code."""
     with served(manager, children.folder) as url:
         show.note(f"\nA room is an agent too. It is published at {url}, and asked through the command line client:")
-        show.note(f'$ a2a-bridge send --agent-card {url} --stream "{SECOND_QUESTION}"')
-        command = [sys.executable, "-c", _CLIENT, "send", "--agent-card", url, "--stream", SECOND_QUESTION]
+        show.note(f'$ a2a-bridge send --agent-card {url} "{SECOND_QUESTION}"')
+        command = [sys.executable, "-c", _CLIENT, "send", "--agent-card", url, SECOND_QUESTION]
         return children.run(command, os.environ, lambda line: show.note(f"  {line}"))

@@ -10,9 +10,12 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from a2a_bridge.agent import Agent, Chunk, Reply, Traits, Turn, speaker_of, traits_of
-from a2a_bridge.protocol.objects import Message, Part, Role
+from a2a_bridge.demo.roles import Role
+from a2a_bridge.protocol.objects import Message, Part
+from a2a_bridge.protocol.objects import Role as Side
 
-LONGEST_QUOTE = 600
+LONGEST_QUOTE = 300
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _UNFINISHED = re.compile(r"(?<=[.!?])\s+[^.!?]*$", re.DOTALL)
 
 
@@ -25,29 +28,38 @@ def statements(messages: Sequence[Message]) -> Iterator[tuple[str | None, str]]:
                 yield speaker, part.text.removeprefix(f"[{speaker}] ").strip()
 
 
-async def ask_about_last(turn: Turn, question: str) -> str:
-    """The prompt of a turn: the topic of the conversation, what was said last, and the agent's own question."""
+async def prompt_for(turn: Turn, role: Role) -> str:
+    """What a turn asks of the model: the topic of the conversation, what was said last, quoted, and the role's own
+    question. Of topic and quotation the first sentence, because a very small model copies long ones. A role that
+    has another question `again` goes on by itself with that, without the quotation, once it has spoken."""
     heard = list(statements(turn.messages))
     past = await turn.history()
     topic = next(statements([*past, *turn.messages]), (None, ""))[1]
-    speaker, last = heard[-1] if heard else (None, "")
-    if last == topic:
-        return f"Topic: {topic}\n{question}"
-    return f'Topic: {topic}\nThe {speaker or "user"} said: "{last[:LONGEST_QUOTE]}"\n{question}'
+    lines = [f"Topic: {_first_sentence(topic)}"]
+    if role.again and past:
+        return "\n".join([*lines, role.again])
+    speaker, last = heard[-1] if heard else (None, topic)
+    if last != topic:
+        lines.append(f'The {speaker or "user"} said: "{_first_sentence(last)[:LONGEST_QUOTE]}"')
+    return "\n".join([*lines, role.question])
+
+
+def _first_sentence(text: str) -> str:
+    return _SENTENCE_END.split(text.strip(), maxsplit=1)[0]
 
 
 class Quoting:
     """An agent that is handed such a prompt instead of the conversation; an unfinished last sentence is taken back."""
 
-    def __init__(self, agent: Agent, question: str) -> None:
+    def __init__(self, agent: Agent, role: Role) -> None:
         self.name, self.description = agent.name, agent.description
         self.traits: Traits = traits_of(agent)
         self._agent = agent
-        self._question = question
+        self._role = role
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
-        prompt = await ask_about_last(turn, self._question)
-        message = Message(message_id=f"{turn.id}-prompt", role=Role.USER, parts=(Part(text=prompt),))
+        prompt = await prompt_for(turn, self._role)
+        message = Message(message_id=f"{turn.id}-prompt", role=Side.USER, parts=(Part(text=prompt),))
         words: list[str] = []
         async with aclosing(self._agent.run(replace(turn, messages=(message,)))) as replies:
             async for reply in replies:

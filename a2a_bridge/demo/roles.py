@@ -5,19 +5,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """An agent of the demo: what it is told to be, and the one question it answers in a turn of a very small model."""
+    """An agent of the demo: what it is told to be, and the one question that it answers in each turn if its model is
+    very small; `again` is the question of its later turns, where that is another one."""
 
     name: str
     description: str
     system: str
     question: str
+    again: str = ""
 
 
 RESEARCHER = Role(
     "researcher",
     "Proposes trends and says why they grow.",
-    "You research SA fintech trends with rigor.",
+    "You research South African fintech trends with rigor.",
     "Name one trend and say why it grows. Answer in two short sentences.",
+    "Name one more trend and say why it grows. Answer in two short sentences.",
 )
 CRITIC = Role(
     "critic",

@@ -23,7 +23,7 @@ def local_agent(role: Role, endpoint: Endpoint) -> Agent:
         told = {"model": endpoint.model, "base_url": endpoint.base_url, "api_key": endpoint.api_key}
         return AssistantAgent(name=role.name, system_message=role.system, description=role.description, llm_config=told)
     speak = speaking(role, OpenAIModel(endpoint.model, endpoint.api_key, endpoint.base_url))
-    return Quoting(adapt(speak, name=role.name, description=role.description), role.question)
+    return Quoting(adapt(speak, name=role.name, description=role.description), role)
 
 
 def speaking(role: Role, model: OpenAIModel) -> Callable[[Turn], AsyncIterator[str | Usage]]:

@@ -7,6 +7,7 @@ a thread that takes longer is a daemon, and ends with the process.
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ def served(manager: GroupChatManager, folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(thread, url)
+        # What a server logs belongs into a file here: standard error is the terminal that shows the conversation.
+        logging.getLogger().handlers[:] = [logging.FileHandler(folder / "room.log", delay=True)]
         yield url
     finally:
         with contextlib.suppress(RuntimeError):  # the loop has ended already
