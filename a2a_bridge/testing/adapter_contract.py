@@ -47,8 +47,8 @@ IMPORT_WAIT = 120.0
 """Seconds for an interpreter that imports a whole framework on a busy machine."""
 
 
-class AdapterContract:
-    """The tests. `module` holds `ADAPTER`; the factories give one object each, in the framework's own terms.
+class AdapterCase:
+    """What the tests need. `module` holds `ADAPTER`; the factories give one object each, in the framework's own terms.
 
     `plain` answers with its model and sees what was said before; `with_tool` has a tool `add(a: int, b: int)`;
     `asking` stops for an answer when it is told `ask`, and when the answer is yes says `done` (None: the
@@ -94,6 +94,10 @@ class AdapterContract:
         """`plain`, adapted."""
         return adapter.adapt(self.plain(model))
 
+
+class AdapterIsFound(AdapterCase):
+    """How an adapter is found and loaded, and what it makes of an object before that takes a turn."""
+
     def test_the_adapter_knows_the_class_of_its_objects(self, adapter: Adapter, model: FakeOpenAI) -> None:
         """Architecture §1.2: an object is found by (module, qualified name) of its classes."""
         for obj in (self.plain(model), self.with_tool(model)):
@@ -112,6 +116,27 @@ class AdapterContract:
         """Architecture §1.2: `adapt(obj, name=, description=)` overrides."""
         agent = adapter.adapt(self.plain(model), name="planner", description="Plans trips.")
         assert (agent.name, agent.description) == ("planner", "Plans trips.")
+
+    def test_importing_the_adapter_does_not_import_its_framework(self, adapter: Adapter) -> None:
+        """Architecture §1.2: looking for an adapter costs nothing."""
+        assert run_python(f"import sys, {self.module}; print({adapter.package!r} in sys.modules)") == "False"
+
+    def test_without_its_framework_the_adapter_says_what_to_install(self, adapter: Adapter) -> None:
+        """Architecture §3: the text of AdapterNotInstalledError is the pip install line."""
+        words = run_python(_HIDDEN.format(package=adapter.package) + _ADAPT.format(module=self.module))
+        assert f'pip install "a2a-agent-bridge[{adapter.name}]"' in words
+
+    def test_another_package_under_the_frameworks_name_is_pointed_out(self, adapter: Adapter, tmp_path: Path) -> None:
+        """Architecture §3: a hidden framework says which other package hides it."""
+        hiding = tmp_path / adapter.package
+        hiding.mkdir()
+        (hiding / "__init__.py").touch()
+        words = run_python(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + _ADAPT.format(module=self.module))
+        assert str(hiding) in words
+
+
+class AdapterContract(AdapterIsFound):
+    """All of it: subclass this one."""
 
     async def test_a_message_gets_an_answer(self, agent: Agent) -> None:
         """Ours: the main path."""
@@ -264,23 +289,6 @@ class AdapterContract:
             assert isinstance(task, Task)
             assert (task.id, task.status.state) == (waiting.id, TaskState.COMPLETED)
             assert self.done in task.text
-
-    def test_importing_the_adapter_does_not_import_its_framework(self, adapter: Adapter) -> None:
-        """Architecture §1.2: looking for an adapter costs nothing."""
-        assert run_python(f"import sys, {self.module}; print({adapter.package!r} in sys.modules)") == "False"
-
-    def test_without_its_framework_the_adapter_says_what_to_install(self, adapter: Adapter) -> None:
-        """Architecture §3: the text of AdapterNotInstalledError is the pip install line."""
-        words = run_python(_HIDDEN.format(package=adapter.package) + _ADAPT.format(module=self.module))
-        assert f'pip install "a2a-agent-bridge[{adapter.name}]"' in words
-
-    def test_another_package_under_the_frameworks_name_is_pointed_out(self, adapter: Adapter, tmp_path: Path) -> None:
-        """Architecture §3: a hidden framework says which other package hides it."""
-        hiding = tmp_path / adapter.package
-        hiding.mkdir()
-        (hiding / "__init__.py").touch()
-        words = run_python(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + _ADAPT.format(module=self.module))
-        assert str(hiding) in words
 
 
 _HIDDEN = """

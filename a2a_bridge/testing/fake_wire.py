@@ -216,28 +216,28 @@ class ResponsesWire:
         whole = self.answer(body, said, number)
         count = itertools.count()
 
-        def event(name: str, *, waits: bool = False, **members: Any) -> Event:
+        def event(name: str, members: Body, *, waits: bool = False) -> Event:
             return Event(json.dumps({"type": name, "sequence_number": next(count), **members}), name, waits)
 
         begun = {**whole, "status": "in_progress", "output": [], "usage": None}
-        yield event("response.created", response=begun)
+        yield event("response.created", {"response": begun})
         for index, item in enumerate(whole["output"]):
             at: dict[str, Any] = {"output_index": index, "item_id": item["id"]}
             if item["type"] == "function_call":
                 opening = {**item, "arguments": "", "status": "in_progress"}
-                yield event("response.output_item.added", output_index=index, item=opening)
+                yield event("response.output_item.added", {"output_index": index, "item": opening})
                 for piece in _pieces(item["arguments"]):
-                    yield event("response.function_call_arguments.delta", **at, delta=piece)
-                yield event("response.function_call_arguments.done", **at, arguments=item["arguments"])
+                    yield event("response.function_call_arguments.delta", {**at, "delta": piece})
+                yield event("response.function_call_arguments.done", {**at, "arguments": item["arguments"]})
             else:
                 at["content_index"] = 0
                 opening = {**item, "content": [], "status": "in_progress"}
-                yield event("response.output_item.added", output_index=index, item=opening)
+                yield event("response.output_item.added", {"output_index": index, "item": opening})
                 empty = {"type": "output_text", "text": "", "annotations": []}
-                yield event("response.content_part.added", **at, part=empty)
+                yield event("response.content_part.added", {**at, "part": empty})
                 for word in said.words:
-                    yield event("response.output_text.delta", **at, delta=word, logprobs=[], waits=True)
-                yield event("response.output_text.done", **at, text=said.text, logprobs=[])
-                yield event("response.content_part.done", **at, part=item["content"][0])
-            yield event("response.output_item.done", output_index=index, item=item)
-        yield event("response.completed", response=whole)
+                    yield event("response.output_text.delta", {**at, "delta": word, "logprobs": []}, waits=True)
+                yield event("response.output_text.done", {**at, "text": said.text, "logprobs": []})
+                yield event("response.content_part.done", {**at, "part": item["content"][0]})
+            yield event("response.output_item.done", {"output_index": index, "item": item})
+        yield event("response.completed", {"response": whole})

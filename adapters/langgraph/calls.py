@@ -45,12 +45,12 @@ class ModelCalls(BaseCallbackHandler):  # type: ignore[misc]  # checked without 
                 waiter = self._waiter = self._loop.create_future()
             await waiter
 
-    def _start(self, run_id: UUID) -> None:
+    def _started(self, *_: Any, run_id: UUID, **__: Any) -> None:
         if threading.get_ident() != self._thread:
             with self._lock:
                 self._open.add(run_id)
 
-    def _end(self, run_id: UUID) -> None:
+    def _ended(self, *_: Any, run_id: UUID, **__: Any) -> None:
         with self._lock:
             self._open.discard(run_id)
             waiter, self._waiter = (None, self._waiter) if self._open else (self._waiter, None)
@@ -58,26 +58,15 @@ class ModelCalls(BaseCallbackHandler):  # type: ignore[misc]  # checked without 
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, waiter)
 
-    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **_: Any) -> None:
-        """A chat model is called."""
-        self._start(run_id)
-
-    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **_: Any) -> None:
-        """A text model is called."""
-        self._start(run_id)
-
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **_: Any) -> None:
-        """A token has come; the place to stop a call that has not heard of its cancellation."""
+    def _token(self, *_: Any, **__: Any) -> None:
+        """The place to stop a call that has not heard of its cancellation."""
         if self._stopped.is_set() or self._cancelled() > self._cancels:
             raise asyncio.CancelledError
 
-    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
-        """A call has ended."""
-        self._end(run_id)
-
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """A call has failed, or was stopped."""
-        self._end(run_id)
+    # LangChain's names; it passes more than is needed here, and more with every release.
+    on_chat_model_start = on_llm_start = _started
+    on_llm_end = on_llm_error = _ended
+    on_llm_new_token = _token
 
 
 def _settle(waiter: asyncio.Future[None]) -> None:
