@@ -1,6 +1,7 @@
 """How a process of the demo publishes its agent."""
 
 import argparse
+import os
 from pathlib import Path
 
 from a2a_bridge.agent import Agent
@@ -16,10 +17,14 @@ def card_of(name: str) -> dict[str, Path]:
 
 
 def publish(agent: Agent) -> None:
-    """Serve one agent until the process is told to end; host and port from the command line."""
+    """Serve one agent until the process is told to end; host and port from the command line, else HOST and PORT."""
     parser = argparse.ArgumentParser(description=f"Publishes the demo's agent {agent.name!r} over A2A.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--host", default=os.environ.get("HOST", "127.0.0.1"), help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=int(os.environ.get("PORT", "8080")), help="port to listen on (default: %(default)s)"
+    )
     parser.add_argument("--public-url", help="where others reach it (default: http://HOST:PORT)")
     told = parser.parse_args()
     url = told.public_url or f"http://{told.host}:{told.port}"
