@@ -1,0 +1,130 @@
+"""Error objects (A2A 1.0.1 §3.3.2, §5.4, §9.5): their codes, their details, and what they never say."""
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+
+from a2a_bridge import errors
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.errors import A2AError, StoreUnavailableError, Violation
+from a2a_bridge.protocol.jsonrpc import error_object
+from a2a_bridge.protocol.methods import OPERATIONS
+from a2a_bridge.store.memory import MemoryStore
+from a2a_bridge.testing.agents import Obedient
+from a2a_bridge.testing.wire import Wire, reason_of, say
+
+CODES = {
+    "TaskNotFoundError": (-32001, 404, "TASK_NOT_FOUND"),
+    "TaskNotCancelableError": (-32002, 400, "TASK_NOT_CANCELABLE"),
+    "PushNotificationNotSupportedError": (-32003, 400, "PUSH_NOTIFICATION_NOT_SUPPORTED"),
+    "UnsupportedOperationError": (-32004, 400, "UNSUPPORTED_OPERATION"),
+    "ContentTypeNotSupportedError": (-32005, 400, "CONTENT_TYPE_NOT_SUPPORTED"),
+    "InvalidAgentResponseError": (-32006, 500, "INVALID_AGENT_RESPONSE"),
+    "ExtendedAgentCardNotConfiguredError": (-32007, 400, "EXTENDED_AGENT_CARD_NOT_CONFIGURED"),
+    "ExtensionSupportRequiredError": (-32008, 400, "EXTENSION_SUPPORT_REQUIRED"),
+    "VersionNotSupportedError": (-32009, 400, "VERSION_NOT_SUPPORTED"),
+    "InvalidRequestError": (-32600, 400, "INVALID_REQUEST"),
+    "MethodNotFoundError": (-32601, 404, "METHOD_NOT_FOUND"),
+    "InvalidParamsError": (-32602, 400, "INVALID_PARAMS"),
+    "InternalError": (-32603, 500, "INTERNAL_ERROR"),
+    "JSONParseError": (-32700, 400, "INVALID_REQUEST"),
+}
+
+
+def protocol_errors() -> dict[str, type[A2AError]]:
+    found = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, A2AError)}
+    found.pop("A2AError")
+    return found
+
+
+def test_each_error_has_the_code_of_the_specification() -> None:
+    """R-ERR-01, R-ERR-02: code, HTTP status and reason, written down a second time here."""
+    found = {name: (kind.code, kind.http_status, kind.reason) for name, kind in protocol_errors().items()}
+    assert found == CODES
+
+
+@pytest.mark.parametrize("kind", protocol_errors().values(), ids=lambda kind: kind.__name__)
+def test_each_error_says_something_and_has_details(kind: type[A2AError]) -> None:
+    """R-ERR-01, R-ERR-02: three members, details with their types, metadata of strings."""
+    found = error_object(kind(metadata={"a": "b"}))
+    assert found.keys() == {"code", "message", "data"}
+    assert found["message"].endswith(".")
+    assert found["data"] == [
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": kind.reason,
+            "domain": "a2a-protocol.org",
+            "metadata": {"a": "b"},
+        }
+    ]
+    json.dumps(found)
+
+
+def test_violations_are_listed_but_not_without_end() -> None:
+    """R-ERR-03: fifty are enough to help and few enough to send."""
+    found = error_object(errors.InvalidParamsError(violations=[Violation(f"f{n}", "wrong") for n in range(500)]))
+    assert len(found["data"][1]["fieldViolations"]) == 50
+
+
+async def test_thousands_of_wrong_parts_are_answered_briefly(wire: Wire) -> None:
+    """R-ERR-03, R-ERR-05: a bad request must not make a large answer."""
+    response = await wire.post({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say(parts=[{}] * 5000)})
+    assert response.json()["error"]["code"] == -32602
+    assert len(response.content) < 20_000
+
+
+async def test_what_was_sent_does_not_come_back_in_an_error(wire: Wire) -> None:
+    """R-ERR-06: an error names fields; values may be secrets."""
+    params = say(parts=[{"raw": "hunter2!"}], contextId=["hunter2"], role="hunter2") | {"metadata": "hunter2"}
+    for method in ("SendMessage", "GetTask", "ListTasks"):
+        text = (await wire.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).text
+        assert "hunter2" not in text
+
+
+class Breakable(MemoryStore):
+    """A store that fails in any way a test wants."""
+
+    broken: Exception | None = None
+
+    async def get(self, kind: str, key: str) -> Any:
+        if self.broken is not None:
+            raise self.broken
+        return await super().get(kind, key)
+
+
+@pytest.mark.parametrize("method", ["GetTask", "CancelTask", "SubscribeToTask", "SendMessage", "SendStreamingMessage"])
+async def test_a_fault_of_our_own_is_an_internal_error_with_an_id(start: Any, caplog: Any, method: str) -> None:
+    """R-ERR-06: the id stands in the log beside the trace, and nothing else is told."""
+    store = Breakable()
+    wire = Wire(await start(Bridge(Obedient(), store=store)))
+    store.broken = ZeroDivisionError("secret detail")
+    error = await wire.error(method, say(taskId="x") if "Send" in method else {"id": "x"})
+    assert (error["code"], reason_of(error)) == (-32603, "INTERNAL_ERROR")
+    assert "secret" not in json.dumps(error)
+    error_id = error["message"].removeprefix("Internal error ").rstrip(".")
+    assert len(error_id) == 8
+    assert error_id in caplog.text
+    assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GetTask", "CancelTask", "SubscribeToTask", "SendMessage", "SendStreamingMessage"])
+async def test_a_store_that_cannot_be_reached_is_503(start: Any, method: str) -> None:
+    """R-JRPC-04: a transport condition, so that clients try again; the path of the store stays here (R-ERR-06)."""
+    store = Breakable()
+    wire = Wire(await start(Bridge(Obedient(), store=store)))
+    store.broken = StoreUnavailableError("the store /secret/path cannot be read")
+    params = say(taskId="x") if "Send" in method else {"id": "x"}
+    response = await wire.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    assert response.status_code == 503
+    assert reason_of(response.json()["error"]) == "UNAVAILABLE"
+    assert "secret" not in response.text
+
+
+async def test_all_operations_answer_in_the_binding_that_is_there(wire: Wire) -> None:
+    """R-BIND-01: the table of operations is the table of methods."""
+    for operation in OPERATIONS:
+        found = await wire.call(operation.name, {})
+        assert found.get("error", {}).get("code") != -32601, operation.name
+    assert len(OPERATIONS) == 11
