@@ -1,0 +1,180 @@
+"""Seats behind A2A: real servers in process, a real client, one room."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from a2a_bridge.adaptation import FunctionAgent
+from a2a_bridge.agent import Ask, Caller, Reply, Traits, Turn, outcome, speaker_of
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.chat.entry import Entry
+from a2a_bridge.chat.group_chat import GroupChat
+from a2a_bridge.chat.manager import GroupChatManager
+from a2a_bridge.chat.seat import Seat
+from a2a_bridge.client.client import Retries
+from a2a_bridge.client.remote import RemoteAgent
+from a2a_bridge.store.journal import MemoryJournal
+from a2a_bridge.testing.transport import AppTransport
+from a2a_bridge.testing.turns import make_answer, make_turn
+
+
+@pytest.fixture
+def remote(start: Any) -> Any:
+    """Serve an agent in process and give a RemoteAgent for it."""
+
+    async def served(agent: Any, **words: Any) -> RemoteAgent:
+        bridge = Bridge([agent], public_url="http://agents.test")
+        await start(bridge)
+        return RemoteAgent("http://agents.test/", transport=AppTransport(bridge.app), **words)
+
+    return served
+
+
+class Watched:
+    """An agent that keeps the turns it was given."""
+
+    description = "Watches."
+
+    def __init__(self, name: str, **traits: Any) -> None:
+        self.name = name
+        self.turns: list[Turn] = []
+        self.traits = Traits(framework="watching", **traits)
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        self.turns.append(turn)
+        yield f"{self.name} "
+        yield str(len(self.turns))
+
+
+async def test_a_remote_seat_gets_what_is_new_attributed_in_one_context(remote: Any, room: Any, puppet: Any) -> None:
+    """Ours, conversation semantics 1, 3, 5: measured at the remote agent."""
+    watched = Watched("archivist")
+    a, b = puppet("a"), puppet("b")
+    result = await room(a, b, await remote(watched), max_round=7).chat("task")
+    texts = [[part.text for message in turn.messages for part in message.parts] for turn in watched.turns]
+    assert texts == [["[user] task", "[a] a speaks", "[b] b speaks"], ["[a] a speaks", "[b] b speaks"]]
+    speakers = [[speaker_of(part) for part in turn.messages[0].parts] for turn in watched.turns]
+    assert speakers == [["user", "a", "b"], ["a", "b"]]
+    assert len({turn.context_id for turn in watched.turns}) == 1
+    assert len({turn.task_id for turn in watched.turns}) == 2
+    assert [turn.hops for turn in watched.turns] == [1, 1]
+    said = [entry.speaker for entry in result.entries if entry.kind == "said"]
+    assert said[3] is not None
+    assert (said[3].name, said[3].kind, said[3].framework) == ("archivist", "remote", "watching")
+    assert said[3].endpoint == "http://agents.test/"
+
+
+async def test_words_of_a_remote_seat_stream_through(remote: Any, room: Any) -> None:
+    """Issue 2: token by token."""
+    manager = room(await remote(Watched("archivist")), max_round=2)
+    shown = [one.text async for one in manager.stream("task") if not isinstance(one, Entry)]
+    assert "".join(shown) == "archivist 1"
+
+
+async def test_a_question_of_a_remote_agent_comes_up_and_is_answered_in_the_same_task(
+    remote: Any, room: Any, puppet: Any, watch: Any
+) -> None:
+    """Ours, conversation semantics 4, 8: the answer finds its way to the task that asked."""
+    tasks: list[Any] = []
+
+    async def plan(turn: Turn) -> Any:
+        tasks.append(turn.task_id)
+        return f"off to {turn.answer.value()}" if turn.answer else Ask("Where to?")
+
+    planner = await remote(FunctionAgent(plan, name="planner", description="Plans."))
+    manager = room(puppet("a"), planner, max_round=3)
+    journal = MemoryJournal()
+    asks = outcome(await watch(manager, make_turn("go", journal=journal))).asks
+    assert [ask.text for ask in asks] == ["[planner] Where to?"]
+    replies = await watch(manager, make_turn(answer=make_answer("Paarl", asks), journal=journal))
+    assert outcome(replies).text == "off to Paarl"
+    assert len(tasks) == 2
+    assert len(set(tasks)) == 1
+
+
+async def test_cancelling_the_room_cancels_the_remote_task(remote: Any, room: Any) -> None:
+    """Issue 2: cancel goes through."""
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    class Slow(Watched):
+        async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+            yield "hold on"
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+    manager = room(await remote(Slow("slow")), max_round=2)
+    task = asyncio.create_task(manager.chat("go"))
+    await asyncio.wait_for(started.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize("trouble", ["raises", "says nothing"])
+async def test_a_remote_turn_that_fails_or_is_empty_is_told_to_the_room(
+    remote: Any, room: Any, puppet: Any, trouble: str
+) -> None:
+    """Issue 2: a failed, canceled or empty answer is handled and the room is told."""
+
+    async def bad(text: str) -> None:
+        if trouble == "raises":
+            raise RuntimeError("secret")
+
+    a = puppet("a")
+    seat = await remote(FunctionAgent(bad, name="bad", description="Bad."))
+    result = await room(seat, a, max_round=3).chat("go")
+    assert a.heard[0][1].startswith("bad ")
+    assert "The conversation goes on" in a.heard[0][1]
+    assert "secret" not in a.heard[0][1]
+    assert result.stop.kind == "max_round"
+
+
+async def test_an_endpoint_that_is_gone_is_told_to_the_room(room: Any, puppet: Any) -> None:
+    """Ours, conversation semantics 11."""
+    gone = RemoteAgent("http://127.0.0.1:9/", name="gone", retries=Retries(times=0))
+    a = puppet("a")
+    await room(gone, a, max_round=3).chat("go")
+    assert a.heard[0][1] == "gone could not be reached. The conversation goes on without that answer."
+
+
+async def test_a_url_takes_a_seat(room: Any, puppet: Any) -> None:
+    """Architecture §1.2: a URL becomes a RemoteAgent."""
+    seat = Seat("https://agents.example/critic", name="critic")
+    assert isinstance(seat.agent, RemoteAgent)
+    assert GroupChat([seat, "https://agents.example/other"], speaker_selection_method="random").seats[1].endpoint
+
+
+async def test_a_served_room_is_an_agent_in_another_room(remote: Any, room: Any, puppet: Any) -> None:
+    """Issue 2: a room is an agent; rooms nest over the wire."""
+    inner = room(puppet("x", "from inside"), name="inner", max_round=2)
+    a = puppet("a")
+    result = await room(await remote(inner), a, max_round=3).chat("go")
+    assert a.heard == [["go", "from inside"]]
+    assert result.decisions[0].chosen == "inner"
+
+
+async def test_callers_of_a_served_room_over_the_wire_are_kept_apart(remote: Any) -> None:
+    """Issue 2: 50 at once, through the whole path."""
+
+    async def echo(turn: Turn) -> str:
+        past = await turn.history()
+        return " | ".join(message.text for message in [*past, *turn.messages])
+
+    chat = GroupChat(
+        [FunctionAgent(echo, name="echo", description="E.")], speaker_selection_method="round_robin", max_round=2
+    )
+    agent = await remote(GroupChatManager(chat))
+
+    async def call(number: int) -> str:
+        turn = make_turn(f"task {number}", context_id=f"context-{number}", caller=Caller(f"c{number}"))
+        return outcome([reply async for reply in agent.run(turn)]).text
+
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(call(number) for number in range(50)))
+    assert answers == [f"task {number}" for number in range(50)]
