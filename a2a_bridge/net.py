@@ -17,6 +17,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import TracebackType
@@ -136,24 +137,23 @@ class Answer:
         ConnectionFailedError when the connection breaks before the body ends."""
         plain = self.headers.get("content-encoding", "identity").lower() == "identity"
         # A plain body is taken past httpx's own re-chunking, which costs more than the rest of a small event.
-        body = cast(AsyncIterator[bytes], self._response.stream if plain else self._response.aiter_bytes())
-        pieces = aiter(body)
-        while True:
-            try:
-                async with asyncio.timeout(self._deadline.cut(self._timeouts.idle)):
-                    piece = await anext(pieces, None)
-            except TimeoutError:
-                raise self._silent() from None
-            except httpx.TimeoutException:
-                raise self._silent() from None
-            except (httpx.TransportError, httpx.DecodingError, httpx.StreamError) as error:
-                raise ConnectionFailedError(
-                    f"the connection to {shown(self._url)} broke before its answer was complete"
-                ) from error
-            if piece is None:
-                return
-            if piece:
-                yield piece
+        body = self._response.stream if plain else self._response.aiter_bytes()
+        pieces = cast(AsyncGenerator[bytes, None], aiter(cast(AsyncIterator[bytes], body)))
+        async with aclosing(pieces):
+            while (piece := await self._next(pieces)) is not None:
+                if piece:
+                    yield piece
+
+    async def _next(self, pieces: AsyncGenerator[bytes, None]) -> bytes | None:
+        try:
+            async with asyncio.timeout(self._deadline.cut(self._timeouts.idle)):
+                return await anext(pieces, None)
+        except (TimeoutError, httpx.TimeoutException):
+            raise self._silent() from None
+        except (httpx.TransportError, httpx.DecodingError, httpx.StreamError) as error:
+            raise ConnectionFailedError(
+                f"the connection to {shown(self._url)} broke before its answer was complete"
+            ) from error
 
     def _silent(self) -> RemoteTimeoutError:
         if self._deadline.is_over:
@@ -169,11 +169,12 @@ class Answer:
         """The whole body. InvalidAgentResponseError when it has more than `limit` bytes."""
         pieces: list[bytes] = []
         size = 0
-        async for piece in self.chunks():
-            size += len(piece)
-            if size > limit:
-                raise InvalidAgentResponseError(f"the answer of {shown(self._url)} has more than {limit} bytes")
-            pieces.append(piece)
+        async with aclosing(self.chunks()) as chunks:
+            async for piece in chunks:
+                size += len(piece)
+                if size > limit:
+                    raise InvalidAgentResponseError(f"the answer of {shown(self._url)} has more than {limit} bytes")
+                pieces.append(piece)
         return b"".join(pieces)
 
 
@@ -206,7 +207,7 @@ class Http:
         """Send a request and wait for the head of its answer, whatever its status.
 
         Raises ConnectionFailedError when there is no connection or it breaks before the head has come,
-        RemoteTimeoutError when nothing comes in time, ValueError for what is not an http(s) URL.
+        RemoteTimeoutError when nothing comes in time, ValueError for what is not an http(s) URL or not a header.
         """
         target = _parsed(url)
         request = httpx.Request(
@@ -232,6 +233,8 @@ class Http:
             raise ConnectionFailedError(
                 f"cannot connect to {shown(url)}: {error or 'connection failed'}. Is the agent running there?"
             ) from error
+        except httpx.LocalProtocolError as error:
+            raise ValueError(f"the request to {shown(url)} cannot be sent: {error}") from None
         except httpx.TransportError as error:
             raise ConnectionFailedError(f"{shown(url)} closed the connection before it answered") from error
         return Answer(response, url, timeouts, deadline)

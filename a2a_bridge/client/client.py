@@ -11,47 +11,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 from a2a_bridge.client.follow import Follower
 from a2a_bridge.client.jsonrpc import JsonRpcTransport
 from a2a_bridge.client.resolve import FetchedCard, card_url, choose_interface, fetch_card
 from a2a_bridge.client.retry import Retries, with_retries
+from a2a_bridge.client.sending import SendOptions, answer_in, headers_of, message_of, request_of
 from a2a_bridge.client.transport import R
 from a2a_bridge.client.transport import Transport as Wire
-from a2a_bridge.errors import ClientError, InvalidAgentResponseError
+from a2a_bridge.errors import ClientError
 from a2a_bridge.net import Deadline, Http, Timeouts, Transport, shared
 from a2a_bridge.protocol.card import AgentCard
-from a2a_bridge.protocol.objects import Event, Message, Part, Role, Struct, Task, TaskState, WireObject
+from a2a_bridge.protocol.objects import Event, Message, Struct, Task, TaskState, WireObject
 from a2a_bridge.protocol.requests import (
     CancelTaskRequest,
     GetTaskRequest,
     ListTasksRequest,
     ListTasksResponse,
-    SendMessageConfiguration,
-    SendMessageRequest,
     SendMessageResponse,
 )  # fmt: skip
 from a2a_bridge.protocol.sse import MAX_EVENT_BYTES
 
 __all__ = ["Client", "Retries", "SendOptions", "Timeouts"]
-
-
-@dataclass(frozen=True, slots=True)
-class SendOptions:
-    """What a send may say beside its words.
-
-    `message_id` makes it idempotent: the same id and content means the same task. `history_length` limits the history
-    in the answer, 0 for none. `return_immediately` answers as soon as the task exists; streams ignore it.
-    `extensions` are the URIs of extensions to activate.
-    """
-
-    message_id: str | None = None
-    accepted_output_modes: tuple[str, ...] = ()
-    history_length: int | None = None
-    return_immediately: bool = False
-    metadata: Struct | None = None
-    extensions: tuple[str, ...] = ()
 
 
 _PLAIN = SendOptions()
@@ -175,10 +156,12 @@ class Client:
         answer too: look at `task.status.state`.
         """
         target = await self._resolved()
-        said = _message(message, context_id, task_id, options)
-        request = _send_request(said, target.tenant, options)
-        answer = await self._call(target, "SendMessage", request, SendMessageResponse, _send_headers(said, options))
-        return _answer(answer)
+        said = message_of(message, context_id, task_id, options)
+        request = request_of(said, target.tenant, options)
+        answer = await self._call(
+            target, "SendMessage", request, SendMessageResponse, headers_of(said, options, self._headers)
+        )
+        return answer_in(answer)
 
     async def stream(
         self,
@@ -195,9 +178,9 @@ class Client:
         cannot stream, what comes is the answer to a plain send.
         """
         target = await self._resolved()
-        said = _message(message, context_id, task_id, options)
-        request = _send_request(said, target.tenant, options)
-        headers = _send_headers(said, options)
+        said = message_of(message, context_id, task_id, options)
+        request = request_of(said, target.tenant, options)
+        headers = headers_of(said, options, self._headers)
         follower = self._follower(target, said.task_id, said.context_id)
         deadline = Deadline(self._timeouts.total)
         if target.streams:
@@ -207,7 +190,7 @@ class Client:
             )
         else:
             answer = await self._call(target, "SendMessage", request, SendMessageResponse, headers)
-            events = follower.poll(_answer(answer))
+            events = follower.poll(answer_in(answer))
         async with aclosing(events):
             async for event in events:
                 yield event
@@ -289,47 +272,3 @@ class Client:
         return await with_retries(
             lambda: target.wire.call(operation, request, result, headers or {}, deadline), self._retries, deadline
         )
-
-
-def _answer(answer: SendMessageResponse) -> Task | Message:
-    found = answer.task or answer.message
-    if found is None:
-        raise InvalidAgentResponseError("the agent answered a send with neither a task nor a message")
-    return found
-
-
-def _message(said: str | Message, context_id: str | None, task_id: str | None, options: SendOptions) -> Message:
-    """The message to send; its own ids win over the arguments only where those are not given."""
-    if isinstance(said, str):
-        return Message(
-            message_id=options.message_id or str(uuid4()),
-            role=Role.USER,
-            parts=(Part(text=said),),
-            context_id=context_id,
-            task_id=task_id,
-        )
-    given = {"message_id": options.message_id, "context_id": context_id, "task_id": task_id}
-    changed = {name: value for name, value in given.items() if value is not None}
-    return said.model_copy(update=changed) if changed else said
-
-
-def _send_request(message: Message, tenant: str | None, options: SendOptions) -> SendMessageRequest:
-    configuration = SendMessageConfiguration(
-        accepted_output_modes=options.accepted_output_modes or None,
-        history_length=options.history_length,
-        return_immediately=options.return_immediately or None,
-    )
-    wanted = any(getattr(configuration, name) is not None for name in SendMessageConfiguration.model_fields)
-    return SendMessageRequest(
-        message=message,
-        tenant=tenant,
-        configuration=configuration if wanted else None,
-        metadata=options.metadata or None,
-    )
-
-
-def _send_headers(message: Message, options: SendOptions) -> dict[str, str]:
-    headers = {"idempotency-key": message.message_id}
-    if options.extensions:
-        headers["a2a-extensions"] = ", ".join(options.extensions)
-    return headers

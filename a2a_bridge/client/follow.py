@@ -12,11 +12,13 @@ There is no task of our own. A cancelled reader leaves the remote task alone: ca
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 
 from a2a_bridge.client.retry import Retries, is_transient
 from a2a_bridge.client.seen import Seen
+from a2a_bridge.client.sending import fits_header
 from a2a_bridge.client.transport import Received, Transport
 from a2a_bridge.errors import (
     BridgeError,
@@ -41,6 +43,8 @@ from a2a_bridge.protocol.objects import (
 from a2a_bridge.protocol.requests import GetTaskRequest, SubscribeToTaskRequest
 
 Opener = Callable[[], AsyncGenerator[Received, None]]
+
+_log = logging.getLogger(__name__)
 
 _LINGER = 1.0  # seconds that a server has for closing a stream after its last event, so that the connection is reused
 _POLL = (0.25, 5.0)
@@ -182,6 +186,7 @@ class Follower:
                 f" {failed} {'attempt' if failed == 1 else 'attempts'} did not bring it back; ask again with GetTask",
                 last=int(self.last_id) if self.last_id is not None and self.last_id.isdigit() else 0,
             ) from error
+        _log.info("the stream of task %s was cut (%s); attempt %d", self.task_id, error or "it just ended", failed)
         await asyncio.sleep(self._deadline.cut(wait) or 0.0)
 
     # --- what the reader gets to see
@@ -206,7 +211,7 @@ class Follower:
             self._floor = None  # a snapshot: whatever numbers the server used before, it may start anew
         elif self._is_repeat(item.id):
             return
-        if item.id is not None:
+        if item.id is not None and fits_header(item.id):
             self.last_id = item.id
         if isinstance(event, Message):
             self._answered = self.task_id is None or self._count == 0

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
 from functools import cache
 from typing import Any, Generic
 
@@ -92,9 +93,10 @@ class JsonRpcTransport:
                 yield _received(read_value(StreamResponse, found), None)
                 return
             parser = SSEParser(self._limit)
-            async for chunk in answer.chunks():
-                for event in parser.feed(chunk):
-                    yield self._event(call_id, event.data, event.id or None)
+            async with aclosing(answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    for event in parser.feed(chunk):
+                        yield self._event(call_id, event.data, event.id or None)
 
     async def _post(
         self, call_id: str, operation: str, request: WireObject, headers: Mapping[str, str], deadline: Deadline

@@ -2,7 +2,8 @@
 
 Lines end with LF, CR LF or CR, also mixed and cut anywhere; a byte order mark at the start is skipped; comments are
 ignored; `data` lines of one event are joined by LF; an event without data is dropped, as is an unfinished one at the
-end. Unlike a browser we drop an event whose data is one empty line too: no JSON is in it.
+end. Unlike a browser we drop an event whose data is one empty line too, as no JSON is in it, and leave `retry` to
+the client, which has a back-off of its own.
 """
 
 from typing import NamedTuple
@@ -26,11 +27,10 @@ class ServerSentEvent(NamedTuple):
 class SSEParser:
     """Feed it the chunks of one response, in order; it keeps at most one event's worth of bytes."""
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_event", "_limit", "_line", "_size", "last_event_id", "retry")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_event", "_limit", "_line", "_size", "last_event_id")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.last_event_id = ""
-        self.retry: int | None = None  # milliseconds, as the server asked for
         self._limit = max_event_bytes
         self._line: list[bytes] = []  # pieces of a line whose end has not come yet
         self._data: list[bytes] = []
@@ -81,11 +81,8 @@ class SSEParser:
             self._grow(len(value) + 1)
         elif name == b"event":
             self._event = value
-        elif name == b"id":
-            if b"\0" not in value:
-                self.last_event_id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit():
-            self.retry = int(value[:9])
+        elif name == b"id" and b"\0" not in value:
+            self.last_event_id = value.decode("utf-8", "replace")
 
     def _dispatch(self, found: list[ServerSentEvent]) -> None:
         if self._data:

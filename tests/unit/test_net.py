@@ -191,6 +191,13 @@ async def test_what_is_no_http_url_is_a_mistake_of_the_caller(http: Http, url: s
         await get(http, url)
 
 
+async def test_a_header_that_is_none_is_a_mistake_of_the_caller(http: Http) -> None:
+    """No header can be smuggled in by a line end, and it is not tried again."""
+    async with serving(says(OK)) as url:
+        with pytest.raises(ValueError, match="cannot be sent"):
+            await http.request("GET", url, headers={"x": "a\r\nb: c"}, timeouts=Timeouts(), deadline=Deadline(None))
+
+
 def test_the_pool_of_a_loop_is_closed_with_it() -> None:
     """One pool per event loop; the server sees its connection close when `asyncio.run` ends."""
     ends: list[bytes] = []

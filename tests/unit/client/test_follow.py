@@ -209,6 +209,20 @@ async def test_a_stream_that_cannot_be_brought_back_is_an_error(raw: Any) -> Non
     assert len(raw.calls("SubscribeToTask")) == 2
 
 
+async def test_an_id_that_fits_no_header_is_not_sent_back(raw: Any) -> None:
+    """Whatever a server writes there: the way without numbers is taken."""
+
+    async def odd(exchange: Any) -> None:
+        await exchange.stream()
+        for event in OPENING:
+            await exchange.raw("id: nümber\n".encode())
+            await exchange.events(event)
+
+    raw.on("SendStreamingMessage", odd)
+    raw.on("GetTask", gives(task("COMPLETED", "one two three")))
+    assert text_of(await read_all(raw.client().stream("hi"))) == "one two three"
+
+
 async def test_each_new_event_gives_new_attempts(raw: Any) -> None:
     """A long stream over a bad line survives any number of cuts, as long as it moves."""
     cuts = [streams(chunk(f"{n}"), ids=n) for n in range(4, 14)]

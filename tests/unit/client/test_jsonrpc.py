@@ -82,6 +82,16 @@ async def test_a_message_of_ones_own_is_sent_as_it_is(raw: Any) -> None:
     }
 
 
+async def test_extensions_of_the_client_and_of_a_send_are_both_activated(raw: Any) -> None:
+    """No option is silently ignored; an id that fits no header still sends its message."""
+    raw.on("SendMessage", lambda exchange: exchange.result({"task": DONE}))
+    client = raw.client(headers={"A2A-Extensions": "urn:mine"})
+    await client.send("hi", options=SendOptions(message_id="é\n", extensions=("urn:a",)))
+    assert raw.requests[-1].headers["a2a-extensions"] == "urn:mine, urn:a"
+    assert "idempotency-key" not in raw.requests[-1].headers
+    assert raw.requests[-1].params["message"]["messageId"] == "é\n"
+
+
 INFO = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "domain": "a2a-protocol.org"}
 BAD = {
     "@type": "type.googleapis.com/google.rpc.BadRequest",

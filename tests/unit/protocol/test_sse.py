@@ -91,10 +91,3 @@ def test_an_id_with_a_null_is_ignored_and_broken_utf8_is_replaced() -> None:
     """WHATWG §9.2.6."""
     (event,) = parse(b"id: 7\nid: a\x00b\ndata: \xff\n\n")
     assert event == ServerSentEvent("\ufffd", "message", "7")
-
-
-def test_retry_is_kept_when_it_is_a_number() -> None:
-    """Milliseconds, as the server asked for."""
-    parser = SSEParser()
-    parser.feed(b"retry: 1500\nretry: soon\n\n")
-    assert parser.retry == 1500
