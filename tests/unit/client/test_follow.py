@@ -16,6 +16,7 @@ from a2a_bridge.errors import (
     RemoteTimeoutError,
     StreamBrokenError,
     TaskNotFoundError,
+    UnsupportedOperationError,
 )
 from a2a_bridge.protocol.objects import Message, Task, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent
 
@@ -429,3 +430,27 @@ async def test_any_cuts_give_the_same_text(raw: Any, cuts: list[int], numbered: 
     events = await read_all(client.stream("hi"))
     assert text_of(events) == "one two three"
     assert state_of(events) is TaskState.COMPLETED
+
+
+async def test_polling_goes_on_over_a_lost_connection(raw: Any) -> None:
+    """An agent without streams is asked again as often as one with them."""
+    raw.card["capabilities"] = {}
+    raw.on("SendMessage", gives({"task": task()}))
+    raw.on("GetTask", lambda exchange: exchange.answer(b"", status=503), gives(task("COMPLETED", "done")))
+    assert text_of(await read_all(raw.client().stream("hi"))) == "done"
+
+
+async def test_a_refused_subscription_to_a_running_task_is_that_refusal(raw: Any) -> None:
+    """Only an ended task is given instead of its events: a running one must not look like all there is."""
+    raw.on("SubscribeToTask", lambda exchange: exchange.error(-32004))
+    raw.on("GetTask", gives(task()))
+    with pytest.raises(UnsupportedOperationError):
+        await read_all(raw.client().subscribe("t1"))
+
+
+async def test_a_task_without_a_context_keeps_the_one_it_was_sent(raw: Any) -> None:
+    """T-29: some servers leave it out."""
+    bare = {"id": "t1", "status": status("COMPLETED")}
+    raw.on("SendStreamingMessage", streams({"task": bare}))
+    (found,) = await read_all(raw.client().stream("hi", context_id="c7"))
+    assert found.context_id == "c7"
