@@ -18,7 +18,7 @@ MAX_DEPTH: Final = 64
 
 RequestId = str | int | None
 
-_LARGE_NUMBER = re.compile(rb"[eE]\+?0*\d{3}|\d{200}")
+_LARGE_NUMBER = re.compile(rb"\d(?:[eE]\+?0*\d{3}|\d{199})")
 """A look that misses no number that is too large for a float, and finds a few that are not."""
 
 

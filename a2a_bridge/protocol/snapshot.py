@@ -22,27 +22,36 @@ TURN_ROW = b"t"
 class ArtifactPieces:
     """One artifact: its parts as they came, neighbouring plain texts joined when it is written (R-ART-02, R-ART-04)."""
 
-    __slots__ = ("id", "metadata", "name", "parts")
+    __slots__ = ("_json", "_written", "id", "metadata", "name", "parts")
 
     def __init__(self, artifact_id: str) -> None:
         self.id = artifact_id
         self.name: str | None = None
         self.metadata: dict[str, Any] | None = None
-        self.parts: list[str | bytes] = []
+        self.parts: list[str | bytes] = []  # it only grows
+        self._json = b""
+        self._written = -1  # how many parts `_json` has
 
     def describe(self, name: str | None, metadata: Struct | None) -> None:
         """Take over what a later chunk says beside its parts: new names win, metadata keys are merged."""
+        if name is None and not metadata:
+            return
+        self._written = -1
         if name is not None:
             self.name = name
         if metadata:
             self.metadata = {**(self.metadata or {}), **metadata}
 
     def json(self) -> bytes:
-        """The artifact as wire JSON."""
+        """The artifact as wire JSON, made once for as long as it stays the same."""
+        if self._written == len(self.parts):
+            return self._json
         name = b"" if self.name is None else b',"name":' + quoted(self.name)
         metadata = b"" if not self.metadata else b',"metadata":' + json_bytes(self.metadata)
         parts = b",".join(_joined(self.parts))
-        return b'{"artifactId":%b%b,"parts":[%b]%b}' % (quoted(self.id), name, parts, metadata)
+        self._json = b'{"artifactId":%b%b,"parts":[%b]%b}' % (quoted(self.id), name, parts, metadata)
+        self._written = len(self.parts)
+        return self._json
 
 
 def _joined(parts: Iterable[str | bytes]) -> list[bytes]:

@@ -419,9 +419,14 @@ def _asks_for_auth(live: LiveTask) -> bool:
     return live.pieces.state is TaskState.AUTH_REQUIRED or any(ask.kind == "auth" for ask in live.asks)
 
 
+_NOWHERE = json_bytes(["", ""])
+
+
 def _digest(message: Message, bare: bytes) -> bytes:
     """What a repeated message is compared by: everything it says, and where to."""
-    where = json_bytes([message.context_id or "", message.task_id or ""])
+    where = _NOWHERE
+    if message.context_id or message.task_id:
+        where = json_bytes([message.context_id or "", message.task_id or ""])
     return blake2b(bare + where, digest_size=12).hexdigest().encode()
 
 
