@@ -186,11 +186,15 @@ class TaskLog:
             self._timer.cancel()
             self._timer, self._due = None, inf
         rows, records = self._pending, self._pending_records
-        self._pending, self._pending_records = rows[MAX_BATCH:], []
-        del rows[MAX_BATCH:]
-        if self._pending_also is not None:
-            records.append(self._pending_also())
-            self._pending_also = None
+        self._pending = rows[MAX_BATCH:]
+        if self._pending:  # the records tell of the last row, so they wait for it
+            del rows[MAX_BATCH:]
+            records = []
+        else:
+            self._pending_records = []
+            if self._pending_also is not None:
+                records.append(self._pending_also())
+                self._pending_also = None
         self._committing = rows
         try:
             durable = self._store.append(self._stream, self.epoch, self.visible + 1, rows, records)
