@@ -6,7 +6,6 @@ from contextlib import aclosing
 from functools import cache
 from typing import Any, Generic
 
-from a2a_bridge.client.lenient import json_value, quick, read_value
 from a2a_bridge.client.transport import BY_NAME, R, Received
 from a2a_bridge.errors import (
     A2AError,
@@ -18,6 +17,7 @@ from a2a_bridge.errors import (
 from a2a_bridge.net import Answer, Deadline, Http, Timeouts, shown
 from a2a_bridge.observe.trace import outgoing_headers
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
+from a2a_bridge.protocol.lenient import json_value, quick, read_value
 from a2a_bridge.protocol.objects import WireObject, to_json
 from a2a_bridge.protocol.requests import StreamResponse
 from a2a_bridge.protocol.sse import SSEParser

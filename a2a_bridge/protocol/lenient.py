@@ -8,7 +8,7 @@ or what looks like printed defaults, is cleaned first. Pure functions.
 import json
 from collections.abc import Callable
 from typing import Any, TypeVar
-from uuid import uuid4
+from zlib import crc32
 
 from pydantic import ValidationError
 
@@ -77,10 +77,12 @@ def _fill_message(owner: dict[str, Any], member: str) -> None:
     message = owner[member]
     if not isinstance(message, dict):
         return
-    message.setdefault("messageId", message.pop("message_id", None) or uuid4().hex)
     message.setdefault("role", "ROLE_AGENT")
     if not message.get("parts"):
         message["parts"] = [{"text": ""}]
+    if "message_id" not in message and "messageId" not in message:
+        # The same message gets the same id again, so that a repeated one is known.
+        message["messageId"] = f"unnamed-{crc32(json.dumps(message, sort_keys=True).encode()):08x}"
 
 
 def _fill_history(owner: dict[str, Any], member: str) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from a2a_bridge.client.lenient import quick, read_value
 from a2a_bridge.errors import InvalidAgentResponseError
+from a2a_bridge.protocol.lenient import quick, read_value
 from a2a_bridge.protocol.objects import Role, Task, TaskState
 from a2a_bridge.protocol.requests import ListTasksResponse, StreamResponse
 
@@ -42,7 +42,7 @@ def test_what_is_missing_is_filled_in() -> None:
     )
     assert task.status.state is TaskState.WORKING
     assert task.status.message is not None
-    assert task.status.message.message_id
+    assert task.status.message.message_id.startswith("unnamed-")
     assert task.status.message.role is Role.AGENT
     assert len(task.status.message.parts) == 1
     assert task.artifacts is not None
