@@ -61,6 +61,13 @@ def asks_in(replies: list[Reply | str]) -> list[Ask]:
     return [reply for reply in replies if isinstance(reply, Ask)]
 
 
+async def streamed(agent: Agent, text: str) -> str:
+    """What a reader sees of an answer while it comes; nothing of it is replaced afterwards."""
+    replies = await within(replies_of(agent, make_turn(text)))
+    assert not [reply for reply in replies if isinstance(reply, Chunk)]
+    return "".join(reply for reply in replies if isinstance(reply, str))
+
+
 class Topic(TypedDict):
     """A state without messages."""
 
@@ -121,7 +128,7 @@ async def test_a_node_that_copies_what_its_model_streamed_is_heard_once(model: F
         answer = await chat(model).ainvoke(state["messages"])
         return {"messages": [AIMessage(answer.content, name="writer")]}
 
-    assert (await said(graph_of(writer), make_turn("SAY just once"))).text == "just once"
+    assert await streamed(graph_of(writer), "SAY just once") == "just once"
 
 
 async def test_a_guard_that_takes_words_out_has_the_last_word(model: FakeOpenAI) -> None:
@@ -162,7 +169,7 @@ async def test_a_model_inside_a_tool_does_not_speak_for_the_agent(model: FakeOpe
         return str((await chat(model).ainvoke([HumanMessage(question)])).content)
 
     agent = ADAPTER.adapt(create_agent(chat(model), [consult]))
-    assert (await said(agent, make_turn('CALL consult {"question": "SAY secret"}'))).text == "Tool said: secret"
+    assert await streamed(agent, 'CALL consult {"question": "SAY secret"}') == "Tool said: secret"
 
 
 async def test_an_agent_inside_a_graph_speaks_for_it(model: FakeOpenAI) -> None:
@@ -422,10 +429,3 @@ async def test_a_cancelled_turn_waits_for_a_model_call_in_a_thread(model: FakeOp
         await within(task)
     await model.until(lambda m: m.open == 0)
     assert model.aborted == 1
-
-
-async def test_chunks_come_as_text_until_a_correction_is_needed(model: FakeOpenAI) -> None:
-    """Ours: an ordinary answer is never replaced."""
-    agent = ADAPTER.adapt(create_agent(chat(model), checkpointer=InMemorySaver()))
-    replies = await within(replies_of(agent, make_turn("SAY one two three")))
-    assert not [reply for reply in replies if isinstance(reply, Chunk)]
