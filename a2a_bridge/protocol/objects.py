@@ -173,7 +173,7 @@ class Part(WireObject):
     @property
     def is_plain_text(self) -> bool:
         """Text with nothing beside it: such neighbours can be joined."""
-        return self.text is not None and self.model_fields_set <= {"text"}
+        return self.text is not None and not (self.metadata or self.filename or self.media_type)
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
