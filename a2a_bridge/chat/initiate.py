@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from a2a_bridge.agent import Chunk, Turn, Usage
 from a2a_bridge.chat.ask import TERMINAL, Human, put
-from a2a_bridge.chat.classic import content_parts
+from a2a_bridge.chat.classic import TerminationMessage, content_parts
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
@@ -19,7 +19,7 @@ from a2a_bridge.chat.seat import seated
 from a2a_bridge.chat.show import Printer
 from a2a_bridge.chat.speaker import Selector
 from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
-from a2a_bridge.chat.termination import Condition
+from a2a_bridge.chat.termination import Condition, MessageTermination
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, Part, Role
 from a2a_bridge.store.journal import MemoryJournal
@@ -30,6 +30,7 @@ class Starter(Protocol):
 
     name: str
     model: Model | None
+    is_termination_msg: TerminationMessage | None
 
     def keep_result(self, peer: Any, result: ChatResult) -> None: ...
     def result_with(self, peer: Any) -> ChatResult | None: ...
@@ -95,7 +96,7 @@ def _pair_rules(sender: Starter, chat: Chat) -> Rules:
         manager=Speaker(f"{first.key} and {second.key}", "manager"),
         seats=(first, second),
         selector=Selector("round_robin"),
-        until=Condition(),
+        until=MessageTermination(sender.is_termination_msg) if second.may_terminate else Condition(),
         limit=None if chat.max_turns is None else 2 * chat.max_turns,
         limit_kind="max_turns",
         pair=True,

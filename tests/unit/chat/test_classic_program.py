@@ -116,7 +116,10 @@ def test_the_selecting_model_sees_roles_and_conversation_as_data() -> None:
     classic(model)
     asked: Sequence[Any] = model.calls[2].messages
     data = json.loads(asked[1]["content"])
-    assert [role["name"] for role in data["roles"]] == ["researcher", "critic"]
+    assert data["roles"] == [
+        {"name": "researcher", "description": "You research SA fintech trends with rigor."},
+        {"name": "critic", "description": "You challenge weak claims and ask for evidence."},
+    ]
     assert data["conversation"][-1] == {
         "speaker": "researcher",
         "said": "Instant payments, stablecoins, embedded credit.",

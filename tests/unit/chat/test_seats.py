@@ -28,6 +28,7 @@ from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.seat import OnFailure, Seat, View
+from a2a_bridge.chat.user_proxy import UserProxyAgent
 from a2a_bridge.errors import ChatError, ConnectionFailedError, RemoteTimeoutError, StoreConflictError
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import Part
@@ -139,6 +140,13 @@ async def test_min_seats_says_how_many_must_be_able_to_answer(room: Any, puppet:
     """Ours, conversation semantics 11."""
     result = await room(puppet("a", [Fail("x")]), puppet("b"), min_seats=2).chat("go")
     assert (result.stop.kind, len(result.decisions)) == ("failed", 1)
+
+
+async def test_a_seat_that_answers_again_counts_again(room: Any, puppet: Any) -> None:
+    """Ours: a seat is down while its last turn failed."""
+    a = puppet("a", lambda turn: [Fail("x")] if len(a.turns) == 1 else ["back"])
+    b = puppet("b", lambda turn: [Fail("x")] if len(b.turns) == 2 else ["here"])
+    assert (await room(a, b, max_round=8).chat("go")).stop.kind == "max_round"
 
 
 async def test_a_seat_may_stop_the_room_by_failing(room: Any, puppet: Any) -> None:
@@ -290,6 +298,17 @@ async def test_control_words_of_a_remote_agent_count_only_if_its_seat_says_so(ro
     assert (trusted.stop.kind, trusted.stop.by) == ("terminated", "planner")
     silenced = await room(Seat(puppet("a", "TERMINATE"), may_terminate=False), max_round=3).chat("go")
     assert silenced.stop.kind == "max_round"
+
+
+async def test_a_closing_word_of_a_remote_agent_ends_a_chat_of_two_only_if_its_seat_says_so() -> None:
+    """Ours: the same rule without a room."""
+    user = UserProxyAgent("user", human_input_mode="NEVER", default_auto_reply="more")
+    remote = Described("http://x", card("planner"))
+    result = await user.a_initiate_chat(remote, message="go", max_turns=2, silent=True)
+    assert (result.stop.kind, len(result.messages)) == ("max_turns", 4)
+    trusted = Seat(remote, may_terminate=True)
+    result = await user.a_initiate_chat(trusted, message="go", max_turns=2, silent=True)
+    assert (result.stop.kind, result.stop.by) == ("terminated", "planner")
 
 
 @pytest.mark.parametrize(
