@@ -247,7 +247,8 @@ class TurnWriter:
             live.answer_directly(message)
         else:
             said = parts_json(parts_of(self._say)) if self._say else []
-            live.status(TaskState.COMPLETED, self._message(said) if said else None)
+            following = {TURN_EXTENSION: {"next": self._say.next}} if self._say and self._say.next else None
+            live.status(TaskState.COMPLETED, self._message(said, following) if said else None)
 
     def fail(self, reason: str) -> None:
         """The turn is lost: FAILED, with a reason that a stranger may read (R-SEND-12)."""

@@ -37,7 +37,11 @@ class AppTransport(httpx.AsyncBaseTransport):
             "root_path": "",
         }
         exchange.task = asyncio.get_running_loop().create_task(self._run(scope, exchange))
-        await exchange.started.wait()
+        try:
+            await exchange.started.wait()
+        except asyncio.CancelledError:
+            await exchange.aclose()
+            raise
         if exchange.error is not None and self._raise:
             raise exchange.error
         return httpx.Response(exchange.status, headers=exchange.headers, stream=exchange)
