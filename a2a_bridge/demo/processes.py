@@ -139,8 +139,11 @@ class Children:
     def start(self, name: str, command: Sequence[str], port: int, environ: Mapping[str, str]) -> Child:
         """Starts a server that will listen on `port` of loopback; its output goes to a file."""
         log = self.folder / f"{name}.log"
-        with log.open("wb") as output:
-            process = self._spawn(command, environ, output.fileno(), subprocess.STDOUT)
+        try:
+            with log.open("wb") as output:
+                process = self._spawn(command, environ, output.fileno(), subprocess.STDOUT)
+        except OSError as error:
+            raise ChildFailedError(f"{name} cannot be started with {command[0]}: {error.strerror}") from error
         child = Child(name, f"http://127.0.0.1:{port}", process, log)
         self._children.append(child)
         return child
