@@ -203,15 +203,16 @@ class TaskService:
         live = await self._find(call, request.id)
         if isinstance(live, TaskPieces) or live.is_ended:
             raise TaskNotCancelableError
-        if live.run is None:
+        run = live.run
+        if run is None:
             await self._end_waiting(live, TaskState.CANCELED, None)
         else:
             live.show()
             live.status(TaskState.CANCELED)
             seq = live.log.appended
-            live.run.cancel()
+            run.cancel()
             await live.log.until(seq)
-            await asyncio.wait([live.run], timeout=CANCEL_SECONDS)
+            await asyncio.wait([run], timeout=CANCEL_SECONDS)
         return (await live.snapshot())[0]
 
     async def subscribe(
