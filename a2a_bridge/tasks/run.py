@@ -59,9 +59,17 @@ class AgentFault(Exception):
     """The agent broke the contract; the text may be shown to the caller."""
 
 
+_unused: list[str] = []  # random digits for the next ids: the system is asked for many at a time
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unused.clear)
+
+
 def new_id() -> str:
     """A random id in the form of a UUID of version 4."""
-    digits = os.urandom(16).hex()
+    if not _unused:
+        digits = os.urandom(1024).hex()
+        _unused.extend(digits[at : at + 32] for at in range(0, 2048, 32))
+    digits = _unused.pop()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
@@ -247,7 +255,7 @@ class TurnWriter:
             live.answer_directly(message)
         else:
             said = parts_json(parts_of(self._say)) if self._say else []
-            following = {TURN_EXTENSION: {"next": self._say.next}} if self._say and self._say.next else None
+            following: Struct | None = {TURN_EXTENSION: {"next": self._say.next}} if self._say and self._say.next else None
             live.status(TaskState.COMPLETED, self._message(said, following) if said else None)
 
     def fail(self, reason: str) -> None:
