@@ -77,12 +77,14 @@ class TaskPieces:
     """
 
     __slots__ = (
-        "artifacts", "context_id", "ends", "history", "id", "state", "status", "status_message", "timestamp", "usage",
+        "_ids", "artifacts", "context_id", "ends", "history", "id", "state", "status", "status_message", "timestamp",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, task_id: str, context_id: str) -> None:
         self.id = task_id
         self.context_id = context_id
+        self._ids = b'{"id":%b,"contextId":%b' % (quoted(task_id), quoted(context_id))
         self.state = TaskState.SUBMITTED
         self.status = b""
         self.status_message: bytes | None = None
@@ -132,18 +134,15 @@ class TaskPieces:
             more += b',"history":[%b]' % b",".join(history)
         if self.usage:
             more += b',"metadata":{"%b":{"usage":%b}}' % (TURN_EXTENSION.encode(), json_bytes(self.usage))
-        return b'{"id":%b,"contextId":%b,"status":%b%b}' % (
-            quoted(self.id), quoted(self.context_id), self.status, more,
-        )  # fmt: skip
+        return b'%b,"status":%b%b}' % (self._ids, self.status, more)
 
     # --- kept in the store, and rebuilt from it
 
     def pack(self) -> bytes:
         """One line of JSON for what is not wire JSON already, then history and artifacts, a line each."""
         usage = b"" if self.usage is None else b',"usage":' + json_bytes(self.usage)
-        head = b'{"id":%b,"contextId":%b,"state":"%b","timestamp":"%b","ends":%b,"history":%d%b}' % (
-            quoted(self.id), quoted(self.context_id), self.state.value.encode(), self.timestamp.encode(),
-            str(self.ends).encode(), len(self.history), usage,
+        head = b'%b,"state":"%b","timestamp":"%b","ends":%a,"history":%d%b}' % (
+            self._ids, self.state.encode(), self.timestamp.encode(), self.ends, len(self.history), usage,
         )  # fmt: skip
         lines = [head, self.status, self.status_message or b"", *self.history]
         lines += [piece.json() for piece in self.artifacts.values()]

@@ -163,8 +163,11 @@ class JsonRpcEndpoint:
         except A2AError as error:
             found = None if isinstance(error, JSONParseError) else request_id(envelope)
             return Answer(error_response(error_object(error), found))
-        with trace.continue_trace(text_of(headers, b"traceparent")):
-            return await self._execute(scope, headers, envelope, r.may_use_snake_case(body))
+        spelled = r.may_use_snake_case(body)
+        if (traceparent := text_of(headers, b"traceparent")) is None:
+            return await self._execute(scope, headers, envelope, spelled)
+        with trace.continue_trace(traceparent):
+            return await self._execute(scope, headers, envelope, spelled)
 
     async def _execute(self, scope: Scope, headers: Headers, envelope: Mapping[str, Any], spelled: bool) -> Responds:
         name, params, found = envelope["method"], envelope.get("params"), request_id(envelope)

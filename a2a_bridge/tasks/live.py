@@ -256,8 +256,10 @@ class LiveTask:
             if self.direct is not None:
                 await log.until(log.appended)
                 return
-            if ends and ends[-1] > after and log.visible >= next(end for end in ends if end > after):
-                return
+            if ends and ends[-1] > after:
+                end = ends[-1] if len(ends) == 1 else next(end for end in ends if end > after)
+                if log.visible >= end:
+                    return
             self._check_going_on()
             await log.wait(URGENT_ONLY)
 

@@ -121,7 +121,7 @@ class TaskLog:
     @property
     def is_awaited(self) -> bool:
         """Somebody waits for ordinary rows, not only for the end of a turn."""
-        return any(not_before < inf for _, not_before in self._waiting)
+        return self._ready() < inf
 
     def append(
         self,
@@ -152,7 +152,7 @@ class TaskLog:
             if urgent or len(pending) >= COMMIT_AT or self._ahead_bytes >= MAX_AHEAD_BYTES:
                 self._commit()
             elif self._due == inf:
-                self._arm(min((not_before for _, not_before in self._waiting), default=inf))
+                self._arm(self._ready())
         return self.appended
 
     def close(self, row: bytes, records: Sequence[Change] = (), *, also: Callable[[], Change] | None = None) -> int:
@@ -164,6 +164,14 @@ class TaskLog:
         """Commit what is pending now, if no commit is running: the one that follows it takes it along otherwise."""
         if self._pending and self._committing is None:
             self._commit()
+
+    def _ready(self) -> float:
+        """When the first of those who wait wants ordinary rows; infinity: nobody does."""
+        ready = inf
+        for _, not_before in self._waiting:
+            if not_before < ready:
+                ready = not_before
+        return ready
 
     def _arm(self, ready: float) -> None:
         """See that what is pending is committed when somebody is ready for it, but within `LINGER` seconds."""
@@ -224,7 +232,7 @@ class TaskLog:
         if self._urgent_at > self.visible or len(self._pending) >= COMMIT_AT or self.is_ahead:
             self._commit()
         else:
-            self._arm(min((not_before for _, not_before in self._waiting), default=inf))
+            self._arm(self._ready())
 
     def _publish(self) -> None:
         rows, self._committing = self._committing or [], None
