@@ -20,7 +20,7 @@ def main() -> None:
     endpoint = endpoint_in(os.environ)
     if endpoint is None:
         raise SystemExit("set OPENAI_BASE_URL or OPENAI_API_KEY, and OPENAI_MODEL")
-    publish(local_agent(PLANNER, endpoint))
+    publish(local_agent(PLANNER, endpoint), has_card=False)  # the card that is kept says LangGraph
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ def card_of(name: str) -> dict[str, Path]:
     return {url_name(name): file} if file.exists() else {}
 
 
-def publish(agent: Agent) -> None:
-    """Serve one agent until the process is told to end; host and port from the command line, else HOST and PORT."""
+def publish(agent: Agent, *, has_card: bool = True) -> None:
+    """Serve one agent until the process is told to end; host and port from the command line, else HOST and PORT.
+
+    `has_card`: serve the card among `agent_cards/`; otherwise one is built from what the agent says of itself.
+    """
     parser = argparse.ArgumentParser(description=f"Publishes the demo's agent {agent.name!r} over A2A.")
     parser.add_argument(
         "--host", default=os.environ.get("HOST", "127.0.0.1"), help="address to listen on (default: %(default)s)"
@@ -28,4 +31,5 @@ def publish(agent: Agent) -> None:
     parser.add_argument("--public-url", help="where others reach it (default: http://HOST:PORT)")
     told = parser.parse_args()
     url = told.public_url or f"http://{told.host}:{told.port}"
-    run_server(Bridge(agent, public_url=url, cards=card_of(agent.name)), host=told.host, port=told.port)
+    cards = card_of(agent.name) if has_card else {}
+    run_server(Bridge(agent, public_url=url, cards=cards), host=told.host, port=told.port)

@@ -74,5 +74,5 @@ def start(plan: Plan, children: Children, endpoint: Endpoint) -> Child:
     environ = {**os.environ, **endpoint.environ(), "DEMO_CACHE": str(children.folder)}
     # Without .pyc files the frameworks take twice as long to start.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [plan.python, "-m", f"a2a_bridge.demo.{plan.module}", "--port", str(port)]
+    command = [plan.python, "-m", f"a2a_bridge.demo.{plan.module}", "--host", "127.0.0.1", "--port", str(port)]
     return children.start(plan.name, command, port, environ)

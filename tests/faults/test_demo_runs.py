@@ -93,12 +93,16 @@ def test_without_frameworks_a_plain_agent_sits_behind_a2a_and_silence_is_a_failu
         return None if name in ("langgraph", "crewai") else find_spec(name, *more)
 
     monkeypatch.setattr(importlib.util, "find_spec", without_frameworks)
+    with FakeOpenAI(fair) as fake:
+        point_at(fake, monkeypatch)
+        assert main(["--rounds", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "a plain agent stands in for it behind A2A" in out
+    assert "3 planner  [a2a_bridge, A2A at http://127.0.0.1:" in out
     with FakeOpenAI(directed) as fake:  # chooses the first candidate every time
         point_at(fake, monkeypatch)
-        code = main(["--rounds", "3"])
+        assert main(["--rounds", "3"]) == 1
     out = capsys.readouterr().out
-    assert code == 1
-    assert "a plain agent stands in for it behind A2A" in out
     assert "1 researcher  [a2a_bridge, in this process]" in out
     assert "Never spoke, although there were rounds enough: planner." in out
 
