@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from a2a_bridge.adaptation import adapt
+from a2a_bridge.adaptation import adapt, adapters
 from a2a_bridge.agent import Agent
 from a2a_bridge.bridge import Bridge, Limits, run_server, url_name
 from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
@@ -109,6 +109,7 @@ def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent]
     targets = options.targets or []
     if (options.name or options.description) and len(targets) != 1:
         raise usage("--name and --description are for a single TARGET")
+    adapters()  # before the user's modules: an adapter may have to silence its framework before that is imported
     agents: dict[str, Agent] = {}
     cards: dict[str, Path | str] = {}
     for key, said in settings.agents.items():
