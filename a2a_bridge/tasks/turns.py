@@ -361,7 +361,8 @@ class Turns:
         live.log.take_over(await self._store.claim(live.who.stream, changes))
         if not live.pieces.history:
             live.pieces.history.append(row)
-        live.asks = asks_in(live.pieces.status_message)
+        live.asks = _last_asks(live.pieces)
+        live.attempt = again.attempt
         if may_run:
             adopt(live)
             self.begin(live, again, row)
@@ -390,6 +391,14 @@ def _described(live: LiveTask) -> dict[str, object]:
 def _identity(entry: Entry, accepted: Acceptance, head: Mapping[str, JSONValue]) -> Identity:
     scope = entry.key.rsplit("/", 1)[0]
     return Identity(scope, str(head["task"]), str(head["context"]), accepted.caller, entry.labels[0])
+
+
+def _last_asks(pieces: TaskPieces) -> tuple[Ask, ...]:
+    """The asks of the last pause, whether its status is still there or has moved into the history."""
+    for said in (pieces.status_message, *reversed(pieces.history)):
+        if asks := asks_in(said):
+            return asks
+    return ()
 
 
 def _has_message(pieces: TaskPieces, message_id: str) -> bool:
