@@ -7,9 +7,11 @@ the next question. A function given as `human=` may be sync (it runs in a thread
 
 import asyncio
 import inspect
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from weakref import WeakKeyDictionary
 
 from a2a_bridge.agent import Ask, parts_of, run_in_thread
 from a2a_bridge.chat.entry import Speaker, metadata_of
@@ -61,16 +63,22 @@ class Terminal:
 
     def __init__(self) -> None:
         self._reading: Future[str] | None = None
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     async def __call__(self, question: str) -> str:
-        line = self._reading
-        if line is None:
-            line = self._reading = self._read(f"{question}\n> ")
-        try:
-            return await asyncio.shield(asyncio.wrap_future(line))
-        finally:
-            if line.done():
-                self._reading = None
+        async with self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):  # one question at a time
+            prompt = f"{question}\n> "
+            line = self._reading
+            if line is None:
+                line = self._reading = self._read(prompt)
+            else:  # the thread of a question that was cancelled is still reading
+                sys.stdout.write(prompt)
+                sys.stdout.flush()
+            try:
+                return await asyncio.shield(asyncio.wrap_future(line))
+            finally:
+                if line.done():
+                    self._reading = None
 
     def _read(self, prompt: str) -> Future[str]:
         line: Future[str] = Future()

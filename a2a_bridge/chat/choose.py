@@ -1,5 +1,7 @@
 """Who speaks next, by the rules of the room: at once where the log is enough, else with somebody's help."""
 
+from dataclasses import replace
+
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.entry import Decision, StopReason
 from a2a_bridge.chat.log import RoomLog
@@ -8,10 +10,17 @@ from a2a_bridge.chat.speaker import Floor, Question, RoomView, at_random, by_fun
 from a2a_bridge.errors import ChatError, SpeakerSelectionError
 
 
+def why_stop(rules: Rules, log: RoomLog, met: StopReason | None) -> StopReason | None:
+    """Why to stop before choosing: the condition that is `met` comes before the number of rounds."""
+    if rules.limit is None or log.rounds < rules.limit:
+        return met
+    if met is not None:
+        return replace(met, also=(*met.also, rules.limit_kind))
+    return StopReason(rules.limit_kind, rules.manager.name, f"{rules.limit} rounds, the opening one counted")
+
+
 def choose_at_once(rules: Rules, floor: Floor, log: RoomLog, handover: str | None) -> Decision | StopReason | None:
-    """The decision, if no function, model or person is needed for it; or why to stop before it."""
-    if rules.limit is not None and log.rounds >= rules.limit:
-        return StopReason(rules.limit_kind, rules.manager.name, f"{rules.limit} rounds, the opening one counted")
+    """The decision, if no function, model or person is needed for it; a reason to stop if there are no candidates."""
     last = log.floor
     names = floor.candidates(last)
     if not names:

@@ -24,7 +24,9 @@ class ConversableAgent(Conversing):
     `llm_config` is the classic dict, a `Model`, or False or None for no model. `human_input_mode`: a person is asked
     ALWAYS, NEVER, or when the conversation would otherwise end (TERMINATE); the person is whoever drives the
     conversation, or the function `human` (sync or async) of the question. `max_consecutive_auto_reply`: replies in a
-    row without a person, 100 by default. `default_auto_reply`: said when nothing else is there to say.
+    row without a person, 100 by default. `description` is for everybody, a published card included; the model that
+    chooses speakers reads the system message instead if there is none.
+    `default_auto_reply`: said when nothing else is there to say.
 
     The object is configuration: a turn never writes to it, so it can take any number of turns at once.
     """
@@ -77,10 +79,11 @@ class ConversableAgent(Conversing):
         )
         self.name = name
         self.system_message = self.DEFAULT_SYSTEM_MESSAGE if system_message is None else system_message
-        self.description = description or self.system_message or f"{name} takes part in the conversation."
+        self.description = description or f"The agent {name}."
+        self.role = description or self.system_message or self.description
         self.model = model_from(llm_config)
         self.human_input_mode = _checked(human_input_mode or self.DEFAULT_INPUT_MODE)
-        self.human = human
+        self.human = _asked_for(human, self.human_input_mode)
         self.is_termination_msg = is_termination_msg
         self.max_consecutive_auto_reply = max_consecutive_auto_reply
         self.default_auto_reply = default_auto_reply
@@ -98,7 +101,8 @@ class ConversableAgent(Conversing):
         if self.model is not None or self.default_auto_reply or self.human_input_mode == "ALWAYS":
             return False
         asks_when_worn_out = self.human_input_mode == "TERMINATE" and self.max_consecutive_auto_reply is not None
-        return not asks_when_worn_out and type(self).reply_chain == ConversableAgent.reply_chain
+        is_plain = type(self).reply_chain == ConversableAgent.reply_chain and type(self).run is ConversableAgent.run
+        return is_plain and not asks_when_worn_out
 
     async def converse(self, turn: Turn) -> AsyncGenerator[Spoken, None]:
         """Take a turn in a room or chat of ours: may also end it, pass, or speak for a person."""
@@ -187,6 +191,12 @@ class ConversableAgent(Conversing):
     def _seen(self, message: Message) -> dict[str, Any]:
         found = to_dict(message)
         return {**found, "role": "assistant" if found.get("name") == self.name else "user"}
+
+
+def _asked_for(human: Human | None, mode: HumanInputMode) -> Human | None:
+    if human is not None and mode == "NEVER":
+        raise ValueError("human=... is never asked with human_input_mode='NEVER': use 'ALWAYS' or 'TERMINATE'")
+    return human
 
 
 def _checked(mode: str) -> HumanInputMode:

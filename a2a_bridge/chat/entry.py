@@ -54,11 +54,13 @@ class StopReason:
     `kind`: converged (the manager declared it), terminated (a condition or a closing word), max_round, max_turns,
     max_replies, human (a person ended it), function (the selection function named nobody), no_speaker, no_reply,
     selection_failed, failed, or input_required (somebody asked, and nobody was there to answer).
+    `also` are kinds that would have ended it at the same moment.
     """
 
     kind: str
     by: str = ""
     detail: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class GroupChat:
         max_round: int = 10,
         *,
         speaker_selection_method: str | SelectionFunction | Selector = "auto",
-        max_retries_for_selecting_speaker: int = 2,
+        max_retries_for_selecting_speaker: int | None = None,
         allow_repeat_speaker: bool | Sequence[Any] | None = None,
         allowed_or_disallowed_speaker_transitions: Mapping[Any, Sequence[Any]] | None = None,
         speaker_transitions_type: Literal["allowed", "disallowed"] | None = None,
@@ -115,8 +115,12 @@ def _check_transitions(table: Mapping[Any, Sequence[Any]] | None, kind: str | No
         raise ValueError(f"speaker_transitions_type={kind!r}: use 'allowed' or 'disallowed'")
 
 
-def _selector(method: str | SelectionFunction | Selector, max_retries: int) -> Selector:
-    return method if isinstance(method, Selector) else Selector(method, max_retries=max_retries)
+def _selector(method: str | SelectionFunction | Selector, max_retries: int | None) -> Selector:
+    if not isinstance(method, Selector):
+        return Selector(method) if max_retries is None else Selector(method, max_retries=max_retries)
+    if max_retries is not None:
+        raise ValueError("with a Selector, say Selector(max_retries=...) instead of max_retries_for_selecting_speaker")
+    return method
 
 
 def _earlier(message: Any) -> tuple[str, tuple[Part, ...]]:

@@ -58,7 +58,7 @@ def _line(entry: Entry) -> dict[str, Any]:
     if entry.asks:
         line["asks"] = [_ask_json(ask) for ask in entry.asks]
     if entry.stop is not None:
-        line["stop"] = [entry.stop.kind, entry.stop.by, entry.stop.detail]
+        line["stop"] = [entry.stop.kind, entry.stop.by, entry.stop.detail, *entry.stop.also]
     return line
 
 
@@ -149,7 +149,7 @@ def from_record(line: Mapping[str, Any], known: Mapping[str, Speaker], manager: 
         asks=tuple(_ask_from(ask) for ask in line.get("asks", ())),
         detail=line.get("detail", ""),
         flags=tuple(line.get("flags", ())),
-        stop=StopReason(*stop) if stop else None,
+        stop=StopReason(stop[0], stop[1], stop[2], tuple(stop[3:])) if stop else None,
     )
 
 

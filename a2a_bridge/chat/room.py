@@ -20,7 +20,7 @@ from typing import Any
 
 from a2a_bridge.agent import Answer, Ask, Outcome, Reply, Turn, Usage, abandon, speaker_of
 from a2a_bridge.chat.ask import Human, NobodyThereError, answered_by
-from a2a_bridge.chat.choose import choose, choose_at_once
+from a2a_bridge.chat.choose import choose, choose_at_once, why_stop
 from a2a_bridge.chat.entry import END, Decision, Entry, Speaker, StopReason, metadata_of
 from a2a_bridge.chat.log import RERUN, RoomLog
 from a2a_bridge.chat.opening import Opening
@@ -171,8 +171,8 @@ class Room:
 
     def _choose_at_once(self) -> bool:
         """Look whether to stop, and choose if nobody must be asked for it. True: it is settled."""
-        reason = self.rules.until.verdict(self._until)
-        return self._settled(reason or choose_at_once(self.rules, self._floor, self.log, self._handover))
+        stop = why_stop(self.rules, self.log, self.rules.until.verdict(self._until))
+        return self._settled(stop or choose_at_once(self.rules, self._floor, self.log, self._handover))
 
     async def _choose(self) -> AsyncGenerator[Entry, None]:
         """Choose with the help of a function, a model or a person; what was said before is shown first."""

@@ -150,8 +150,13 @@ class Chair:
 
     @property
     def description(self) -> str:
-        """What the agent is for: its card says, or itself."""
+        """What the agent is for, in words for everybody: its card says, or itself."""
         return getattr(self.card, "description", None) or self.agent.description
+
+    @property
+    def role(self) -> str:
+        """What the agent is for, in words for whoever chooses speakers: of our own agents the system message."""
+        return getattr(self.agent, "role", None) or self.description
 
     @property
     def is_passive(self) -> bool:
@@ -208,8 +213,19 @@ def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chai
         metadata=metadata_of(speaker),
         labels=labels,
         label_starts=frozenset(label[0] for label in labels),
-        speak=agent.converse if isinstance(agent, Conversing) else agent.run,
+        speak=_way_to_speak(agent),
     )
+
+
+def _way_to_speak(agent: Agent) -> Callable[[Turn], AsyncGenerator[Spoken, None]]:
+    """`converse` of an agent of ours, unless a subclass of somebody's has a `run` of its own."""
+    if isinstance(agent, Conversing):
+        for cls in type(agent).__mro__:
+            if "converse" in vars(cls):
+                return agent.converse
+            if "run" in vars(cls):
+                break
+    return agent.run
 
 
 def _labels(name: str) -> tuple[str, ...]:

@@ -244,7 +244,7 @@ def _schema(options: Sequence[str]) -> dict[str, Any]:
 
 def _prompt(asked: Question, options: Sequence[str]) -> list[ModelMessage]:
     chairs = asked.floor.chairs
-    roles = [{"name": name, "description": chairs[name].description} for name in asked.names]
+    roles = [{"name": name, "description": chairs[name].role} for name in asked.names]
     said = [
         {"speaker": author, "said": message.text}
         for author, message in zip(asked.log.authors, asked.log.messages, strict=True)

@@ -64,6 +64,8 @@ def test_methods_that_are_not_built_yet_say_so(name: str) -> None:
     ("make", "told"),
     [
         (lambda: GroupChat([]), "at least one seat"),
+        (lambda: GroupChat([agent], speaker_selection_method=Selector(), max_retries_for_selecting_speaker=1), "Sel"),
+        (lambda: ConversableAgent("a", human_input_mode="NEVER", human=input), "is never asked"),
         (lambda: GroupChat([agent], max_round=0), "at least 1"),
         (lambda: GroupChat([agent], speaker_selection_method="best"), "speaker_selection_method='best'"),
         (lambda: GroupChat([agent], speaker_transitions_type="allowed"), "belong together"),

@@ -185,7 +185,9 @@ async def test_a_room_driven_from_python_without_a_human_stops_at_a_question(roo
     assert len(abandoned) == 1, "what waits at the seat is freed"
 
 
-async def test_a_cancelled_question_does_not_wait_for_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_question_does_not_wait_for_the_keyboard(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ours: Ctrl-C at a prompt ends the chat at once; the line that is typed later answers the next question."""
     asked, typed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -205,6 +207,7 @@ async def test_a_cancelled_question_does_not_wait_for_the_keyboard(monkeypatch: 
     second = asyncio.create_task(terminal("second"))
     typed.set()
     assert await asyncio.wait_for(second, 5) == "late words"
+    assert capsys.readouterr().out == "second\n> "
     assert isinstance(TERMINAL, Terminal)
 
 
@@ -221,3 +224,17 @@ async def test_an_agent_that_has_nothing_to_say_says_so_outside_a_room() -> None
     agent = ConversableAgent("bot", human_input_mode="NEVER", llm_config=ScriptedModel([]))
     replies = await replies_of(agent, make_turn("TERMINATE"))
     assert replies[0].text == "the conversation said the closing word"  # type: ignore[union-attr]
+
+
+async def test_two_chats_ask_at_one_terminal_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: each question has an answer of its own."""
+    asked: list[str] = []
+
+    def typed(prompt: str) -> str:
+        asked.append(prompt)
+        return f"answer to {prompt[:1]}"
+
+    monkeypatch.setattr("builtins.input", typed)
+    terminal = Terminal()
+    assert await asyncio.gather(terminal("1"), terminal("2")) == ["answer to 1", "answer to 2"]
+    assert asked == ["1\n> ", "2\n> "]

@@ -206,7 +206,9 @@ def test_an_assistant_needs_nobody_and_has_a_role() -> None:
     assert AssistantAgent("a").human_input_mode == "NEVER"
     assert UserProxyAgent("u").human_input_mode == "ALWAYS"
     assert ConversableAgent("c").human_input_mode == "TERMINATE"
-    assert AssistantAgent("a", "You are short.").description == "You are short."
+    assert AssistantAgent("a", "You are short.").role == "You are short."
+    assert AssistantAgent("a", "You are short.").description == "The agent a.", "a card does not show the prompt"
+    assert AssistantAgent("a", "You are short.", description="Short.").role == "Short."
     assert "TERMINATE" in AssistantAgent("a").system_message
 
 

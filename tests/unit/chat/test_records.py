@@ -53,7 +53,7 @@ def entries(draw: Any) -> Entry:
             st.none() | st.just({"type": "string"}), st.lists(text).map(tuple), text,
         ), min_size=1, max_size=2)))  # fmt: skip
     if kind == "stopped":
-        stop = draw(st.builds(StopReason, text, text, text))
+        stop = draw(st.builds(StopReason, text, text, text, st.lists(text, max_size=2).map(tuple)))
     return Entry(
         draw(st.integers(1, 99)), kind, draw(st.integers(0, 9)), speaker, message, draw(st.integers(1, 3)),
         draw(usages), why, asks, draw(text), draw(st.lists(text, max_size=2).map(tuple)), stop,

@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
-from a2a_bridge.agent import Chunk, Say, Usage
+from a2a_bridge.agent import Chunk, Reply, Say, Turn, Usage
 from a2a_bridge.chat.assistant import AssistantAgent
 from a2a_bridge.chat.entry import END, Entry, entry_json
+from a2a_bridge.chat.reply import Exchange, stop
 from a2a_bridge.chat.seat import Seat
 from a2a_bridge.chat.speaker import Selector
 from a2a_bridge.chat.termination import MaxMessageTermination, SourceMatchTermination, TextMentionTermination
@@ -153,6 +155,7 @@ async def test_conditions_are_joined_and_checked_in_order(room: Any, puppet: Any
     until = MaxMessageTermination(3) & SourceMatchTermination(["b"]) | TextMentionTermination("never said")
     result = await room(puppet("a"), puppet("b"), until=until, max_round=3).chat("go")
     assert (result.stop.kind, result.stop.detail) == ("terminated", "3 messages and b has spoken")
+    assert result.stop.also == ("max_round",), "what would have ended it as well is listed"
 
 
 async def test_a_passive_stand_in_opens_the_chat_and_is_never_chosen(room: Any, puppet: Any) -> None:
@@ -330,3 +333,28 @@ async def test_a_seat_gives_an_agent_another_name(room: Any, puppet: Any) -> Non
     assert names(result) == ["user", "left", "right"]
     writer = AssistantAgent("w", llm_config=ScriptedModel(["x"]))
     assert names(await room(Seat(writer, "editor"), max_round=2).chat("go")) == ["user", "editor"]
+
+
+async def test_a_subclass_may_have_a_run_or_a_reply_chain_of_its_own(room: Any) -> None:
+    """Ours: what a subclass says about speaking holds in a room too."""
+
+    class Runs(UserProxyAgent):
+        async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+            yield "own run"
+
+    async def sixth(agent: Any, exchange: Exchange) -> AsyncGenerator[Any, None]:
+        last = await exchange.last()
+        yield f"sixth says {last.text if last else ''}"
+
+    class Replies(UserProxyAgent):
+        reply_chain = (stop, sixth)
+
+    runs = Runs("runs", human_input_mode="NEVER")
+    replies = Replies("replies", human_input_mode="NEVER")
+    result = await room(
+        runs,
+        replies,
+        max_round=3,
+        speaker_selection_method=lambda last, chat: "runs" if len(chat.messages) == 1 else "replies",
+    ).chat("go")
+    assert [said["content"] for said in result.chat_history][1:] == ["own run", "sixth says own run"]
