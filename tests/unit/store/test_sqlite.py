@@ -309,6 +309,19 @@ class TestTransactions:
         assert await store.get("k", "x") is None
         assert await store.get("k", "y") is None
 
+    async def test_what_is_trimmed_with_its_append_leaves_nothing_in_the_file(
+        self, store: SQLiteStore, path: Path
+    ) -> None:
+        """Our decision: trimmed events must not stay where nobody can read them, whichever transaction they met in."""
+        await store.claim("s")
+        with blocked(path):
+            first = store.put()
+            appended = store.append("s", 1, 1, [b"1", b"2"])
+            trimmed = store.trim("s", 2)
+        await asyncio.gather(first, appended, trimmed)
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
     async def test_events_that_are_not_bytes_are_refused_at_once(self, store: SQLiteStore) -> None:
         """Our decision: a mistake of the programmer is told where it is made."""
         await store.claim("s")
