@@ -71,6 +71,17 @@ class Streams:
             stream.end()
 
 
+def _abort(send: Send | None) -> None:
+    """Close a connection without waiting until its reader has taken what was written, which may be never.
+
+    ASGI has no word for that, so uvicorn's own request cycle is asked, whose method `send` is. Under another server,
+    or behind something that wraps `send`, the connection is closed as it closes others.
+    """
+    abort = getattr(getattr(getattr(send, "__self__", None), "transport", None), "abort", None)
+    if callable(abort):
+        abort()
+
+
 class EventStream(EventSourceResponse):
     """One stream of rows. `frame` makes the bytes of one event from its number and row."""
 
@@ -119,6 +130,7 @@ class EventStream(EventSourceResponse):
         if self._stuck_since is not None:
             if now - self._stuck_since > self._streams.send_timeout:
                 _log.warning("a reader of a stream did not read for %g seconds and was cut", self._streams.send_timeout)
+                _abort(self._asgi_send)
                 self._cut()
         elif self._streams.ping and now - self._last_sent >= self._streams.ping and self._asgi_send is not None:
             self._last_sent = now

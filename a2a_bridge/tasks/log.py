@@ -42,6 +42,16 @@ MAX_TAIL_BYTES = 1 << 20
 """Bytes of visible rows kept in memory, or one larger row."""
 
 
+def at_once(rows: list[Row]) -> list[Row]:
+    """As many of these rows as one write should carry: what a reader takes no longer than another to read."""
+    size = 0
+    for count, (_, row) in enumerate(rows):
+        size += len(row)
+        if size > MAX_TAIL_BYTES:
+            return rows[: count or 1]
+    return rows
+
+
 class TaskLog:
     """The rows of one task, written under one epoch at a time.
 
@@ -322,7 +332,7 @@ class TaskLog:
         while True:
             rows = self.tail(after, limit)
             if rows is None:
-                rows = await self._store.read(self._stream, after, limit)
+                rows = at_once(await self._store.read(self._stream, after, limit))
                 rows = [row for row in rows if row.seq <= self.visible]
                 if not rows:  # trimmed: nothing is left below what memory holds
                     after = self._base

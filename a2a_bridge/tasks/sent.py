@@ -6,7 +6,7 @@ from a2a_bridge.protocol.events import message_event, task_event
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Numbered, Store
 from a2a_bridge.tasks.live import Identity, LiveTask
-from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.log import TaskLog, at_once
 
 
 class Sent:
@@ -90,6 +90,6 @@ async def follow(live: LiveTask, after: int | None) -> AsyncGenerator[list[Numbe
 
 
 async def replay(store: Store, stream: str, after: int) -> AsyncGenerator[list[Numbered], None]:
-    while rows := await store.read(stream, after):
+    while rows := at_once(await store.read(stream, after, 64)):
         yield rows
         after = rows[-1].seq
