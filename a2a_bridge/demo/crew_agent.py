@@ -11,6 +11,7 @@ watch_parent()  # before the slow imports
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,10 @@ def build_crew(endpoint: Endpoint) -> Any:
     return Crew(agents=[analyst], tasks=[task], name=MARKET_CREW.name, verbose=False)
 
 
-def speak_plainly() -> None:
-    """Take CrewAI's own sentences out of each prompt: a very small model repeats them instead of answering."""
-    from crewai.hooks import register_before_llm_call_hook
+def speak_plainly() -> Callable[[], None]:
+    """Take CrewAI's own sentences out of each prompt: a very small model repeats them instead of answering. What is
+    returned puts them back."""
+    from crewai.hooks import register_before_llm_call_hook, unregister_before_llm_call_hook
 
     def plain(context: Any) -> None:
         for message in context.messages:
@@ -71,6 +73,7 @@ def speak_plainly() -> None:
                 )
 
     register_before_llm_call_hook(plain)
+    return lambda: bool(unregister_before_llm_call_hook(plain)) and None
 
 
 def main() -> None:

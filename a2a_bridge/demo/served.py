@@ -25,6 +25,8 @@ END_SECONDS = 2.0
 def served(manager: GroupChatManager, folder: Path) -> Iterator[str]:
     """The URL of the room."""
     port = free_port()
+    # What a server logs belongs into a file here: standard error is the terminal that shows the conversation.
+    log = logging.FileHandler(folder / "room.log", delay=True)
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
@@ -44,13 +46,14 @@ def served(manager: GroupChatManager, folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(thread, url)
-        # What a server logs belongs into a file here: standard error is the terminal that shows the conversation.
-        logging.getLogger().handlers[:] = [logging.FileHandler(folder / "room.log", delay=True)]
+        logging.getLogger().handlers[:] = [log]
         yield url
     finally:
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             loop.call_soon_threadsafe(stop.set)
         thread.join(END_SECONDS)
+        logging.getLogger().removeHandler(log)
+        log.close()
 
 
 def _wait(thread: threading.Thread, url: str) -> None:
