@@ -73,7 +73,11 @@ def speak_plainly() -> Callable[[], None]:
                 )
 
     register_before_llm_call_hook(plain)
-    return lambda: bool(unregister_before_llm_call_hook(plain)) and None
+
+    def undo() -> None:
+        unregister_before_llm_call_hook(plain)
+
+    return undo
 
 
 def main() -> None:
