@@ -3,7 +3,7 @@
 Who does what. The app's lifespan opens the store, takes up what an earlier process left, and owns one housekeeping
 task. `serve` runs uvicorn with a server whose shutdown drains the bridge first: not ready, no new sends, running
 turns get their grace, streams say goodbye; then uvicorn closes its connections and the lifespan closes the store.
-Under somebody else's uvicorn the streams notice the stop themselves, within a second.
+Under somebody else's uvicorn the streams notice the stop, within a second, and the bridge drains in the same way.
 """
 
 import asyncio
@@ -42,6 +42,8 @@ from a2a_bridge.tasks.service import TaskService
 _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0
+LAST_EVENTS_SECONDS = 0.05
+"""What streams get, when the server stops, to send the last events of turns that have just been ended."""
 
 
 def url_name(name: str) -> str:
@@ -96,7 +98,7 @@ class Bridge:
         self._grace = limits.grace
         self._ready = False
         self._draining: asyncio.Task[None] | None = None
-        self._streams = Streams(ping=limits.ping, send_timeout=limits.send)
+        self._streams = Streams(ping=limits.ping, send_timeout=limits.send, on_exit=self._begin_to_drain)
         base = public_url.rstrip("/")
         known = dict(cards or {})
         if unknown := known.keys() - self.agents.keys():
@@ -149,13 +151,18 @@ class Bridge:
 
     async def drain(self) -> None:
         """Not ready, no new sends, running turns get their grace, streams end. Calling it again waits for the same."""
+        await asyncio.shield(self._begin_to_drain())
+
+    def _begin_to_drain(self) -> "asyncio.Task[None]":
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
-        await asyncio.shield(self._draining)
+        return self._draining
 
     async def _drain(self) -> None:
         self._ready = False
         await self.service.stop(self._grace)
+        if len(self._streams):
+            await asyncio.sleep(LAST_EVENTS_SECONDS)
         self._streams.end_all()
 
     async def stop(self) -> None:

@@ -30,11 +30,22 @@ LAST_WORDS = b"retry: 1000\n: the server is stopping\n\n"
 
 
 class Streams:
-    """All open streams of one app, and the one ticker they share."""
+    """All open streams of one app, and the one ticker they share.
 
-    def __init__(self, *, ping: float = PING_SECONDS, send_timeout: float = SEND_TIMEOUT) -> None:
+    `on_exit` is called when uvicorn has been asked to stop, about once a second until no stream is open; without it
+    the streams end then.
+    """
+
+    def __init__(
+        self,
+        *,
+        ping: float = PING_SECONDS,
+        send_timeout: float = SEND_TIMEOUT,
+        on_exit: Callable[[], object] | None = None,
+    ) -> None:
         self.ping = ping
         self.send_timeout = send_timeout
+        self._on_exit = on_exit or self.end_all
         self._open: set[EventStream] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._stopping = False
@@ -60,7 +71,7 @@ class Streams:
             await asyncio.sleep(min(TICK_SECONDS, self.ping or TICK_SECONDS, self.send_timeout))
             now = loop.time()
             if AppStatus.should_exit:
-                self.end_all()
+                self._on_exit()
             for stream in list(self._open):
                 stream.tick(now)
 

@@ -273,10 +273,12 @@ class Turns:
 
     async def stop(self, grace: float) -> None:
         """Wait for running turns, then end what is left: `at_most_once` work FAILS, other work is left to the next
-        start if the store is durable. Returns when every slot is free, or after five more seconds."""
+        start if the store is durable. Returns when every slot is free, or after five more seconds, and what was said
+        is kept."""
         if self._running:
             await asyncio.wait(list(self._running), timeout=grace)
-        for task, live in list(self._running.items()):
+        ended = list(self._running.items())
+        for task, live in ended:
             left_for_later = self._durable and self._traits[live.who.agent].after_crash != "at_most_once"
             live.is_left = left_for_later
             if not left_for_later and live.log.broken is None:
@@ -284,6 +286,9 @@ class Turns:
             task.cancel()
         if self._running:
             await asyncio.wait(list(self._running), timeout=5.0)
+        for _, live in ended:
+            with contextlib.suppress(StoreError):  # what is not kept now is found by the next start
+                await live.log.until(live.log.appended)
 
     # --- tasks that wait
 
