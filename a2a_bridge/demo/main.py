@@ -27,7 +27,7 @@ from a2a_bridge.demo.show import JsonShow, Show, TextShow, tokens_table
 from a2a_bridge.errors import BridgeError
 
 SECOND_QUESTION = "What should a small bank in Cape Town do first?"
-SECOND_ROUNDS = 2
+SECOND_ROUNDS = 3
 READY_SECONDS = 120.0
 
 _CLIENT = (
