@@ -272,13 +272,13 @@ class TaskService:
         self._live[key] = live
         return live
 
-    async def _orphan(self, live: LiveTask) -> LiveTask:
+    async def _orphan(self, live: LiveTask) -> TaskPieces:
         """A task that says it works, and no turn of it runs here: the store had failed in the middle of it."""
         live.pieces, _ = await self._turns.folded(live.who)  # the record knows the state only, not what was said since
         live.log.take_over(await self._store.claim(live.who.stream))
         self._turns.end_waiting(live, TaskState.FAILED, INTERRUPTED)
         await live.log.until(live.log.appended)
-        return live
+        return live.pieces
 
     async def _find_live(self, who: Identity) -> LiveTask | None:
         try:
