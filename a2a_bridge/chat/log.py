@@ -24,14 +24,15 @@ class RoomLog:
     """Entries of one room, and the state that they add up to.
 
     `messages` is what the room has heard, `authors` who said each; `seen` says how many of them a seat had been
-    handed when its last reply was accepted. `floor` is who had the floor last. `open` is a decision whose seat has
+    handed when its last reply was accepted; `overtaken` are seats to which something was said before they replied, so
+    that their own words stand among what is new to them. `floor` is who had the floor last. `open` is a decision whose seat has
     not answered yet, `pending` a question that waits for an answer. `rounds` and `replies` count within
     this run; `since` is where it begins in `entries`.
     """
 
     __slots__ = (
         "_buffer", "_journal", "_manager", "_view_end", "authors", "down", "entries", "fallbacks", "floor", "messages",
-        "open", "pending", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn",
+        "open", "overtaken", "pending", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn",
     )  # fmt: skip
 
     def __init__(self, journal: Journal, manager: Speaker) -> None:
@@ -53,6 +54,7 @@ class RoomLog:
         self.replies = 0
         self.fallbacks = 0
         self.down: set[str] = set()
+        self.overtaken: set[str] = set()
         self.since = 0
 
     async def load(self) -> None:
@@ -120,7 +122,12 @@ class RoomLog:
             self.rounds = max(self.rounds, 1)  # what opens a run is its first round, however many messages it has
             return
         self.floor = name
-        self.seen[name] = at + 1 if at == self._view_end else self._view_end
+        if at == self._view_end:
+            self.seen[name] = at + 1
+            self.overtaken.discard(name)
+        else:
+            self.seen[name] = self._view_end
+            self.overtaken.add(name)
         self.down.discard(name)
         self.replies += 1
         self._turn_ended()

@@ -18,13 +18,14 @@ _LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
 class Speech:
     """Takes replies one by one: `take` gives what to show of each."""
 
-    __slots__ = ("_artifact", "_chair", "_fold", "_held", "_metadata", "_trims", "by_human", "ended")
+    __slots__ = ("_artifact", "_chair", "_fold", "_held", "_metadata", "_trims", "_words", "by_human", "ended")
 
     def __init__(self, chair: Chair, turn: int, attempt: int, metadata: dict[str, JSONValue]) -> None:
         self._chair = chair
         self._artifact = f"turn-{turn}-{chair.name}" if attempt == 1 else f"turn-{turn}.{attempt}-{chair.name}"
         self._metadata = metadata
-        self._fold = OutcomeFold()
+        self._words: list[str] = []
+        self._fold: OutcomeFold | None = None  # made when something else than plain words comes
         self._held: str | None = ""
         self._trims = False
         self.by_human = False
@@ -33,11 +34,11 @@ class Speech:
     def take(self, reply: Spoken) -> Reply | None:
         """Fold a reply in; what is returned goes to whoever watches."""
         if isinstance(reply, str):
-            return self._words(reply)
+            return self._say(reply)
         if isinstance(reply, HumanWords):
             self.by_human = True
             self._held = None  # a person may begin with any name
-            return self._words(reply.text)
+            return self._say(reply.text)
         if isinstance(reply, StopChat | Pass):
             self.ended = reply
             return None
@@ -45,7 +46,7 @@ class Speech:
             return self._chunk(reply)
         if isinstance(reply, Say):
             return self._closing(reply)
-        self._fold.add(reply)
+        self._add(reply)
         if isinstance(reply, Usage | ToolCall | ToolResult):
             return reply
         if isinstance(reply, Progress):
@@ -59,16 +60,28 @@ class Speech:
         held, self._held = self._held, None
         if not held:
             return None
-        self._fold.add(held)
+        self._add(held)
         return self._show(held)
 
     def outcome(self) -> Outcome:
         """What the turn came to."""
-        return self._fold.outcome()
+        if self._fold is not None:
+            return self._fold.outcome()
+        return Outcome((Part(text="".join(self._words)),)) if self._words else Outcome()
+
+    def _add(self, reply: Reply | str) -> None:
+        if self._fold is None:
+            if isinstance(reply, str):
+                self._words.append(reply)
+                return
+            self._fold = OutcomeFold()
+            for words in self._words:
+                self._fold.add(words)
+        self._fold.add(reply)
 
     def _closing(self, said: Say) -> Reply | None:
         text = said.text if self._held is None else self._labelled(said.text) or said.text
-        self._fold.add(Say(text, said.parts, next=said.next))
+        self._add(Say(text, said.parts, next=said.next))
         if not text and not said.parts:
             return None
         return Chunk(text, said.parts, self._artifact, name=self._chair.name, metadata=self._metadata)
@@ -80,11 +93,11 @@ class Speech:
         label = next((label for label in self._chair.labels if probe.startswith(label)), None)
         return None if label is None else rest[len(label) :].lstrip()
 
-    def _words(self, text: str) -> Reply | None:
+    def _say(self, text: str) -> Reply | None:
         text = text if self._held is None else self._without_own_name(text)
         if not text:
             return None
-        self._fold.add(text)
+        self._add(text)
         return self._show(text)
 
     def _show(self, text: str) -> Chunk:
@@ -99,11 +112,11 @@ class Speech:
                 text = self._without_own_name(text)
             if not text and not chunk.parts and chunk.append:
                 return None
-            self._fold.add(Chunk(text, chunk.parts, append=chunk.append, last=chunk.last))
+            self._add(Chunk(text, chunk.parts, append=chunk.append, last=chunk.last))
             artifact = self._artifact
         else:
             text = chunk.text
-            self._fold.add(chunk)
+            self._add(chunk)
             artifact = f"{self._artifact}.{chunk.artifact}"
         return Chunk(
             text, chunk.parts, artifact, chunk.append, chunk.last, chunk.name or self._chair.name, self._metadata

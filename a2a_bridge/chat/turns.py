@@ -58,7 +58,7 @@ class SeatTurns:
         log = self._log
         start = 0 if chair.view.kind == "full" else log.seen.get(chair.name, 0)
         new = tuple(log.messages[start:])
-        if start and chair.name in log.authors[start:]:
+        if chair.name in log.overtaken and start:
             authors = log.authors[start:]
             new = tuple(said for said, author in zip(new, authors, strict=True) if author != chair.name)
         if not new:
