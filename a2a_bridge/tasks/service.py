@@ -13,7 +13,7 @@ run; later commits break the log of that task alone.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -121,6 +121,7 @@ class TaskService:
 
     async def sweep(self) -> None:
         """Forget what has been kept long enough, and expire tasks that nobody answered; call it every minute or so."""
+        await self._mend(self._turns.cut_off)
         await self._store.expire(self._clock())
         before = format_timestamp(datetime.fromtimestamp(self._clock() - self._keeping.waiting, UTC))
         for who in await self._turns.expired(before):
@@ -143,6 +144,8 @@ class TaskService:
         if live.is_ended and not log.is_closed and log.broken is None:
             log.wait(URGENT_ONLY).add_done_callback(lambda _: self._forget(live))
         elif live.is_ended or log.broken is not None:
+            if log.broken is not None:
+                self._turns.give_up(live, log.broken)
             self._live.pop(live.who.key, None)
             for message_id in live.sent:
                 self._sent.pop(f"{live.who.scope}/{message_id}", None)
@@ -255,6 +258,12 @@ class TaskService:
         live = self._live.get(key)
         if live is not None and live.is_shown:
             return live
+        if key in self._turns.cut_off:
+            await self._mend({key})
+            live = self._live.get(key)
+            if live is not None:
+                await live.shown()
+                return live
         entry = await self._store.get("task", key)
         if entry is None:
             raise TaskNotFoundError
@@ -271,6 +280,9 @@ class TaskService:
             return await self._orphan(live)
         self._live[key] = live
         return live
+
+    async def _mend(self, keys: Collection[str]) -> None:
+        await self._turns.mend(keys, self._clock, self._keeping, self._adopt)
 
     async def _orphan(self, live: LiveTask) -> TaskPieces:
         """A task that says it works, and no turn of it runs here: the store had failed in the middle of it."""

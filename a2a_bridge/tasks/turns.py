@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -152,7 +152,10 @@ def asks_in(status_message: bytes | None) -> tuple[Ask, ...]:
 
 
 class Turns:
-    """See the module's text. `forget` is called when a turn's slot is free again."""
+    """See the module's text. `forget` is called when a turn's slot is free again.
+
+    `cut_off` are the keys of tasks whose end could not be kept: they are taken up when the store works again.
+    """
 
     def __init__(
         self,
@@ -172,6 +175,7 @@ class Turns:
         self._bells = Alarms(seconds)
         self._durable = durable
         self._running: dict[asyncio.Task[None], LiveTask] = {}
+        self.cut_off: set[str] = set()
 
     @property
     def running(self) -> int:
@@ -194,8 +198,8 @@ class Turns:
             _log.error("a turn of task %s ended with an error of our own", live.who.task_id, exc_info=error)
             with contextlib.suppress(StoreError):
                 live.status(TaskState.FAILED, _words(live, "Internal error."))
-        if live.log.broken is not None or live.is_left:
-            live.refuse_queued(live.log.broken or StoreUnavailableError("The server is stopping."))
+        if live.is_left:
+            live.refuse_queued(StoreUnavailableError("The server is stopping."))
         level = _LEVELS.get(live.pieces.state, logging.DEBUG)
         if _log.isEnabledFor(level):
             _log.log(level, "turn ended", extra={"fields": _described(live)})
@@ -328,19 +332,44 @@ class Turns:
     async def recover(self, clock: Callable[[], float], keeping: Keeping, adopt: Callable[[LiveTask], None]) -> None:
         """Take up every accepted message that has not ended; oldest first."""
         for entry in reversed(await self._open_tasks()):
-            accepted, head, row = Acceptance.unpack(entry.value)
-            who = _identity(entry, accepted, head)
-            pieces, last = await self.folded(who)
-            if pieces.state.is_interrupted and len(pieces.ends) >= int(str(head["turn"])):
-                if self._traits[who.agent].keeps_context:
-                    self._contexts.waiting[f"{who.scope}/{who.context_id}"] = who.task_id
-                continue
-            log = TaskLog(self._store, who.stream, epoch=0, last=last)
-            live = LiveTask(who, pieces, log, clock, keeping)
-            live.is_shown = last > 0
-            live.turn = int(str(head["turn"]))
-            live.turn_starts = pieces.ends[-1] if pieces.ends else 0
-            await self._take_up(live, accepted, row, adopt)
+            await self._recover(entry, clock, keeping, adopt)
+
+    def give_up(self, live: LiveTask, error: StoreError) -> None:
+        """The task's log is broken: it is taken up again later, unless somebody else has taken it over."""
+        if isinstance(error, StoreUnavailableError):
+            self.cut_off.add(live.who.key)
+        live.refuse_queued(error)
+
+    async def mend(
+        self, keys: Collection[str], clock: Callable[[], float], keeping: Keeping, adopt: Callable[[LiveTask], None]
+    ) -> None:
+        """Take up those of these tasks that a failing store has cut off; StoreError if it does not work yet."""
+        for key in self.cut_off.intersection(keys):
+            self.cut_off.discard(key)
+            try:
+                entry = await self._store.get("open", key)
+                if entry is not None and entry.value:
+                    await self._recover(entry, clock, keeping, adopt)
+            except StoreError:
+                self.cut_off.add(key)
+                raise
+
+    async def _recover(
+        self, entry: Entry, clock: Callable[[], float], keeping: Keeping, adopt: Callable[[LiveTask], None]
+    ) -> None:
+        accepted, head, row = Acceptance.unpack(entry.value)
+        who = _identity(entry, accepted, head)
+        pieces, last = await self.folded(who)
+        if pieces.state.is_interrupted and len(pieces.ends) >= int(str(head["turn"])):
+            if self._traits[who.agent].keeps_context:
+                self._contexts.waiting[f"{who.scope}/{who.context_id}"] = who.task_id
+            return
+        log = TaskLog(self._store, who.stream, epoch=0, last=last)
+        live = LiveTask(who, pieces, log, clock, keeping)
+        live.is_shown = last > 0
+        live.turn = int(str(head["turn"]))
+        live.turn_starts = pieces.ends[-1] if pieces.ends else 0
+        await self._take_up(live, accepted, row, adopt)
 
     async def folded(self, who: Identity) -> tuple[TaskPieces, int]:
         """The task as its log tells it, and the number of the last row."""

@@ -197,3 +197,35 @@ async def test_a_store_that_is_gone_at_the_start_is_told_in_a_sentence(tmp_path:
     bridge = Bridge(Scripted(echo), store=SQLiteStore(tmp_path / "nowhere" / "s.sqlite"))
     with pytest.raises(StoreUnavailableError, match="does not exist"):
         await bridge.start()
+
+
+@pytest.mark.parametrize(("after_crash", "state"), [("at_most_once", "FAILED"), ("restartable", "COMPLETED")])
+@pytest.mark.parametrize("how", ["send again", "sweep"])
+async def test_an_accepted_message_whose_task_was_never_shown_has_a_fate(
+    start: Any, disk: Disk, after_crash: Any, state: str, how: str
+) -> None:
+    """Architecture: no accepted message is lost; without a restart, when the store works again."""
+    gate = Gate()
+
+    async def silent(turn: Any) -> Any:
+        if turn.attempt == 1:
+            await gate()
+        yield LARGE
+
+    bridge = Bridge(Scripted(silent, traits=Traits(after_crash=after_crash)), store=disk)
+    wire = Wire(await start(bridge))
+    params = say("go")
+    sending = asyncio.create_task(wire.post({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params}))
+    await gate.reached()
+    await disk.fill()
+    gate.open()
+    assert (await sending).status_code == 503
+    await disk.free()
+    if how == "send again":
+        assert state_of((await wire.result("SendMessage", params))["task"]) == state
+        return
+    await bridge.service.sweep()
+    async with asyncio.timeout(5):
+        while not (listed := (await wire.result("ListTasks", {"status": f"TASK_STATE_{state}"}))["tasks"]):
+            await asyncio.sleep(0)
+    assert len(listed) == 1
