@@ -144,5 +144,6 @@ def usage_json(usage: Usage) -> dict[str, JSONValue]:
 
 
 def metadata_of(speaker: Speaker) -> dict[str, JSONValue]:
-    """What a message or an artifact of this speaker carries, so that anybody can tell who spoke."""
-    return speaker_metadata(speaker.name, kind=speaker.kind, framework=speaker.framework, endpoint=speaker.endpoint)
+    """What a message or an artifact of this speaker carries, so that anybody can tell who spoke. Where a remote agent
+    lives is the room owner's business and not in it."""
+    return speaker_metadata(speaker.name, kind=speaker.kind, framework=speaker.framework)

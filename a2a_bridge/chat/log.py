@@ -25,9 +25,9 @@ class RoomLog:
 
     `messages` is what the room has heard, `authors` who said each; `seen` says how many of them a seat had been
     handed when its last reply was accepted; `overtaken` are seats to which something was said before they replied, so
-    that their own words stand among what is new to them. `floor` is who had the floor last. `open` is a decision whose seat has
-    not answered yet, `pending` a question that waits for an answer. `rounds` and `replies` count within
-    this run; `since` is where it begins in `entries`.
+    that their own words stand among what is new to them. `floor` is who had the floor last. `open` is a decision whose
+    seat has not answered yet, `pending` a question that waits for an answer. `rounds` and `replies` count within this
+    run; `since` is where it begins in `entries`.
     """
 
     __slots__ = (

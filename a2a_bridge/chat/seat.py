@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Traits, Turn, traits_of
@@ -118,10 +119,11 @@ class Seat:
 
 
 def _endpoint_of(given: Any, agent: Agent) -> str | None:
-    if isinstance(given, str):
-        return given
-    url = getattr(agent, "url", None)
-    return url if isinstance(url, str) else None
+    url = given if isinstance(given, str) else getattr(agent, "url", None)
+    if not isinstance(url, str):
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no credentials: it is shown and kept
 
 
 def seated(agent: Any) -> Seat:

@@ -41,7 +41,7 @@ anything: Any = object()
     ],
 )  # fmt: skip
 def test_words_that_are_not_built_yet_are_named(make: Callable[[], Any], told: str) -> None:
-    """Architecture §7: no option that is silently ignored."""
+    """Ours: no option that is silently ignored."""
     with pytest.raises(TypeError, match=told):
         make()
 

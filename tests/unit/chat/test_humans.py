@@ -61,7 +61,7 @@ async def test_the_rooms_human_answers_for_agents_that_have_none(room: Any, pupp
 
 
 async def test_any_seat_may_ask_the_rooms_human_several_things_at_once(room: Any, puppet: Any) -> None:
-    """Architecture §1.1: the asks of one pause are answered by one message."""
+    """Ours: the asks of one pause are answered by one message."""
     answers = {"planner: Where? [Durban / Paarl]": "Paarl", "planner: When?": "May"}
     asks = [Ask("Where?", options=("Durban", "Paarl"), id="where"), Ask("When?", id="when")]
 

@@ -180,13 +180,13 @@ def test_a_failure_ends_a_chat_of_two_with_the_reason(caplog: pytest.LogCaptureF
 
 
 async def test_in_a_running_loop_the_sync_spelling_names_the_other_one() -> None:
-    """Ours, conversation semantics 20."""
+    """Ours: it would block the loop it runs in."""
     with pytest.raises(RuntimeError, match=r"use await ann\.a_initiate_chat\(\.\.\.\)"):
         bot("ann").initiate_chat(bot("ben"), message="go", silent=True)
 
 
 async def test_under_ipython_it_runs_in_a_loop_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Architecture §6: notebooks always have a loop running."""
+    """Ours: notebooks always have a loop running."""
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: object()))
     result = bot("ann").initiate_chat(bot("ben", "one"), message="first", max_turns=1, silent=True)
     assert said(result)[-1] == ("ben", "one")

@@ -49,7 +49,7 @@ class Watched:
 
 
 async def test_a_remote_seat_gets_what_is_new_attributed_in_one_context(remote: Any, room: Any, puppet: Any) -> None:
-    """Ours, conversation semantics 1, 3, 5: measured at the remote agent."""
+    """Ours: measured at the remote agent."""
     watched = Watched("archivist")
     a, b = puppet("a"), puppet("b")
     result = await room(a, b, await remote(watched), max_round=7).chat("task")
@@ -64,6 +64,7 @@ async def test_a_remote_seat_gets_what_is_new_attributed_in_one_context(remote: 
     assert said[3] is not None
     assert (said[3].name, said[3].kind, said[3].framework) == ("archivist", "remote", "watching")
     assert said[3].endpoint == "http://agents.test/"
+    assert "agents.test" not in repr(result.messages), "where a seat lives is not told to the others"
 
 
 async def test_words_of_a_remote_seat_stream_through(remote: Any, room: Any) -> None:
@@ -76,7 +77,7 @@ async def test_words_of_a_remote_seat_stream_through(remote: Any, room: Any) -> 
 async def test_a_question_of_a_remote_agent_comes_up_and_is_answered_in_the_same_task(
     remote: Any, room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Ours, conversation semantics 4, 8: the answer finds its way to the task that asked."""
+    """Ours: the answer finds its way to the task that asked."""
     tasks: list[Any] = []
 
     async def plan(turn: Turn) -> Any:
@@ -136,7 +137,7 @@ async def test_a_remote_turn_that_fails_or_is_empty_is_told_to_the_room(
 
 
 async def test_an_endpoint_that_is_gone_is_told_to_the_room(room: Any, puppet: Any) -> None:
-    """Ours, conversation semantics 11."""
+    """Ours: connection refused is one failed turn."""
     gone = RemoteAgent("http://127.0.0.1:9/", name="gone", retries=Retries(times=0))
     a = puppet("a")
     await room(gone, a, max_round=3).chat("go")
@@ -144,8 +145,9 @@ async def test_an_endpoint_that_is_gone_is_told_to_the_room(room: Any, puppet: A
 
 
 async def test_a_url_takes_a_seat(room: Any, puppet: Any) -> None:
-    """Architecture §1.2: a URL becomes a RemoteAgent."""
-    seat = Seat("https://agents.example/critic", name="critic")
+    """Ours: a URL becomes a RemoteAgent."""
+    seat = Seat("https://me:secret@agents.example/critic?key=secret", name="critic")
+    assert seat.endpoint == "https://agents.example/critic"
     assert isinstance(seat.agent, RemoteAgent)
     assert GroupChat([seat, "https://agents.example/other"], speaker_selection_method="random").seats[1].endpoint
 

@@ -136,7 +136,7 @@ async def test_repeats_may_be_allowed_for_some(room: Any, puppet: Any) -> None:
 
 
 async def test_a_message_that_trips_a_condition_is_part_of_the_conversation(room: Any, puppet: Any) -> None:
-    """Ours, conversation semantics 14: it is admitted and delivered, then the room stops."""
+    """Ours: it is admitted and delivered, then the room stops."""
     result = await room(
         puppet("a"), puppet("b", "we are DONE"), is_termination_msg=lambda said: "DONE" in said["content"]
     ).chat("go")
@@ -182,14 +182,14 @@ async def test_the_manager_may_declare_that_the_conversation_is_over(room: Any, 
 
 
 async def test_two_turns_in_a_row_with_nothing_new_come_with_an_instruction(room: Any, puppet: Any) -> None:
-    """Ours, conversation semantics 2: a seat is never handed nothing."""
+    """Ours: a seat is never handed nothing."""
     a = puppet("a")
     await room(a, max_round=3).chat("go")
     assert a.heard == [["go"], ["Nobody has spoken since your last words. Please go on."]]
 
 
 async def test_a_seat_sees_the_task_and_everything_new_and_nothing_twice(room: Any, puppet: Any) -> None:
-    """Ours, conversation semantics 1: order a, b, r, a, b, r."""
+    """Ours: order a, b, r, a, b, r."""
     r = puppet("r")
     await room(puppet("a"), puppet("b"), r, max_round=7).chat("task")
     assert r.heard == [["task", "a speaks", "b speaks"], ["a speaks", "b speaks"]]

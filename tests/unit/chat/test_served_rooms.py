@@ -23,7 +23,7 @@ async def lines_of(journal: MemoryJournal) -> list[dict[str, Any]]:
 
 
 async def test_each_speaker_streams_as_an_artifact_of_its_own(room: Any, puppet: Any, watch: Any) -> None:
-    """Ours, conversation semantics 19: and the last word is artifact `answer`."""
+    """Ours: and the last word is artifact `answer`."""
     replies = await watch(room(puppet("a"), puppet("critic", ["no", "!"]), max_round=3), make_turn("go"))
     assert [(chunk.artifact, chunk.text) for chunk in replies] == [
         ("turn-1-a", "a speaks"), ("turn-2-critic", "no"), ("turn-2-critic", "!"), ("answer", "no!"),
@@ -82,7 +82,7 @@ async def test_a_second_task_of_the_same_context_goes_on_in_the_same_room(room: 
 async def test_a_question_of_a_seat_becomes_the_rooms_own_and_the_answer_finds_back(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Ours, conversation semantics 8."""
+    """Ours: the pause of the room, and a restart in between."""
 
     def script(turn: Turn) -> list[Any]:
         if turn.answer is None:
@@ -114,7 +114,7 @@ async def test_a_question_of_a_seat_becomes_the_rooms_own_and_the_answer_finds_b
 async def test_what_is_said_while_the_room_waits_reaches_the_seats_afterwards(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Architecture §4: such a message is offered with the answer and answers no question."""
+    """Ours: such a message is offered with the answer and answers no question."""
     a = puppet("a")
     asker = puppet("asker", lambda turn: ["thanks"] if turn.answer else [Ask("what?")])
     journal = MemoryJournal()
@@ -128,7 +128,7 @@ async def test_what_is_said_while_the_room_waits_reaches_the_seats_afterwards(
 
 
 async def test_a_credential_is_handed_over_and_never_written_down(room: Any, puppet: Any, watch: Any) -> None:
-    """Ours, conversation semantics 9."""
+    """Ours: a credential is in no log."""
     journal = MemoryJournal()
     bank = puppet(
         "bank", lambda turn: [f"in with {turn.answer.value()}"] if turn.answer else [Ask("PIN?", kind="auth")]
@@ -170,7 +170,7 @@ async def test_a_human_in_a_served_room_answers_through_the_caller(room: Any, pu
 async def test_a_question_that_will_not_be_answered_is_withdrawn_at_the_seat(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Architecture §1.1: abandon."""
+    """Ours: abandon."""
     abandoned: list[Turn] = []
     asker = puppet("asker", [Ask("what?")], traits=Traits(keeps_context=True))
 
@@ -219,7 +219,7 @@ async def test_a_run_that_was_cut_off_is_closed_by_the_next_one(room: Any, puppe
 
 
 async def test_the_decision_is_kept_before_the_seat_is_called_and_the_reply_before_the_next(room: Any) -> None:
-    """Architecture §4: write before asking."""
+    """Ours: write before asking."""
     journal = MemoryJournal()
     kept: list[list[str]] = []
 
@@ -320,7 +320,7 @@ async def test_a_caller_cannot_speak_as_one_of_the_seats(room: Any, puppet: Any,
 async def test_what_a_room_says_of_its_choices_holds_no_text_of_an_exception(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Architecture §7: no exception text to a stranger."""
+    """Ours: no exception text to a stranger."""
     model = ScriptedModel([ChatError("secret"), ChatError("secret")])
     replies = await watch(room(puppet("a"), puppet("b"), llm_config=model), make_turn("go"))
     assert "secret" not in repr(replies)

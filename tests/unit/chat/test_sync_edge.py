@@ -16,12 +16,12 @@ async def answer() -> str:
 
 
 def test_without_a_loop_it_runs_in_one_of_its_own() -> None:
-    """Architecture §6."""
+    """Ours: a program needs no event loop of its own."""
     assert run_sync(answer, "await x") == "done"
 
 
 async def test_in_a_loop_it_refuses_before_anything_is_started() -> None:
-    """Architecture §6: and leaves no coroutine that was never awaited."""
+    """Ours: and leaves no coroutine that was never awaited."""
     with pytest.raises(RuntimeError, match="use await x"):
         run_sync(answer, "await x")
 
@@ -32,7 +32,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_in_a_notebook_errors_reach_the_cell(notebook: Any) -> None:
-    """Architecture §6: a thread and a loop of its own."""
+    """Ours: a thread and a loop of its own."""
 
     async def broken() -> str:
         raise ValueError("mistake")
