@@ -149,6 +149,8 @@ class EventStream(EventSourceResponse):
 
     async def _send_ping(self, send: Send) -> None:
         # A reader that does not take its ping is as stuck as one that does not take its events.
+        if self._is_cut or not self.active:
+            return  # the stream has ended since this was decided
         with contextlib.suppress(OSError):
             await self._send_with_timeout(
                 send, {"type": "http.response.body", "body": b": ping\n\n", "more_body": True}
