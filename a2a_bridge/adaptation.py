@@ -2,15 +2,29 @@
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast, get_type_hints
 
 from a2a_bridge.agent import (
-    Adapter, Agent, Ask, Chunk, Fail, Progress, Refuse, Reply, Say, ToolCall, ToolResult, Traits, Turn, Usage,
+    Adapter,
+    Agent,
+    Ask,
+    Chunk,
+    Fail,
+    Progress,
+    Refuse,
+    Reply,
+    Say,
+    ToolCall,
+    ToolResult,
+    Traits,
+    Turn,
+    Usage,
     run_in_thread,
-)  # fmt: skip
+)
 from a2a_bridge.errors import AdapterNotFoundError, AdapterNotInstalledError
 from a2a_bridge.protocol.objects import Message, Part
 
@@ -154,27 +168,21 @@ class FunctionAgent:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         argument = turn if self._takes_turn else turn.text
-        if self._yields_async:
+        if self._yields_async or self._yields:
             said = self._function(argument)
-            try:
-                async for value in said:
+            async with aclosing(said if self._yields_async else _from_thread(said)) as values:
+                async for value in values:
                     for reply in as_replies(value):
                         yield reply
-            finally:
-                await said.aclose()
-        elif self._is_async:
-            for reply in as_replies(await self._function(argument)):
-                yield reply
-        elif self._yields:
-            async for value in _from_thread(self._function(argument)):
-                for reply in as_replies(value):
-                    yield reply
+            return
+        if self._is_async:
+            value = await self._function(argument)
         else:
             value = await run_in_thread(lambda: self._function(argument))
             if inspect.isawaitable(value):  # a lambda around an async function
                 value = await value
-            for reply in as_replies(value):
-                yield reply
+        for reply in as_replies(value):
+            yield reply
 
 
 def _takes_turn(function: Any) -> bool:
@@ -197,7 +205,7 @@ def _takes_turn(function: Any) -> bool:
 _END = object()
 
 
-async def _from_thread(values: Iterator[Any]) -> AsyncIterator[Any]:
+async def _from_thread(values: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """The items of a sync generator, each computed in a thread; the generator is closed at the end."""
     try:
         while (value := await run_in_thread(lambda: next(values, _END))) is not _END:
@@ -212,7 +220,7 @@ def as_replies(value: Any) -> Iterator[Reply | str]:
     """What a function returned or yielded, as replies."""
     if value is None:
         return
-    if isinstance(value, str) or isinstance(value, _REPLIES):
+    if isinstance(value, (str, *_REPLIES)):
         yield value
     elif isinstance(value, Part):
         yield Chunk(parts=(value,))

@@ -82,7 +82,7 @@ class Journal(Protocol):
         """Durable when it returns. `snapshot=True`: records before this one are never read again."""
 
     async def read(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
-        """Records (as `Record`, or any pair of number and bytes) with a number above `after`, in order, from the newest snapshot on."""
+        """Records above number `after`, in order, from the newest snapshot on: `Record`, or any such pair."""
 
     def child(self, key: str) -> "Journal":
         """A journal of its own inside this one: own order, own snapshots, the same fence."""

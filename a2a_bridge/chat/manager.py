@@ -18,8 +18,8 @@ from a2a_bridge.chat.rules import Host, Rules
 from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
 from a2a_bridge.chat.termination import Condition, MessageTermination
 from a2a_bridge.errors import ChatError
-from a2a_bridge.protocol.extensions import ROOM_EXTENSION
-from a2a_bridge.protocol.objects import JSONValue, Message, Role
+from a2a_bridge.protocol.extensions import with_stop
+from a2a_bridge.protocol.objects import Message, Role
 from a2a_bridge.store.journal import MemoryJournal
 
 
@@ -113,11 +113,9 @@ class GroupChatManager(Host):
         assert stop is not None
         if stop.kind in ("failed", "selection_failed") and not room.summary:
             return Fail(f"the conversation came to nothing ({stop.kind})")
-        stopped: JSONValue = {"kind": stop.kind, "by": stop.by, "detail": stop.detail}
-        section = metadata_of(self.rules.manager)[ROOM_EXTENSION]
-        assert isinstance(section, dict)
+        metadata = with_stop(metadata_of(self.rules.manager), kind=stop.kind, by=stop.by, detail=stop.detail)
         text = room.summary or f"The conversation ended without a word ({stop.kind})."
-        return Chunk(text, artifact="answer", metadata={ROOM_EXTENSION: {**section, "stop": stopped}})
+        return Chunk(text, artifact="answer", metadata=metadata)
 
     async def abandon(self, turn: Turn) -> None:
         """A turn that waits for an answer gets none: the seat that asked is told."""

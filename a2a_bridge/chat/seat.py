@@ -21,7 +21,7 @@ from a2a_bridge.chat.classic import refuse_words
 from a2a_bridge.chat.entry import END, Decision, Speaker, SpeakerKind, metadata_of
 from a2a_bridge.chat.spoken import Conversing, Spoken
 from a2a_bridge.errors import BridgeError, ChatError
-from a2a_bridge.protocol.extensions import ROOM_EXTENSION
+from a2a_bridge.protocol.extensions import with_decision
 from a2a_bridge.protocol.objects import JSONValue
 
 _log = logging.getLogger(__name__)
@@ -174,10 +174,7 @@ class Chair:
 
     def words_metadata(self, why: Decision | None) -> dict[str, JSONValue]:
         """What the words of a turn carry while they stream: who speaks, and why that one was chosen."""
-        room = self.metadata[ROOM_EXTENSION]
-        if why is None or not isinstance(room, dict):
-            return self.metadata
-        return {ROOM_EXTENSION: {**room, "decision": {"by": why.chosen_by, "reason": why.reason}}}
+        return self.metadata if why is None else with_decision(self.metadata, by=why.chosen_by, reason=why.reason)
 
     def voice(self, kind: SpeakerKind) -> Speaker:
         """The speaker of this chair as one of that kind: words of a person and of a machine come through the same."""

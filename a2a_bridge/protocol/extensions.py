@@ -31,6 +31,17 @@ def speaker_metadata(
     return {ROOM_EXTENSION: {"speaker": speaker}}
 
 
+def with_decision(metadata: Mapping[str, Any], *, by: str, reason: str) -> dict[str, JSONValue]:
+    """`speaker_metadata`, and why this speaker was chosen: by the model, a rule, a person, and their reason."""
+    return {ROOM_EXTENSION: {**section(metadata, ROOM_EXTENSION), "decision": {"by": by, "reason": reason}}}
+
+
+def with_stop(metadata: Mapping[str, Any], *, kind: str, by: str | None, detail: str) -> dict[str, JSONValue]:
+    """`speaker_metadata` of a room's manager, and why the room stopped."""
+    stop: dict[str, JSONValue] = {"kind": kind, "by": by, "detail": detail}
+    return {ROOM_EXTENSION: {**section(metadata, ROOM_EXTENSION), "stop": stop}}
+
+
 def speaker_in(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The speaker object of `speaker_metadata`, or an empty mapping."""
     found = section(metadata, ROOM_EXTENSION).get("speaker")

@@ -279,7 +279,7 @@ Event = Task | Message | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
 class _Member:
     """How one member of an object is written: under which name, and when it is left out."""
 
-    __slots__ = ("default", "field", "name", "nullable", "required", "to_json")
+    __slots__ = ("default", "field", "is_content", "name", "required", "to_json")
 
     def __init__(self, owner: type[WireObject], field: str) -> None:
         info = owner.model_fields[field]
@@ -287,7 +287,7 @@ class _Member:
         self.name = info.alias or field
         self.required = info.is_required()
         self.default = info.default
-        self.nullable = owner is Part and field == "data"
+        self.is_content = owner is Part and field in ("text", "raw", "url", "data")
         self.to_json = {"raw": _to_base64}.get(field) if owner is Part else None
 
 
@@ -300,9 +300,10 @@ def _dump_object(value: WireObject) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for member in _members(type(value)):
         item = getattr(value, member.field)
-        if member.nullable:
-            if isinstance(value, Part) and value.kind == "data":
-                found[member.name] = item
+        if member.is_content:
+            # The one member that carries the content is written whatever it is: an empty text is a text, null is data.
+            if isinstance(value, Part) and value.kind == member.field:
+                found[member.name] = member.to_json(item) if member.to_json else item
             continue
         if item is None:
             continue

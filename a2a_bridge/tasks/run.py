@@ -255,7 +255,8 @@ class TurnWriter:
             live.answer_directly(message)
         else:
             said = parts_json(parts_of(self._say)) if self._say else []
-            following: Struct | None = {TURN_EXTENSION: {"next": self._say.next}} if self._say and self._say.next else None
+            proposed = self._say.next if self._say else None
+            following: Struct | None = {TURN_EXTENSION: {"next": proposed}} if proposed else None
             live.status(TaskState.COMPLETED, self._message(said, following) if said else None)
 
     def fail(self, reason: str) -> None:
