@@ -453,6 +453,9 @@ def _check_modes(modes: tuple[str, ...], message: Message) -> None:
 
 
 def _accepts(modes: tuple[str, ...], media_type: str) -> bool:
+    """Whoever takes JSON takes every type that is JSON too, as its suffix says: AG2 sends its history that way."""
     kind = media_type.partition(";")[0].strip().lower()
-    family = kind.partition("/")[0] + "/*"
-    return any(mode.lower() in (kind, family, "*/*", "*") for mode in modes)
+    fitting = {kind, kind.partition("/")[0] + "/*", "*/*", "*"}
+    if kind.endswith("+json"):
+        fitting.add("application/json")
+    return any(mode.lower() in fitting for mode in modes)

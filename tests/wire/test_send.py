@@ -276,9 +276,11 @@ async def test_a_media_type_that_the_agent_does_not_take_is_refused(wire: Wire, 
     assert (await wire.result("ListTasks", {}))["totalSize"] == 0
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "TEXT/Plain; charset=utf-8", "application/json", None])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "TEXT/Plain; charset=utf-8", "application/json", "application/vnd.x+json", None]
+)
 async def test_a_media_type_that_the_agent_takes_is_accepted(wire: Wire, kind: str | None) -> None:
-    """R-SEND-07: compared without parameters and case; a part that says nothing is not checked."""
+    """R-SEND-07: compared without parameters and case; +json is JSON; a part that says nothing is not checked."""
     await wire.send(parts=[{"text": "x"} | ({"mediaType": kind} if kind else {})])
 
 
