@@ -15,7 +15,7 @@ from typing import Any
 from a2a_bridge.demo.endpoint import EMBEDDED
 from a2a_bridge.errors import ConfigError
 
-SLOTS = 3
+SLOTS = 2
 TOKENS_PER_SLOT = 2048
 LONGEST_ANSWER = 96
 THREADS = 1
@@ -73,6 +73,7 @@ def _settings(params: Any, file: Path) -> Any:
     params.port = 0
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * TOKENS_PER_SLOT
+    params.cache_ram_mib = 0  # old prompts are not kept: every one would cost about 6 MB
     params.n_predict = LONGEST_ANSWER
     params.cpuparams.n_threads = THREADS
     params.cpuparams_batch.n_threads = THREADS
