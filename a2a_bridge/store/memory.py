@@ -191,26 +191,30 @@ class MemoryStore:
                     raise StoreConflictError(f"the record {change.kind} {change.key!r} is {row.labels[0]!r} already")
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        rows, lists = self._rows, self._lists
+        rows, note, evictable = self._rows, self._lists.note, self._evictable
         for change in changes:
-            value = change.value
-            ident = (change.kind, change.key)
+            kind, key, value, group, *_, may_go = change
+            ident = (kind, key)
             if value is None:
                 self._remove(ident)
                 continue
             old = rows.get(ident)
             rows[ident] = change
-            if old is None or old.value is None:
+            if old is None:
                 self._bytes += len(value) + _RECORD_ROOM
-            else:
-                self._bytes += len(value) - len(old.value)
-            if change.group or (old is not None and old.group):
-                lists.note(ident, old)
-            if change.evictable:
-                self._evictable[ident] = None
-                self._evictable.move_to_end(ident)
-            elif old is not None and old.evictable:
-                del self._evictable[ident]
+                if group:
+                    note(ident, None)
+                if may_go:
+                    evictable[ident] = None
+                continue
+            self._bytes += len(value) - len(old.value or b"")
+            if group or old.group:
+                note(ident, old)
+            if may_go:
+                evictable[ident] = None
+                evictable.move_to_end(ident)
+            elif old.evictable:
+                del evictable[ident]
         if self._bytes > self._max_bytes or len(rows) > self._max_records:
             self._make_room(sum(1 for change in changes if change.evictable))
 

@@ -22,6 +22,7 @@ from math import inf
 
 from a2a_bridge.errors import StoreError, StoreUnavailableError
 from a2a_bridge.store.contract import Change, Claim, Numbered, Streams
+from a2a_bridge.tasks.alarms import Alarms
 
 Row = Numbered
 """One row of a task's log, with its number."""
@@ -56,11 +57,12 @@ class TaskLog:
     """The rows of one task, written under one epoch at a time.
 
     `appended` is the number of the last row that was appended, `visible` of the last one that is committed. `closed`:
-    row `last` was the last one.
+    row `last` was the last one. `alarms`: those of `LINGER` seconds that many logs share.
     """
 
     __slots__ = (
         "_ahead_bytes",
+        "_alarms",
         "_base",
         "_broken",
         "_closed_at",
@@ -83,9 +85,19 @@ class TaskLog:
         "visible",
     )
 
-    def __init__(self, store: Streams, stream: str, *, epoch: int, last: int = 0, closed: bool = False) -> None:
+    def __init__(
+        self,
+        store: Streams,
+        stream: str,
+        *,
+        epoch: int,
+        last: int = 0,
+        closed: bool = False,
+        alarms: Alarms | None = None,
+    ) -> None:
         self._store = store
         self._stream = stream
+        self._alarms = Alarms(LINGER) if alarms is None else alarms
         self.epoch = epoch
         self.appended = last
         self.visible = last
@@ -189,20 +201,30 @@ class TaskLog:
         due = min(ready, now + LINGER)
         if due >= self._due:
             return
+        self._disarm()
+        self._due = due
+        if due < ready:  # most often an urgent row comes before: a timer of the loop would cost too much
+            self._alarms.set(self, self._ring)
+        elif due > now:
+            self._timer = self._loop.call_at(due, self._ring)
+        else:  # still at the end of this step of the loop, so that what the run has more of comes along
+            self._timer = self._loop.call_soon(self._ring)
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._due = due
-        # Ready already: still at the end of this step of the loop, so that what the run has more of comes along.
-        self._timer = self._loop.call_at(due, self._ring) if due > now else self._loop.call_soon(self._ring)
+            self._timer = None
+        else:
+            self._alarms.clear(self)
+        self._due = inf
 
     def _ring(self) -> None:
         self._timer, self._due = None, inf
         self.flush()
 
     def _commit(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer, self._due = None, inf
+        if self._due < inf:
+            self._disarm()
         rows, records = self._pending, self._pending_records
         self._pending = rows[MAX_BATCH:]
         if self._pending:  # the records tell of the last row, so they wait for it

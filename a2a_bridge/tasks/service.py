@@ -46,7 +46,7 @@ from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts
 from a2a_bridge.tasks.listing import task_page
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
-from a2a_bridge.tasks.log import URGENT_ONLY, TaskLog
+from a2a_bridge.tasks.log import LINGER, URGENT_ONLY, TaskLog
 from a2a_bridge.tasks.run import new_id
 from a2a_bridge.tasks.sent import Sent, ended_task, follow, one_row, replay, until_turn_ends
 from a2a_bridge.tasks.turns import INTERRUPTED, Acceptance, Turns, asks_in
@@ -104,6 +104,7 @@ class TaskService:
         self._sent: dict[str, LiveTask] = {}
         self._accepting: dict[str, asyncio.Future[None] | None] = {}
         self._unshown = Alarms(SHOW_AFTER)
+        self._lingering = Alarms(LINGER)
         self._contexts = Contexts()
         self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
         self._stopping = False
@@ -339,7 +340,11 @@ class TaskService:
         task_id, context_id = new_id(), message.context_id or new_id()
         who = Identity(call.scope, task_id, context_id, call.caller, call.agent)
         live = LiveTask(
-            who, TaskPieces(task_id, context_id), TaskLog(self._store, who.stream, epoch=0), self._clock, self._keeping
+            who,
+            TaskPieces(task_id, context_id),
+            TaskLog(self._store, who.stream, epoch=0, alarms=self._lingering),
+            self._clock,
+            self._keeping,
         )
         row = with_ids(bare, context_id, task_id)
         live.pieces.history.append(row)
