@@ -229,12 +229,20 @@ class Turns:
             live.status(TaskState.REJECTED, _words(live, text))
             return
         try:
-            journal = await StreamJournal.claim(self._store, f"journal/{context}")
+            journal = await self._journal(live)
         except StoreError:
             _log.exception("the journal of context %s cannot be opened", live.who.context_id)
             live.status(TaskState.FAILED, _words(live, "What the agent remembers cannot be read at present."))
             return
-        await self._run(live, acceptance, row, journal)
+        try:
+            await self._run(live, acceptance, row, journal)
+        finally:
+            if not self._durable and not live.pieces.state.is_interrupted:
+                await self._store.put(_kept_journal(live, held=False))
+
+    async def _journal(self, live: LiveTask) -> Journal:
+        """What the agent remembers of this context; ours alone from now on."""
+        return await StreamJournal.claim(self._store, _journal_of(live), (_kept_journal(live, held=True),))
 
     async def _run(self, live: LiveTask, acceptance: Acceptance, row: bytes, journal: Journal | None) -> None:
         messages = [acceptance.message]
@@ -306,8 +314,7 @@ class Turns:
         who = live.who
         turn = Turn(id=f"{who.task_id}.{live.turn}", messages=(), context_id=who.context_id, task_id=who.task_id)
         if self._traits[who.agent].keeps_context:
-            journal = await StreamJournal.claim(self._store, f"journal/{who.scope}/{who.context_id}")
-            turn = replace(turn, journal=journal)
+            turn = replace(turn, journal=await self._journal(live))
         await abandon(self._agents[who.agent], turn)
 
     async def expired(self, before: str) -> list[Identity]:
@@ -433,6 +440,23 @@ def _last_asks(pieces: TaskPieces) -> tuple[Ask, ...]:
         if asks := asks_in(said):
             return asks
     return ()
+
+
+def _journal_of(live: LiveTask) -> str:
+    return f"journal/{live.who.scope}/{live.who.context_id}"
+
+
+def _kept_journal(live: LiveTask, *, held: bool) -> Change:
+    """The record that a journal's stream goes with: kept as long as a task from the context's last turn on. While it
+    is held, by a turn or by a task that waits, a store with limited room must not drop it."""
+    return Change(
+        "journal",
+        _journal_of(live),
+        b"",
+        expires=live.clock() + live.keeping.tasks,
+        stream=_journal_of(live),
+        evictable=not held,
+    )
 
 
 def _has_message(pieces: TaskPieces, message_id: str) -> bool:
