@@ -3,8 +3,9 @@
 import ast
 import re
 
-import a2a_bridge
 from source import ROOT, functions, modules
+
+import a2a_bridge
 
 LONG_MODULES = {"a2a_bridge/protocol/objects.py": 800, "a2a_bridge/protocol/v03.py": 800}
 MAX_LINES = 500

@@ -7,7 +7,6 @@ import sys
 import tomllib
 
 import pytest
-
 from source import ROOT, functions, modules
 
 HOSTS = re.compile(r"pypi\.org|pythonhosted|npmjs\.(?:org|com)|deb\.debian|files\.python", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 import sys
 
-from source import modules, imports_of
+from source import imports_of, modules
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
