@@ -34,9 +34,7 @@ def test_no_committed_file_names_a_registry_host() -> None:
 
 def loaded_by(*arguments: str) -> set[str]:
     code = "import sys, runpy\nbefore = set(sys.modules)\n" + arguments[0] + "\nprint('\\n'.join(set(sys.modules)))"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     return {line.split(".")[0] for line in run.stdout.splitlines() if line.isidentifier() or "." in line}
 
 
