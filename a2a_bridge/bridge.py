@@ -279,7 +279,15 @@ def _loop_is_running() -> bool:
 def _server(bridge: Bridge, host: str, port: int, log_level: str) -> _Server:
     log.configure(log_level)
     config = uvicorn.Config(
-        bridge.app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none"
+        bridge.app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        ws="none",
+        proxy_headers=False,  # nothing here looks at a client's address or at the scheme
+        server_header=False,
     )
     return _Server(config, bridge)
 
