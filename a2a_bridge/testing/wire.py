@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,6 +20,18 @@ WAIT = 5.0
 """Seconds for which a test waits for anything."""
 
 _ids = itertools.count(1)
+T = TypeVar("T")
+
+
+async def eventually(check: Callable[[], Awaitable[T] | T], within: float = WAIT) -> T:
+    """The first answer of `check` that is true; it is asked again and again, for so many seconds at most."""
+    async with asyncio.timeout(within):
+        while True:
+            answer = check()
+            found = await answer if isinstance(answer, Awaitable) else answer
+            if found:
+                return found
+            await asyncio.sleep(0.005)
 
 
 def say(text: str = "hello", **members: Any) -> dict[str, Any]:
@@ -139,8 +151,14 @@ class Wire:
 
     async def send(self, text: str = "hello", **members: Any) -> Any:
         """SendMessage; gives the task or the message."""
-        found = await self.result("SendMessage", say(text, **members))
+        params = say(text)
+        params["message"].update(members)
+        found = await self.result("SendMessage", params)
         return found.get("task") or found["message"]
+
+    async def tasks(self, **filters: Any) -> list[Any]:
+        """The first page of ListTasks."""
+        return list((await self.result("ListTasks", filters))["tasks"])
 
     async def get(self, task_id: str, **params: Any) -> Any:
         """GetTask."""

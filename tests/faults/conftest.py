@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from a2a_bridge.testing.wire import Wire
+from a2a_bridge.testing.wire import Wire, eventually
 
 SERVED = Path(__file__).with_name("served.py")
 ROOT = Path(__file__).parents[2]
@@ -44,12 +44,11 @@ class Server:
             sys.executable, str(SERVED), str(self.path), str(self.port), cwd=ROOT,
             env={"PYTHONPATH": str(ROOT), "PATH": ""}, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        async with asyncio.timeout(10):
-            while not await self._is_ready():
-                assert self.process.returncode is None, await self.log()
-                await asyncio.sleep(0.02)
+        await eventually(self._is_ready, within=10.0)
 
     async def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.returncode is None, await self.log()
         try:
             return (await self.http.get("/readyz")).status_code == 200
         except httpx.TransportError:

@@ -18,7 +18,7 @@ async def count(turn: Any) -> AsyncGenerator[Any, None]:
     for number in range(FOREVER if turn.attempt == 1 else 5):
         yield f"{turn.attempt}.{number} "
         if turn.attempt == 1:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the agent under test
 
 
 async def flood(turn: Any) -> AsyncGenerator[Any, None]:
@@ -26,7 +26,7 @@ async def flood(turn: Any) -> AsyncGenerator[Any, None]:
     yield "begin"
     for _ in range(200):
         yield Chunk("x" * 100_000, append=False)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # the agent under test
 
 
 async def talk(turn: Any) -> AsyncGenerator[Any, None]:

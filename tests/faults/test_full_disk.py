@@ -12,7 +12,7 @@ from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import StoreUnavailableError
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Gate, Scripted
-from a2a_bridge.testing.wire import Frame, Reader, Wire, reason_of, say
+from a2a_bridge.testing.wire import Frame, Reader, Wire, eventually, reason_of, say
 
 LARGE = "x" * 60_000
 
@@ -225,7 +225,4 @@ async def test_an_accepted_message_whose_task_was_never_shown_has_a_fate(
         assert state_of((await wire.result("SendMessage", params))["task"]) == state
         return
     await bridge.service.sweep()
-    async with asyncio.timeout(5):
-        while not (listed := (await wire.result("ListTasks", {"status": f"TASK_STATE_{state}"}))["tasks"]):
-            await asyncio.sleep(0)
-    assert len(listed) == 1
+    assert len(await eventually(lambda: wire.tasks(status=f"TASK_STATE_{state}"))) == 1

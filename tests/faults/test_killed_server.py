@@ -10,7 +10,7 @@ import pytest
 
 from a2a_bridge.client.client import Client, Retries
 from a2a_bridge.protocol.objects import Task, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent
-from a2a_bridge.testing.wire import Frame, Wire, say
+from a2a_bridge.testing.wire import Frame, Wire, eventually, say
 
 
 async def some(wire: Wire, params: Any, count: int = 6) -> list[Frame]:
@@ -109,9 +109,7 @@ async def test_a_server_that_is_asked_to_end_says_goodbye_and_ends_in_time(serve
     sending = asyncio.create_task(server.wire("once").post(
         {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say("go")}
     ))  # fmt: skip
-    async with asyncio.timeout(5):
-        while (await server.wire("once").result("ListTasks", {}))["totalSize"] < 6:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: _are(6, server.wire("once")))
     begun = asyncio.get_running_loop().time()
     server.signal(signal.SIGTERM)
     assert await server.ended(within=5.0) in (0, -signal.SIGTERM)
@@ -126,9 +124,11 @@ async def test_a_server_that_is_asked_to_end_says_goodbye_and_ends_in_time(serve
 
     await server.start()
     assert (await server.wire("talk").get(waiting["id"]))["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
-    async with asyncio.timeout(5):
-        while (await server.wire("again").result("ListTasks", {"status": "TASK_STATE_COMPLETED"}))["totalSize"] < 5:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: _are(5, server.wire("again"), status="TASK_STATE_COMPLETED"))
+
+
+async def _are(count: int, wire: Wire, **filters: Any) -> bool:
+    return len(await wire.tasks(**filters)) == count
 
 
 async def read_to_the_end(wire: Wire, method: str, params: Any) -> bytes:
@@ -173,11 +173,14 @@ async def is_closed_by_peer(connection: Any) -> bool:
 
     The kernel still has what it had taken; what matters is that the server holds the connection no longer.
     """
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                connection.send(b"\r\n")
-            except OSError as error:
-                if not isinstance(error, BlockingIOError):
-                    return True
-            await asyncio.sleep(0.02)
+
+    def is_broken() -> bool:
+        try:
+            connection.send(b"\r\n")
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    return await eventually(is_broken)

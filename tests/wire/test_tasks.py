@@ -13,7 +13,7 @@ from a2a_bridge.bridge import Bridge
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Obedient, Scripted
-from a2a_bridge.testing.wire import Wire, fields_of, reason_of, say
+from a2a_bridge.testing.wire import Wire, eventually, fields_of, reason_of, say
 
 # --- GetTask
 
@@ -315,8 +315,7 @@ async def test_a_send_that_waits_is_answered_when_its_task_is_canceled(wire: Wir
     """R-CANC-05, R-SEND-02, failure 12: nothing hangs."""
     sending = asyncio.create_task(wire.send("wait"))
     await agent.gate.reached()
-    await asyncio.sleep(0.005)  # the list shows what is committed, two milliseconds later at most
-    (task,) = (await wire.result("ListTasks", {}))["tasks"]
+    (task,) = await eventually(wire.tasks)  # the list shows what is committed, two milliseconds later at most
     await wire.result("CancelTask", {"id": task["id"]})
     assert (await sending)["status"]["state"] == "TASK_STATE_CANCELED"
 

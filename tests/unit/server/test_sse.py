@@ -21,7 +21,7 @@ from a2a_bridge.store.contract import Numbered
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Gate, Scripted
 from a2a_bridge.testing.server import running
-from a2a_bridge.testing.wire import Wire, say
+from a2a_bridge.testing.wire import Wire, eventually, say
 
 
 class Reader:
@@ -179,9 +179,19 @@ async def test_a_quiet_stream_is_kept_alive_by_comments() -> None:
     rows.put(None)
     await ended(task)
     assert reader.body.replace(b": ping\n\n", b"") == b""
-    silent, none = Reader(), Rows()
-    task = await run(streamed(Streams(ping=0, send_timeout=0.01), none()), silent)
-    await asyncio.sleep(0.05)
+    ticks = 0
+    silent, none, streams = Reader(), Rows(), Streams(ping=0, send_timeout=0.005)
+    stream = streamed(streams, none())
+    tick = stream.tick
+
+    def counted(now: float) -> None:
+        nonlocal ticks
+        ticks += 1
+        tick(now)
+
+    stream.tick = counted  # type: ignore[method-assign]
+    task = await run(stream, silent)
+    await eventually(lambda: ticks > 3)
     none.put(None)
     await ended(task)
     assert silent.body == b""
@@ -282,13 +292,9 @@ async def test_a_connection_that_breaks_does_not_end_the_run(tmp_path: Path) -> 
         connection.sendall((head + body).encode())
         await gate.reached()
         connection.close()
-        async with asyncio.timeout(5):
-            while len(bridge._streams):
-                await asyncio.sleep(0.005)
+        await eventually(lambda: len(bridge._streams) == 0)
         gate.open()
-        async with asyncio.timeout(5):
-            while not (done := (await wire.result("ListTasks", {"status": 3, "includeArtifacts": True}))["tasks"]):
-                await asyncio.sleep(0.005)
+        done = await eventually(lambda: wire.tasks(status=3, includeArtifacts=True))
     assert done[0]["artifacts"][0]["parts"] == [{"text": "before after"}]
 
 
@@ -305,32 +311,25 @@ async def test_a_stuck_connection_is_closed_without_waiting_for_its_reader(tmp_p
     async with serving(behaviour, tmp_path, send=0.3) as (bridge, wire, port):
         sending = asyncio.create_task(wire.send())
         await gate.reached()
-        async with asyncio.timeout(5):
-            while not (tasks := (await wire.result("ListTasks", {}))["tasks"]):
-                await asyncio.sleep(0)
+        tasks = await eventually(wire.tasks)
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": tasks[0]["id"]}})
         head = f"POST / HTTP/1.1\r\nHost: x\r\nA2A-Version: 1.0\r\nContent-Length: {len(body)}\r\n\r\n"
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", port))
             connection.sendall((head + body).encode())
-            async with asyncio.timeout(5):
-                while not len(bridge._streams):
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(bridge._streams))
             gate.open()
             assert (await sending)["status"]["state"] == "TASK_STATE_COMPLETED"
             connection.setblocking(False)
+
+            def write() -> None:
+                with suppress(BlockingIOError):
+                    connection.send(b"\r\n")
+
             with pytest.raises(ConnectionError):
-                await _until_it_breaks(connection)
+                await eventually(write)
             assert len(bridge._streams) == 0
-
-
-async def _until_it_breaks(connection: socket.socket) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            with suppress(BlockingIOError):
-                connection.send(b"\r\n")
-            await asyncio.sleep(0.01)
 
 
 async def test_rows_that_are_not_shown_leave_no_trace_in_a_stream(tmp_path: Path) -> None:
@@ -341,7 +340,7 @@ async def test_rows_that_are_not_shown_leave_no_trace_in_a_stream(tmp_path: Path
         for number in range(500):
             yield ToolCall(str(number), "t", {})
             if number % 100 == 0:
-                await asyncio.sleep(0.003)
+                await asyncio.sleep(0.003)  # the agent under test
         yield "end"
 
     async with serving(behaviour, tmp_path) as (_, wire, _), wire.stream("SendStreamingMessage", say()) as reader:

@@ -13,6 +13,7 @@ from a2a_bridge.store.contract import Change
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.tasks import log as module
 from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.testing.wire import eventually
 
 
 class LateStore(MemoryStore):
@@ -44,12 +45,14 @@ class LateStore(MemoryStore):
         else:
             future.set_result(None)
 
-    async def commit_all(self) -> None:
-        """Until nothing more is asked for."""
-        async with asyncio.timeout(5):
-            while self.asked:
-                self.commit()
-                await asyncio.sleep(0.004)  # longer than the log lingers
+    async def commit_all(self, log: TaskLog) -> None:
+        """Until the last row is there."""
+        for _ in range(20):
+            await eventually(lambda: self.asked)
+            self.commit()
+            await asyncio.sleep(0)
+            if log.is_closed:
+                return
 
 
 async def new_log(store: MemoryStore, name: str = "task/x") -> TaskLog:
@@ -103,7 +106,8 @@ async def test_every_reader_gets_every_row_once_and_in_order() -> None:
         async with aclosing(log.follow(0)) as lists:
             async for rows in lists:
                 slow_read.extend(row.seq for row in rows)
-                await asyncio.sleep(0.001)
+                for _ in range(30):
+                    await asyncio.sleep(0)
 
     readers = [asyncio.create_task(read_all(log, after)) for after in (0, 0, 3)]
     readers.append(asyncio.create_task(slow()))
@@ -163,7 +167,7 @@ async def test_the_records_of_a_large_batch_commit_with_its_last_row() -> None:
     for _ in range(600):
         log.append(b"x")
     log.close(b"end", (change(),), also=lambda: change("also"))
-    await store.commit_all()
+    await store.commit_all(log)
     assert store.batches == [(1, 0), (256, 0), (256, 0), (89, 2)]
     assert log.is_closed
 

@@ -73,7 +73,7 @@ def halting(gate: Gate, **traits: Any) -> Scripted:
             yield f"attempt {turn.attempt}"
             return
         yield "one "
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the agent under test
         yield "two "
         await gate()
         yield "three"
@@ -156,7 +156,7 @@ async def test_three_attempts_are_enough(path: Path) -> None:
 
     async def behaviour(turn: Any) -> Any:
         yield f"attempt {turn.attempt}"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the agent under test
         await gate()
 
     agent = Scripted(behaviour, traits=RESTARTABLE)

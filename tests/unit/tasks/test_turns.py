@@ -13,7 +13,7 @@ from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.live import Keeping
 from a2a_bridge.testing.agents import Gate, Scripted
-from a2a_bridge.testing.wire import Wire, fields_of, say
+from a2a_bridge.testing.wire import Wire, eventually, fields_of, say
 
 KEEPS = Traits(keeps_context=True)
 
@@ -28,10 +28,7 @@ def state_of(task: dict[str, Any]) -> str:
 
 async def shown(wire: Wire, **filters: Any) -> list[dict[str, Any]]:
     """The tasks that are listed; a list may be two milliseconds behind, so it is asked until it has some."""
-    async with asyncio.timeout(5):
-        while not (found := (await wire.result("ListTasks", filters))["tasks"]):
-            await asyncio.sleep(0)
-    return list(found)
+    return await eventually(lambda: wire.tasks(**filters))
 
 
 # --- questions and answers
