@@ -274,15 +274,12 @@ class TaskLog:
         self._tail += rows
         self._tail_bytes += size
         while self._tail_bytes > MAX_TAIL_BYTES and len(self._tail) > 1:
-            self._drop_half()
+            count = max(1, len(self._tail) // 2)
+            self._tail_bytes -= sum(map(len, self._tail[:count]))
+            del self._tail[:count]
+            self._base += count
         if self._waiting or self._lingering:
             self.wake(urgent=self.visible >= self._urgent_at > self.visible - len(rows))
-
-    def _drop_half(self) -> None:
-        count = max(1, len(self._tail) // 2)
-        self._tail_bytes -= sum(map(len, self._tail[:count]))
-        del self._tail[:count]
-        self._base += count
 
     def _fail(self, error: StoreError) -> None:
         self._broken = error
