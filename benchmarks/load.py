@@ -1,7 +1,8 @@
-"""The load: a small HTTP/1.1 client that costs little beside what it measures.
+"""The load: a small HTTP/1.1 client that costs little beside what it measures, so that the server is never idle.
 
-One connection per worker, one request at a time on each, keep-alive. Streams are not parsed: events are counted by
-their `data:` lines, and the end of the body must hold a completed task.
+One connection per worker, one request at a time on each, keep-alive; the next request leaves in the callback that
+saw the end of the last answer. Answers are not parsed: their end is found by their length, or by the last chunk,
+events are counted by their `data:` lines, and each answer must hold a completed task.
 """
 
 import asyncio
@@ -9,10 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import httptools
-
 DONE = b"TASK_STATE_COMPLETED"
-EXCHANGE_SECONDS = 30.0
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+OVERLAP = 4
+"""So many bytes of `data:` may have come with the packet before."""
+QUIET_SECONDS = 30.0
 
 
 class LoadError(Exception):
@@ -20,76 +22,8 @@ class LoadError(Exception):
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request and what came back. `events` counts SSE events, `first` is the time of the first one."""
-
-    began: float
-    status: int = 0
-    body: list[bytes] = field(default_factory=list)
-    events: int = 0
-    first: float = 0.0
-    ended: float = 0.0
-
-
-class Connection(asyncio.Protocol):
-    """One keep-alive connection. `stream`: bodies are event streams, of which the last bytes are kept only."""
-
-    def __init__(self, *, stream: bool = False, keep: bool = False) -> None:
-        self._stream = stream and not keep
-        self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
-        self._done: asyncio.Future[Exchange] | None = None
-        self._parser = httptools.HttpResponseParser(self)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(LoadError("the server closed the connection before its answer was complete"))
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self._exchange
-        assert exchange is not None
-        if not self._stream:
-            exchange.body.append(body)
-            return
-        if not exchange.first:
-            exchange.first = time.perf_counter()
-        last = exchange.body[0] if exchange.body else b""
-        # An event's name may be cut in two by the network: the last four bytes are looked at again.
-        exchange.events += body.count(b"data:") if not last else (last[-4:] + body).count(b"data:")
-        exchange.body = [(last + body)[-400:]]
-
-    def on_message_complete(self) -> None:
-        exchange, done = self._exchange, self._done
-        assert exchange is not None and done is not None
-        exchange.ended = time.perf_counter()
-        exchange.status = self._parser.get_status_code()
-        self._parser = httptools.HttpResponseParser(self)
-        if not done.done():
-            done.set_result(exchange)
-
-    def ask(self, request: bytes) -> "asyncio.Future[Exchange]":
-        """Send one request; the future is done when its answer is complete."""
-        assert self._transport is not None
-        self._done = asyncio.get_running_loop().create_future()
-        self._exchange = Exchange(time.perf_counter())
-        self._transport.write(request)
-        return self._done
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-@dataclass(slots=True)
 class Load:
-    """What one measurement of one server came to."""
+    """What one measurement of one server came to; latencies and times to the first event in seconds."""
 
     requests: int = 0
     events: int = 0
@@ -99,22 +33,113 @@ class Load:
     firsts: list[float] = field(default_factory=list)
 
 
-def check(exchange: Exchange) -> None:
-    """Raise LoadError unless this is the answer of a task that has completed."""
-    if exchange.status != 200 or DONE not in b"".join(exchange.body):
-        raise LoadError(f"status {exchange.status}: {b''.join(exchange.body)[-300:]!r}")
+class Connection(asyncio.Protocol):
+    """One keep-alive connection, which sends what `make` gives until `deadline` has passed."""
+
+    def __init__(self, make: Callable[[], bytes], deadline: float, load: Load, *, stream: bool) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.body = b""
+        self._make = make
+        self._deadline = deadline
+        self._load = load
+        self._stream = stream
+        self._transport: asyncio.Transport | None = None
+        self._began = 0.0
+        self._events = 0
+        self._first = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def begin(self) -> None:
+        """Send the next request."""
+        assert self._transport is not None
+        self.body, self._events, self._first = b"", 0, 0.0
+        self._began = time.perf_counter()
+        self._transport.write(self._make())
+
+    def data_received(self, data: bytes) -> None:
+        if self._stream:
+            if not self._first:
+                self._first = time.perf_counter() if b"data:" in data else 0.0
+            self._events += (self.body[-OVERLAP:] + data).count(b"data:") if self.body else data.count(b"data:")
+            # Kept: the status line, and enough of the end.
+            status = (self.body or data)[:12]
+            self.body = status + (self.body[12:] + data)[-600:]
+            if not self.body.endswith(LAST_CHUNK):
+                return
+        else:
+            self.body += data
+            if not is_complete(self.body):
+                return
+        self._over()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(LoadError("the server closed the connection before its answer was complete"))
+
+    def _over(self) -> None:
+        ended = time.perf_counter()
+        if not self.body.startswith(b"HTTP/1.1 200") or DONE not in self.body:
+            if not self.done.done():
+                self.done.set_exception(LoadError(f"not an answer: {self.body[-600:]!r}"))
+            return
+        load = self._load
+        load.requests += 1
+        load.events += self._events
+        load.latencies.append(ended - self._began)
+        if self._first:
+            load.firsts.append(self._first - self._began)
+        if ended < self._deadline:
+            self.begin()
+        elif not self.done.done():
+            self.done.set_result(None)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def is_complete(answer: bytes) -> bool:
+    """Whether the whole of an answer with a length is there."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    at = head.lower().find(b"content-length:")
+    if not found or at < 0:
+        return False
+    return len(body) >= int(head[at + 15 :].partition(b"\r\n")[0])
+
+
+def dechunked(answer: bytes) -> bytes:
+    """The body of an answer, whether it came in chunks or not."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"chunked" not in head.lower():
+        return body
+    found = []
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        found.append(rest[:length])
+        body = rest[length + 2 :] if length else b""
+    return b"".join(found)
 
 
 async def once(port: int, request: bytes) -> bytes:
     """One request on a connection of its own; the whole body."""
-    loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(keep=True), "127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        exchange = await asyncio.wait_for(connection.ask(request), EXCHANGE_SECONDS)
+        async with asyncio.timeout(QUIET_SECONDS):
+            writer.write(request)
+            answer = b""
+            while not (answer.endswith(LAST_CHUNK) or is_complete(answer)):
+                if not (data := await reader.read(65536)):
+                    break
+                answer += data
     finally:
-        connection.close()
-    check(exchange)
-    return b"".join(exchange.body)
+        writer.close()
+    if not answer.startswith(b"HTTP/1.1 200") or DONE not in answer:
+        raise LoadError(f"not an answer: {answer[-600:]!r}")
+    return dechunked(answer)
 
 
 async def run(
@@ -124,31 +149,23 @@ async def run(
 
     `make` gives the next request, `cpu` the CPU seconds that the server has used.
     """
-    loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(lambda: Connection(stream=stream), "127.0.0.1", port) for _ in range(workers)]
-    load = Load()
+    loop, load = asyncio.get_running_loop(), Load()
+    deadline = time.perf_counter() + seconds
+    made = [
+        (await loop.create_connection(lambda: Connection(make, deadline, load, stream=stream), "127.0.0.1", port))[1]
+        for _ in range(workers)
+    ]
     try:
         before, began = cpu(), time.perf_counter()
-        deadline = began + seconds
-        await asyncio.gather(*[_work(connection, make, deadline, load) for _, connection in made])
+        for connection in made:
+            connection.begin()
+        async with asyncio.timeout(seconds + QUIET_SECONDS):
+            await asyncio.gather(*[connection.done for connection in made])
         load.wall, load.cpu = time.perf_counter() - began, cpu() - before
     finally:
-        for _, connection in made:
+        for connection in made:
             connection.close()
     return load
-
-
-async def _work(connection: Connection, make: Callable[[], bytes], deadline: float, load: Load) -> None:
-    while True:
-        exchange = await asyncio.wait_for(connection.ask(make()), EXCHANGE_SECONDS)
-        check(exchange)
-        load.requests += 1
-        load.events += exchange.events
-        load.latencies.append(exchange.ended - exchange.began)
-        if exchange.first:
-            load.firsts.append(exchange.first - exchange.began)
-        if exchange.ended >= deadline:
-            return
 
 
 def percentile(values: Sequence[float], share: float) -> float:
