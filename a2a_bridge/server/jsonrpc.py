@@ -1,15 +1,14 @@
 """The JSON-RPC binding (A2A 1.0.1 §9): bytes in, bytes or a stream out.
 
-jsonrpcserver looks the method up, calls it and pairs result with id. What it would add beyond that is replaced: the
-deserializer and the envelope check are ours (`protocol/jsonrpc.py`), one request is dispatched without `gather`, and
-methods are `(context, /, **params)` with a cached signature whose `bind` cannot fail. Methods never raise: the
-library would send the exception's text. A streaming method gives a stream as its result, so that its refusals are
-ordinary answers (R-STRM-09).
+jsonrpcserver calls the method with its parameters and holds it to giving a result or an error. What it would add
+beyond that is replaced: the deserializer and the envelope check are ours (`protocol/jsonrpc.py`), there is one request
+and so no `gather`, and arguments are not matched with a signature first, because methods are `(context, /, **params)`
+and take any. Methods never raise: the library would send the exception's text. A streaming method gives a stream as
+its result, so that its refusals are ordinary answers (R-STRM-09).
 
 The library is imported when the first app is built; `warm` runs in a thread after start.
 """
 
-import inspect
 import logging
 import re
 import warnings
@@ -93,13 +92,6 @@ Rows = AsyncGenerator[list[Row], None]
 Method = Callable[..., Awaitable[Any]]
 
 
-class _AnySignature(inspect.Signature):
-    """Binds whatever is given: methods take `(context, /, **params)`."""
-
-    def bind(self, /, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
-        return inspect.BoundArguments(self, {})
-
-
 class JsonRpcEndpoint:
     """One agent's JSON-RPC URL."""
 
@@ -116,8 +108,7 @@ class JsonRpcEndpoint:
     ) -> None:
         with warnings.catch_warnings():  # it reads a file of its own in a way that newer Pythons deprecate
             warnings.simplefilter("ignore", DeprecationWarning)
-            from jsonrpcserver.async_dispatcher import dispatch_request
-            from jsonrpcserver.dispatcher import to_response
+            from jsonrpcserver.async_dispatcher import call as call_method
             from jsonrpcserver.request import Request
             from jsonrpcserver.result import Error, Success
 
@@ -128,7 +119,7 @@ class JsonRpcEndpoint:
         self._max_body = max_body
         self._max_depth = max_depth
         self._authenticate = authenticate
-        self._dispatch, self._to_response = dispatch_request, to_response
+        self._call_method = call_method
         self._request, self._error, self._success = Request, Error, Success
         self._operations = {operation.name: operation for operation in OPERATIONS}
         self._methods = {operation.name: self._method(operation) for operation in OPERATIONS}
@@ -192,8 +183,7 @@ class JsonRpcEndpoint:
         )
         version = text_of(headers, b"a2a-version") or _query_version(scope)
         context = Context(call, operation, version, _last_event_id(headers), spelled, self._required - asked)
-        outcome = await self._dispatch(self._methods, context, self._request(name, params or {}, found))
-        answer = self._to_response(*outcome)
+        answer = await self._call_method(self._request(name, params or {}, found), context, self._methods[name])
         if "id" not in envelope:  # a notification: done, and nothing to say (R-JRPC-09)
             return Answer(b"", 204)
         return self._respond(answer, found, call)
@@ -242,7 +232,6 @@ class JsonRpcEndpoint:
                 _log.exception("%s failed (error %s)", operation.name, error_id)
                 return self._refuse(InternalError(f"Internal error {error_id}."))
 
-        method.__signature__ = _ANY  # type: ignore[attr-defined]
         return method
 
     def _refuse(self, error: A2AError) -> Any:
@@ -250,7 +239,9 @@ class JsonRpcEndpoint:
 
     def _check_version(self, version: str | None) -> None:
         """R-VER-02 to R-VER-04: a missing version means 0.3."""
-        if version is not None and version.count(".") <= 2 and version.split(".")[:2] == ["1", "0"]:
+        if version == "1.0" or (
+            version is not None and version.count(".") <= 2 and version.split(".")[:2] == ["1", "0"]
+        ):
             return
         if version is None:
             text = "The request has no A2A-Version header, which means 0.3: add the header A2A-Version: 1.0."
@@ -301,7 +292,6 @@ class JsonRpcEndpoint:
         raise UnsupportedOperationError(f"{context.operation.name} is not available yet.")
 
 
-_ANY = _AnySignature()
 _ANYBODY = Caller()
 _NONE: frozenset[str] = frozenset()
 
