@@ -133,7 +133,10 @@ class TurnWriter:
                 self._text(text[start : start + MAX_TEXT])
         elif self._answer is not None:
             self._answer.parts.append(text)
-            live.log.append(self._answer_head + quoted(text) + TEXT_CHUNK_END)
+            head = self._answer_head
+            if not head:
+                head = self._answer_head = live.writer.chunk_head(self._answer.id)
+            live.log.append(head + quoted(text) + TEXT_CHUNK_END)
         elif text:
             self._first_text(text)
 
@@ -145,7 +148,6 @@ class TurnWriter:
         row = live.writer.artifact(artifact_id, (text_part(text),), append=False)
         piece = self._answer = self._open["answer"] = live.pieces.artifact(artifact_id, append=False)
         piece.parts.append(text)
-        self._answer_head = live.writer.chunk_head(artifact_id)
         live.log.append(row)
 
     def _chunk(self, chunk: Chunk) -> None:
@@ -176,7 +178,7 @@ class TurnWriter:
         ]
         live.log.append(row)
         if chunk.artifact == "answer":
-            self._answer, self._answer_head = piece, live.writer.chunk_head(artifact_id)
+            self._answer = piece
 
     def _long_chunk(self, chunk: Chunk) -> None:
         text, artifact = chunk.text, chunk.artifact

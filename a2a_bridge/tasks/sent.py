@@ -30,9 +30,12 @@ class Sent:
         return await self._answer()
 
     async def _answer(self) -> bytes:
-        if self._live.direct is not None:
-            return message_event(self._live.direct)
-        task, _ = await self._live.snapshot(self.history_length)
+        live = self._live
+        if live.direct is not None:
+            return message_event(live.direct)
+        if live.log.visible == live.log.appended and live.log.broken is None:
+            return task_event(live.pieces.json(self.history_length))
+        task, _ = await live.snapshot(self.history_length)
         return task_event(task)
 
     async def stream(self) -> AsyncGenerator[list[Numbered], None]:

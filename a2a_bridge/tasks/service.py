@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -364,7 +364,7 @@ class TaskService:
             )
         if isinstance(found, TaskPieces) or found.is_ended:
             raise UnsupportedOperationError("The task has ended: send the message without taskId to start another.")
-        acceptance = replace(acceptance, is_secret=_asks_for_auth(found))
+        acceptance = acceptance._replace(is_secret=_asks_for_auth(found))
         if acceptance.is_secret:
             bare = bare_message_json(acceptance.kept)
         row = with_ids(bare, context_id, found.who.task_id)

@@ -14,8 +14,10 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 from a2a_bridge.agent import Agent, Answer, Ask, Caller, Journal, Turn, abandon, traits_of
 from a2a_bridge.errors import StoreError, StoreUnavailableError
@@ -48,8 +50,7 @@ NOT_KEPT = "(not kept: credentials)"
 INTERRUPTED = "The server was stopped while the agent was working; the work may have been done in part."
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """One accepted message with all it takes to start its turn, also in another process.
 
     `is_secret`: it answers an ask for credentials, so its words are held in memory for its turn only; after a crash
@@ -61,7 +62,7 @@ class Acceptance:
     hops: int = 0
     modes: tuple[str, ...] = ()
     extensions: frozenset[str] = frozenset()
-    metadata: Struct = field(default_factory=dict)
+    metadata: Struct = MappingProxyType({})
     traceparent: str | None = None
     attempt: int = 1
     is_secret: bool = False
@@ -390,7 +391,7 @@ class Turns:
     async def _take_up(
         self, live: LiveTask, accepted: Acceptance, row: bytes, adopt: Callable[[LiveTask], None]
     ) -> None:
-        again = replace(accepted, attempt=accepted.attempt + 1)
+        again = accepted._replace(attempt=accepted.attempt + 1)
         may_run = self._traits[live.who.agent].after_crash != "at_most_once" and again.attempt <= MAX_ATTEMPTS
         may_run = may_run and not accepted.is_secret
         changes: tuple[Change, ...] = ()
