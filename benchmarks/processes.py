@@ -59,7 +59,8 @@ class Process:
 
     def ask(self, question: Any) -> Any:
         """One line of JSON there, one line of JSON back."""
-        assert self._child.stdin is not None and self._child.stdout is not None
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
         self._child.stdin.write(json.dumps(question) + "\n")
         self._child.stdin.flush()
         line = self._child.stdout.readline()

@@ -118,7 +118,8 @@ def expected_failures() -> set[str]:
                 words = {keyword.arg: keyword.value for keyword in node.keywords}
                 reason = words.get("reason")
                 strict = words.get("strict")
-                assert isinstance(strict, ast.Constant) and strict.value is True, f"{path}:{node.lineno}"
+                assert isinstance(strict, ast.Constant), f"{path}:{node.lineno}"
+                assert strict.value is True, f"{path}:{node.lineno}"
                 assert isinstance(reason, ast.Constant), f"{path}:{node.lineno}"
                 found.add(str(reason.value))
     return found
