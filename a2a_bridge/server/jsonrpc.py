@@ -312,8 +312,9 @@ def _wrong_type(headers: Headers) -> Answer | None:
 
 
 def _refusal(status: int, error: A2AError) -> Answer:
-    close = ((b"connection", b"close"),) if status == 413 else ()
-    return Answer(error_response(error_object(error), None), status, headers=close)
+    """The connection stays open: closed on a client that still sends its body, it would be reset, and no client would
+    see why. What comes is thrown away by the HTTP server as it comes."""
+    return Answer(error_response(error_object(error), None), status)
 
 
 def _query_version(scope: Scope) -> str | None:
