@@ -63,6 +63,9 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return True
 
 
+_USUAL_IDS = frozenset({int, str})
+
+
 def request_id(envelope: Any) -> RequestId:
     """The id of a request as far as it can be read; None otherwise (R-JRPC-07, R-JRPC-08)."""
     found = envelope.get("id") if isinstance(envelope, dict) else None
@@ -71,6 +74,10 @@ def request_id(envelope: Any) -> RequestId:
 
 def check_envelope(envelope: Any) -> None:
     """Raise InvalidRequestError unless this is one request object (R-JRPC-05 to R-JRPC-07, R-JRPC-10)."""
+    if type(envelope) is dict and envelope.get("jsonrpc") == "2.0":
+        method = envelope.get("method")
+        if method and type(method) is str and type(envelope.get("id")) in _USUAL_IDS:
+            return  # the usual case; below is what is wrong, or unusual
     if isinstance(envelope, list):
         raise InvalidRequestError("Batch requests are not supported: send one request object at a time.")
     if not isinstance(envelope, dict):

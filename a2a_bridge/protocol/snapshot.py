@@ -48,10 +48,14 @@ class ArtifactPieces:
             return self._json
         name = b"" if self.name is None else b',"name":' + quoted(self.name)
         metadata = b"" if not self.metadata else b',"metadata":' + json_bytes(self.metadata)
-        parts = b",".join(_joined(self.parts))
+        parts = b",".join(_joined(self.parts) if len(self.parts) > 1 else _written(self.parts))
         self._json = b'{"artifactId":%b%b,"parts":[%b]%b}' % (quoted(self.id), name, parts, metadata)
         self._written = len(self.parts)
         return self._json
+
+
+def _written(parts: Iterable[str | bytes]) -> list[bytes]:
+    return [text_part(part) if isinstance(part, str) else part for part in parts]
 
 
 def _joined(parts: Iterable[str | bytes]) -> list[bytes]:

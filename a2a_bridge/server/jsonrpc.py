@@ -172,17 +172,15 @@ class JsonRpcEndpoint:
             refusal = InvalidRequestError("A streaming method needs a request id.")
         if refusal is not None or operation is None:
             return Answer(error_response(error_object(refusal or MethodNotFoundError()), found))
-        asked = _NONE
+        active, missing = _NONE, self._required
         if b"a2a-extensions" in headers:
             asked = frozenset(header_list(scope["headers"], b"a2a-extensions"))
-        call = Call(
-            self._agent,
-            self._authenticate(scope) if self._authenticate else _ANYBODY,
-            asked & self._known,
-            trace.current_traceparent(),
-        )
+            active, missing = asked & self._known, missing - asked
+        caller = self._authenticate(scope) if self._authenticate else _ANYBODY
+        call = Call(self._agent, caller, active, trace.current_traceparent())
         version = text_of(headers, b"a2a-version") or _query_version(scope)
-        context = Context(call, operation, version, _last_event_id(headers), spelled, self._required - asked)
+        last_event_id = _last_event_id(headers) if operation.streams else None
+        context = Context(call, operation, version, last_event_id, spelled, missing)
         answer = await self._call_method(self._request(name, params or {}, found), context, self._methods[name])
         if "id" not in envelope:  # a notification: done, and nothing to say (R-JRPC-09)
             return Answer(b"", 204)

@@ -95,9 +95,10 @@ class Lists:
     def _catch_up(self) -> None:
         gone: dict[_Name, list[_Item]] = {}
         come: dict[_Name, list[_Item]] = {}
+        rows = self._rows
         for ident, old in self._noted.items():
-            row = self._rows.get(ident)
-            new = None if row is None else (row.group, row.sort, row.labels)
+            row = rows.get(ident)
+            new = (row.group, row.sort, row.labels) if row is not None and row.group else None
             if old != new:
                 _sort_out(gone, ident, old)
                 _sort_out(come, ident, new)

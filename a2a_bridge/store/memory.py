@@ -193,8 +193,8 @@ class MemoryStore:
     def _apply(self, changes: Sequence[Change]) -> None:
         rows, note, evictable = self._rows, self._lists.note, self._evictable
         for change in changes:
-            kind, key, value, group, *_, may_go = change
-            ident = (kind, key)
+            value = change.value
+            ident = change[:2]
             if value is None:
                 self._remove(ident)
                 continue
@@ -202,15 +202,15 @@ class MemoryStore:
             rows[ident] = change
             if old is None:
                 self._bytes += len(value) + _RECORD_ROOM
-                if group:
+                if change.group:
                     note(ident, None)
-                if may_go:
+                if change.evictable:
                     evictable[ident] = None
                 continue
             self._bytes += len(value) - len(old.value or b"")
-            if group or old.group:
+            if change.group or old.group:
                 note(ident, old)
-            if may_go:
+            if change.evictable:
                 evictable[ident] = None
                 evictable.move_to_end(ident)
             elif old.evictable:

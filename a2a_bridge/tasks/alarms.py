@@ -13,20 +13,20 @@ from collections.abc import Callable, Hashable
 class Alarms:
     """Alarms of one delay, in seconds, each under a key of its own."""
 
-    __slots__ = ("_is_armed", "_set", "seconds")
+    __slots__ = ("_loop", "_set", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._set: dict[Hashable, tuple[float, Callable[[], None]]] = {}
-        self._is_armed = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one whose timer is running
 
     def set(self, key: Hashable, call: Callable[[], None]) -> None:
         """Call this when the delay is over; the key must not be in use."""
-        loop = asyncio.get_running_loop()
-        self._set[key] = (loop.time() + self.seconds, call)
-        if not self._is_armed:
-            self._is_armed = True
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
             loop.call_later(self.seconds, self._ring, loop)
+        self._set[key] = (loop.time() + self.seconds, call)
 
     def clear(self, key: Hashable) -> None:
         """Do not call it; nothing happens if it has been called or was never set."""
@@ -41,7 +41,7 @@ class Alarms:
                 break
             due.append((key, call))
         else:
-            self._is_armed = False
+            self._loop = None
         for key, call in due:
             del self._set[key]
             loop.call_soon(call)

@@ -59,28 +59,22 @@ class Queued:
     fate: "asyncio.Future[bool]"
 
 
-@dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose task this is, and what it is called everywhere."""
+    """Whose task this is, and what it is called: `key` in its records, `stream` in the log. Nobody writes to it."""
 
-    scope: str
-    task_id: str
-    context_id: str
-    caller: Caller
-    agent: str
+    __slots__ = ("agent", "caller", "context_id", "key", "scope", "stream", "task_id")
 
-    @property
-    def key(self) -> str:
-        """The key of the task's records."""
-        return f"{self.scope}/{self.task_id}"
-
-    @property
-    def stream(self) -> str:
-        """The name of the task's stream."""
-        return f"task/{self.scope}/{self.task_id}"
+    def __init__(self, scope: str, task_id: str, context_id: str, caller: Caller, agent: str) -> None:
+        self.scope = scope
+        self.task_id = task_id
+        self.context_id = context_id
+        self.caller = caller
+        self.agent = agent
+        self.key = f"{scope}/{task_id}"
+        self.stream = f"task/{scope}/{task_id}"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class LiveTask:
     """See the module's text. `turn` counts the turns from 1; `turn_starts` is the number of the last row before it.
 
@@ -92,19 +86,19 @@ class LiveTask:
     log: TaskLog
     clock: Callable[[], float]
     keeping: Keeping = Keeping()
-    turn: int = 0
-    turn_starts: int = 0
-    attempt: int = 1
-    asks: tuple[Ask, ...] = ()
-    queued: deque[Queued] = field(default_factory=deque)
-    sent: dict[str, bytes] = field(default_factory=dict)
-    run: "asyncio.Task[None] | None" = None
-    traceparent: str | None = None
-    is_shown: bool = False
-    is_answered: bool = False
-    is_left: bool = False
-    direct: bytes | None = None
+    queued: deque[Queued] = field(default_factory=deque, init=False)
+    sent: dict[str, bytes] = field(default_factory=dict, init=False)
     writer: EventWriter = field(init=False)
+    turn: int = field(default=0, init=False)
+    turn_starts: int = field(default=0, init=False)
+    attempt: int = field(default=1, init=False)
+    asks: tuple[Ask, ...] = field(default=(), init=False)
+    run: "asyncio.Task[None] | None" = field(default=None, init=False)
+    traceparent: str | None = field(default=None, init=False)
+    is_shown: bool = field(default=False, init=False)
+    is_answered: bool = field(default=False, init=False)
+    is_left: bool = field(default=False, init=False)
+    direct: bytes | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.writer = EventWriter(self.who.task_id, self.who.context_id)

@@ -60,30 +60,15 @@ class TaskLog:
     row `last` was the last one. `alarms`: those of `LINGER` seconds that many logs share.
     """
 
-    __slots__ = (
-        "_ahead_bytes",
-        "_alarms",
-        "_base",
-        "_broken",
-        "_closed_at",
-        "_committing",
-        "_due",
-        "_lingering",
-        "_loop",
-        "_pending",
-        "_pending_also",
-        "_pending_records",
-        "_store",
-        "_stream",
-        "_tail",
-        "_tail_bytes",
-        "_timer",
-        "_urgent_at",
-        "_waiting",
-        "appended",
-        "epoch",
-        "visible",
-    )
+    # What a log begins with, and most logs keep; a log has no slots because of it.
+    _ahead_bytes = 0
+    _broken: StoreError | None = None
+    _committing: list[bytes] | None = None
+    _due = inf  # when what is pending is committed, unless something comes before
+    _pending_also: Callable[[], Change] | None = None
+    _tail_bytes = 0
+    _timer: asyncio.Handle | None = None
+    _urgent_at = 0
 
     def __init__(
         self,
@@ -103,20 +88,12 @@ class TaskLog:
         self.visible = last
         self._base = last
         self._tail: list[bytes] = []
-        self._tail_bytes = 0
         self._pending: list[bytes] = []
         self._pending_records: list[Change] = []
-        self._pending_also: Callable[[], Change] | None = None
-        self._ahead_bytes = 0
-        self._committing: list[bytes] | None = None
-        self._due = inf  # when the timer goes off that commits what is pending
-        self._timer: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[asyncio.Future[None], float]] = []
         self._lingering: set[asyncio.Future[None]] = set()
-        self._urgent_at = 0
         self._closed_at: int | None = last if closed else None
-        self._broken: StoreError | None = None
 
     def take_over(self, claim: Claim) -> None:
         """Write under a new claim; a log that was not followed so far starts after the rows that are there."""
@@ -160,22 +137,22 @@ class TaskLog:
         """
         if self._broken is not None:
             raise self._broken
-        self.appended += 1
+        self.appended = seq = self.appended + 1
         pending = self._pending
         pending.append(row)
-        self._ahead_bytes += len(row)
+        self._ahead_bytes = ahead = self._ahead_bytes + len(row)
         if records:
             self._pending_records.extend(records)
         if also is not None:
             self._pending_also = also
         if urgent:
-            self._urgent_at = self.appended
+            self._urgent_at = seq
         if self._committing is None:
-            if urgent or len(pending) >= COMMIT_AT or self._ahead_bytes >= MAX_AHEAD_BYTES:
+            if urgent or len(pending) >= COMMIT_AT or ahead >= MAX_AHEAD_BYTES:
                 self._commit()
             elif self._due == inf:
                 self._arm(self._ready())
-        return self.appended
+        return seq
 
     def close(self, row: bytes, records: Sequence[Change] = (), *, also: Callable[[], Change] | None = None) -> int:
         """Append the last row that there will ever be."""
@@ -290,6 +267,8 @@ class TaskLog:
 
     def wake(self, *, urgent: bool = True) -> None:
         """Let everybody who waits look again; unless `urgent`, who was served just now looks a little later."""
+        if not (self._waiting or self._lingering):
+            return
         waiting, self._waiting = self._waiting, []
         now = self._loop.time() + _EARLY
         for future, not_before in waiting:

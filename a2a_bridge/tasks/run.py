@@ -16,6 +16,7 @@ turn ends; the row that says so cannot be kept, and the next start of the server
 import asyncio
 import logging
 import os
+import struct
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -59,7 +60,7 @@ class AgentFault(Exception):
     """The agent broke the contract; the text may be shown to the caller."""
 
 
-_unused: list[str] = []  # random digits for the next ids: the system is asked for many at a time
+_unused: list[tuple[int, ...]] = []  # random numbers for the next ids: the system is asked for many at a time
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unused.clear)
 
@@ -67,10 +68,9 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """A random id in the form of a UUID of version 4."""
     if not _unused:
-        digits = os.urandom(1024).hex()
-        _unused.extend(digits[at : at + 32] for at in range(0, 2048, 32))
-    digits = _unused.pop()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+        _unused.extend(struct.iter_unpack(">IHHHHI", os.urandom(1024)))
+    a, b, c, d, e, f = _unused.pop()
+    return f"{a:08x}-{b:04x}-4{c & 4095:03x}-a{d & 4095:03x}-{e:04x}{f:08x}"
 
 
 class TurnWriter:

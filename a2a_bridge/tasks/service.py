@@ -385,16 +385,16 @@ class TaskService:
     async def _accept(self, live: LiveTask, acceptance: Acceptance, digest: bytes, row: bytes) -> None:
         """Write the acceptance before anything runs (`at_most_once` needs that), then start the turn."""
         who, message_id = live.who, acceptance.message.message_id
-        value = b"\n".join((digest, who.task_id.encode(), str(live.turn_starts).encode()))
+        key, value = f"{who.scope}/{message_id}", b"%b\n%b\n%d" % (digest, who.task_id.encode(), live.turn_starts)
         forgotten = self._clock() + self._keeping.tasks  # sooner when the task ends
-        sent = Change("sent", f"{who.scope}/{message_id}", value, absent=True, expires=forgotten)
+        sent = Change("sent", key, value, absent=True, expires=forgotten)
         opened = Change(
             "open", who.key, acceptance.pack(live, row), group="open", sort=live.now(), labels=(who.agent, "")
         )
         live.log.take_over(await self._store.claim(who.stream, (opened, sent)))
         live.sent[message_id] = value
         self._live[who.key] = live
-        self._sent[f"{who.scope}/{message_id}"] = live
+        self._sent[key] = live
         self._turns.begin(live, acceptance, row)
 
     async def _queue(self, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:

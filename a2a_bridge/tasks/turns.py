@@ -209,6 +209,9 @@ class Turns:
         self._forget(live)
 
     async def _take(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> None:
+        if acceptance.traceparent is None and not self._traits[live.who.agent].keeps_context:
+            await self._run(live, acceptance, row, None)
+            return
         with trace.continue_trace(acceptance.traceparent):
             if self._traits[live.who.agent].keeps_context:
                 await self._take_in_order(live, acceptance, row)
