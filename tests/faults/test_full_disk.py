@@ -163,6 +163,38 @@ async def test_a_disk_that_fills_up_in_mid_stream_is_an_error_and_no_silence(sta
     assert whole[-1].state == "TASK_STATE_FAILED"
 
 
+async def test_nobody_is_told_what_was_not_kept(start: Any, disk: Disk) -> None:
+    """Our decision: while the agent of a task that was cut off still works, asking for the task is 503."""
+    begin, end = Gate(), Gate()
+
+    async def talks(turn: Any) -> Any:
+        yield "kept"
+        await begin()
+        yield Chunk(LARGE)
+        await end()
+
+    wire = Wire(await start(Bridge(Scripted(talks), store=disk)))
+    async with wire.stream("SendStreamingMessage", say("go")) as reader:
+        first = await reader.next()
+        assert first is not None
+        await disk.fill()
+        begin.open()
+        await reader.rest()
+    await end.reached()
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": first.value["id"]}}
+    assert (await wire.post(asked)).status_code == 503
+    await disk.free()
+    end.open()
+    found = await eventually(lambda: _is_told(wire, asked))
+    assert state_of(found) == "FAILED"
+    assert found["artifacts"][0]["parts"] == [{"text": "kept"}]
+
+
+async def _is_told(wire: Wire, asked: Any) -> Any:
+    response = await wire.post(asked)
+    return response.json().get("result")
+
+
 async def test_a_task_that_was_cut_off_is_not_left_working(start: Any, disk: Disk) -> None:
     """Failure 16: whoever asks for it next, in whatever way, finds that it has ended."""
     for method in ("GetTask", "CancelTask", "SubscribeToTask", "SendMessage"):

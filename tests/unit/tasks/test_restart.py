@@ -249,7 +249,8 @@ async def test_a_waiting_task_can_be_canceled_after_a_restart(path: Path) -> Non
 
 
 @pytest.mark.parametrize(("after_crash", "state"), [("at_most_once", "FAILED"), ("restartable", "COMPLETED")])
-async def test_an_answer_that_was_being_worked_on_is_kept(path: Path, after_crash: Any, state: str) -> None:
+@pytest.mark.parametrize("seen", [False, True], ids=["accepted", "seen at work"])
+async def test_an_answer_that_was_being_worked_on_is_kept(path: Path, after_crash: Any, state: str, seen: bool) -> None:
     """Architecture: no accepted message is lost; the question and the answer are in the history either way."""
     gate = Gate()
 
@@ -264,8 +265,11 @@ async def test_an_answer_that_was_being_worked_on_is_kept(path: Path, after_cras
     agent = Scripted(behaviour, traits=Traits(after_crash=after_crash))
     async with process(agent, path, killed=True) as wire:
         task = await wire.send("go")
-        sending = asyncio.create_task(wire.call("SendMessage", say("blue", taskId=task["id"])))
-        await gate.reached()
+        async with wire.stream("SubscribeToTask", {"id": task["id"]}) as reader:
+            sending = asyncio.create_task(wire.call("SendMessage", say("blue", taskId=task["id"])))
+            await gate.reached()
+            if seen:
+                await reader.until("TASK_STATE_WORKING")
     assert "error" in await sending
     async with process(agent, path) as wire:
         async with asyncio.timeout(5):
