@@ -78,8 +78,20 @@ if TYPE_CHECKING:
 __all__ = [*_WHERE, "__version__"]
 
 
+_NOT_YET = {
+    "Cache": "there is no response cache yet",
+    "IOStream": "rooms print to standard output; GroupChatManager.stream() gives what happens as it happens",
+    "config_list_from_json": "read the file yourself and pass llm_config={'config_list': [...]}",
+    "initiate_chats": "sequential chats are not available yet: call initiate_chat one after another",
+    "register_function": "tools are not available yet",
+}
+"""Words of the classic line that people will look for here."""
+
+
 def __getattr__(name: str) -> Any:
     module = _WHERE.get(name)
+    if name in _NOT_YET:
+        raise ImportError(f"a2a_bridge has no {name}: {_NOT_YET[name]}")
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{module}"), name)

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from functools import cache
@@ -65,9 +66,11 @@ def _is_ours(obj: Any) -> bool:
 
 def _has_structure(obj: Any) -> bool:
     run = getattr(obj, "run", None)
-    return inspect.isasyncgenfunction(run) and all(
-        isinstance(getattr(obj, member, None), str) for member in ("name", "description")
-    )
+    return inspect.isasyncgenfunction(run) and all(_is_text(obj, member) for member in ("name", "description"))
+
+
+def _is_text(obj: Any, member: str) -> bool:
+    return isinstance(getattr(obj, member, None), str)
 
 
 def _remote(url: str, name: str | None, description: str | None) -> Agent:
@@ -80,34 +83,51 @@ def _remote(url: str, name: str | None, description: str | None) -> Agent:
 
 def _tried(obj: Any) -> str:
     kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
-    known = ", ".join(sorted(adapter.name for adapter in adapters())) or "none"
-    return (
+    found, lost = _loaded()
+    known = ", ".join(sorted(adapter.name for adapter in found)) or "none"
+    missing = [f"`{member}` (a str)" for member in ("name", "description") if not _is_text(obj, member)]
+    if not inspect.isasyncgenfunction(getattr(obj, "run", None)):
+        missing.append("`run` (an async generator function)")
+    text = (
         f"{kind} is not an agent: it is none of ours, no installed adapter knows its class (adapters: {known}), it is"
-        " neither a URL nor a function, and it lacks `name`, `description` and an async generator function `run`"
+        f" neither a URL nor a function, and it lacks {', '.join(missing)}"
     )
+    return f"{text}. Not loaded: {'; '.join(lost)}" if lost else text
+
+
+def adapters() -> tuple[Adapter, ...]:
+    """The installed adapters. One that cannot be loaded is left out, with a warning in the log."""
+    return _loaded()[0]
 
 
 @cache
-def adapters() -> tuple[Adapter, ...]:
-    """The installed adapters. One that cannot be loaded is left out, with a warning in the log."""
-    found = []
+def _loaded() -> tuple[tuple[Adapter, ...], tuple[str, ...]]:
+    """The adapters, and what kept the others from being loaded."""
+    found: list[Adapter] = []
+    lost: list[str] = []
     for point in entry_points(group=ENTRY_POINTS):
-        adapter = _load(point)
-        if adapter is not None:
-            found.append(adapter)
-    return tuple(found)
+        try:
+            found.append(_load(point))
+        except Exception as error:  # a broken package of somebody else must not keep ours from working
+            lost.append(f"{point.name}: {_why_lost(point, error)}")
+            _log.warning("the adapter %s", lost[-1])
+    return tuple(found), tuple(lost)
 
 
-def _load(point: EntryPoint) -> Adapter | None:
-    try:
-        adapter = point.load()
-    except Exception:  # a broken package of somebody else must not keep ours from working
-        _log.warning("adapter %s (%s) cannot be loaded and is left out", point.name, point.value, exc_info=True)
-        return None
+def _load(point: EntryPoint) -> Adapter:
+    adapter = point.load()
     if not isinstance(adapter, Adapter):
-        _log.warning("adapter %s (%s) is not an a2a_bridge.agent.Adapter and is left out", point.name, point.value)
-        return None
+        raise TypeError(f"{point.value} is not an a2a_bridge.agent.Adapter")
     return adapter
+
+
+def _why_lost(point: EntryPoint, error: Exception) -> str:
+    """Another top-level package of the same name hides ours: then a sentence about it, else the error."""
+    package = point.value.partition(".")[0]
+    hiding = getattr(sys.modules.get(package), "__file__", None)
+    if isinstance(error, ImportError) and hiding is not None:
+        return f"cannot be loaded, because {hiding} hides the package {package!r} it is in; rename that one"
+    return f"cannot be loaded ({type(error).__name__}: {error})"
 
 
 def find_adapter(obj: Any) -> Adapter | None:
@@ -157,6 +177,7 @@ class FunctionAgent:
         target = function if inspect.isroutine(function) else type(function).__call__
         self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
         self.description = description or inspect.getdoc(function) or f"The function {self.name}."
+        _check_signature(function, self.name)
         self._takes_turn = _takes_turn(target)
         self._yields_async = inspect.isasyncgenfunction(target)
         self._is_async = inspect.iscoroutinefunction(target)
@@ -183,6 +204,19 @@ class FunctionAgent:
                 value = await value
         for reply in as_replies(value):
             yield reply
+
+
+def _check_signature(function: Callable[..., Any], name: str) -> None:
+    """A function that cannot be called with one argument is refused now, not at its first turn."""
+    try:
+        inspect.signature(function).bind("a text")
+    except ValueError:  # a built-in function that does not tell its parameters
+        return
+    except TypeError:
+        raise AdapterNotFoundError(
+            f"the function {name!r} cannot be an agent: it is called with one argument, the text or the Turn, and its"
+            f" parameters are {inspect.signature(function)}"
+        ) from None
 
 
 def _takes_turn(function: Any) -> bool:

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -96,6 +98,7 @@ class Bridge:
         self.agents = _named_agents(agents)
         self.store: Store = MemoryStore() if store is None else store
         self._grace = limits.grace
+        self._is_open = False
         self._ready = False
         self._draining: asyncio.Task[None] | None = None
         self._streams = Streams(ping=limits.ping, send_timeout=limits.send, on_exit=self._begin_to_drain)
@@ -141,9 +144,15 @@ class Bridge:
         finally:
             await self.stop()
 
+    async def open(self) -> None:
+        """Open the store, if that has not been done; StoreUnavailableError says why it cannot be had."""
+        if not self._is_open:
+            await self.store.open()
+            self._is_open = True
+
     async def start(self) -> None:
         """Open the store and take up unfinished tasks; the app's lifespan calls it."""
-        await self.store.open()
+        await self.open()
         await self.service.start()
         self._housekeeping = asyncio.get_running_loop().create_task(self._sweep())
         self._ready = True
@@ -213,6 +222,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._bridge = bridge
 
+    async def serve(self, sockets: Any = None) -> None:
+        # Before uvicorn: a store that cannot be had is an error of ours, not a failed lifespan in its log.
+        await self._bridge.open()
+        await super().serve(sockets)
+
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         # This process is ours: keep the collector away from what lives for ever, and make it come less often.
@@ -226,7 +240,11 @@ class _Server(uvicorn.Server):
 
 
 def run_server(bridge: Bridge, *, host: str, port: int, log_level: str = "info") -> None:
-    """Serve a bridge until the process is asked to stop; blocks. Ends within the grace and a few seconds."""
+    """Serve a bridge until the process is asked to stop; blocks. Ends within the grace and a few seconds.
+
+    StoreUnavailableError and ConfigError say why it cannot start: the store or the port belongs to somebody else.
+    """
+    _check_port(host, port)
     _server(bridge, host, port, log_level).run()
 
 
@@ -242,7 +260,10 @@ async def serve_async(
 ) -> None:
     """`serve` inside a running event loop; cancelling it stops the server."""
     bridge = _bridge(agents, name, description, _public(public_url, host, port), store)
-    await _server(bridge, host, port, "info").serve()
+    _check_port(host, port)
+    server = _server(bridge, host, port, "info")
+    _announce(bridge)
+    await server.serve()
 
 
 def serve(
@@ -258,14 +279,38 @@ def serve(
     """Serve agents over A2A until the process is asked to stop; blocks.
 
     `agents`: one of anything `adapt` takes, or several in a list. `name` and `description` are for a single one.
-    `store` None: a SQLite file `a2a-bridge-<first agent>.sqlite` in the working directory; a path: that file; a
+    Each is at /NAME/, the first one at the root too. `store` None: a SQLite file `a2a-bridge-<first agent>.sqlite` in
+    the working directory, which belongs to one process; a path: that file; "memory": kept as long as the process; a
     store: that one. `public_url`: where callers reach it, if that is not http://host:port. Binds to loopback unless
-    told otherwise in `host`. Raises RuntimeError inside a running event loop: `await serve_async(...)` there.
+    told otherwise in `host`. Raises StoreUnavailableError or ConfigError when the store or the port is taken, and
+    RuntimeError inside a running event loop: `await serve_async(...)` there.
     """
     if _loop_is_running():
         raise RuntimeError("serve() cannot run inside a running event loop: use `await serve_async(...)` there")
     bridge = _bridge(agents, name, description, _public(public_url, host, port), store)
+    log.configure()
+    _announce(bridge)
     run_server(bridge, host=host, port=port)
+
+
+def _announce(bridge: Bridge) -> None:
+    kept = getattr(bridge.store, "path", None)
+    for key, card in bridge.cards.items():
+        fields = {"url": card.supported_interfaces[0].url, "tasks": "in memory" if kept is None else str(kept)}
+        _log.info("serving %s", bridge.agents[key].name, extra={"fields": fields})
+
+
+def _check_port(host: str, port: int) -> None:
+    """Look before uvicorn does, whose answer is a line in the log and an exit."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another port"
+            ) from None
 
 
 def _loop_is_running() -> bool:
@@ -305,7 +350,9 @@ def _bridge(
         if isinstance(agents, Mapping | list | tuple):
             raise ConfigError("name= and description= are for one agent; of several, each has its own")
         agents = adapt(agents, name=name, description=description)
-    if store is None:
+    if store == "memory":
+        store = MemoryStore()
+    elif store is None:
         store = f"a2a-bridge-{next(iter(_named_agents(agents)))}.sqlite"
     if isinstance(store, str | Path):
         store = SQLiteStore(store)

@@ -1,6 +1,7 @@
 """What all tests share: bridges in process, the JSON-RPC caller, no connection outside this machine."""
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -9,6 +10,16 @@ import pytest
 
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.testing.transport import AppTransport
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """`serve` configures the log of its process, and here that is the process of the tests."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

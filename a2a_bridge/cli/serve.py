@@ -1,6 +1,5 @@
 """`a2a-bridge serve`: publish agents until the process is asked to stop."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -68,7 +67,6 @@ def serve(options: ServeOptions) -> None:
     port = _port_to_use(server.host, server.port)
     base = server.model_copy(update={"port": port}).base_url
     limits = Limits(**server.limits.model_dump())
-    asyncio.run(_try_store(_store(settings.store, next(iter(agents)))))
     bridge = Bridge(
         agents,
         store=_store(settings.store, next(iter(agents))),
@@ -137,12 +135,6 @@ def _store(settings: StoreSettings, first: str) -> Store:
     if settings.kind == "memory":
         return MemoryStore()
     return SQLiteStore(settings.path or Path(f"a2a-bridge-{first}.sqlite"), sync=settings.sync)
-
-
-async def _try_store(store: Store) -> None:
-    """Open and close the store once, so that one that cannot be had is a sentence and not a failed start."""
-    await store.open()
-    await store.close()
 
 
 def _port_to_use(host: str, port: int) -> int:

@@ -68,6 +68,7 @@ from a2a_bridge.tasks.service import Call, TaskService
 
 _log = logging.getLogger(__name__)
 
+_OLD_NAMES = ": it is one of A2A 0.3, and this server speaks 1.0 (SendMessage, with the header A2A-Version: 1.0)"
 SUPPORTED_VERSIONS = ("1.0",)
 
 
@@ -165,7 +166,7 @@ class JsonRpcEndpoint:
         operation = self._operations.get(name)
         refusal: A2AError | None = None
         if operation is None:
-            refusal = MethodNotFoundError(f"There is no method {name[:100]!r}.")
+            refusal = MethodNotFoundError(f"There is no method {name[:100]!r}{_OLD_NAMES if '/' in name else ''}.")
         elif params is not None and not isinstance(params, dict):
             refusal = InvalidParamsError("The member params must be an object.")
         elif "id" not in envelope and operation.streams:

@@ -44,25 +44,25 @@ class SQLiteStore:
     def __init__(
         self, path: str | os.PathLike[str], *, sync: Literal["normal", "full"] = "normal", readonly: bool = False
     ) -> None:
-        self._path = Path(path).expanduser().resolve()
+        self.path = Path(path).expanduser().resolve()
         self._sync = sync
         self._readonly = readonly
-        self._lock = FileLock(self._path)
-        self._writer = Writer(f"a2a-bridge-store-{self._path.name}")
+        self._lock = FileLock(self.path)
+        self._writer = Writer(f"a2a-bridge-store-{self.path.name}")
         self._ledger: _Ledger | None = None
         self._reader: sqlite3.Connection | None = None
 
     async def open(self) -> None:
         if self._readonly:
-            if not self._path.is_file():
-                raise StoreUnavailableError(f"there is no store at {self._path}: check the path")
-        elif not self._path.parent.is_dir():
-            raise StoreUnavailableError(f"the folder {self._path.parent} does not exist: create it first")
+            if not self.path.is_file():
+                raise StoreUnavailableError(f"there is no store at {self.path}: check the path")
+        elif not self.path.parent.is_dir():
+            raise StoreUnavailableError(f"the folder {self.path.parent} does not exist: create it first")
         else:
             self._lock.acquire()
             await self._writer.start(self._make_ledger)
         try:
-            self._reader = _connect(self._path, readonly=True)
+            self._reader = _connect(self.path, readonly=True)
         except StoreUnavailableError:
             await self.close()
             raise
@@ -78,11 +78,11 @@ class SQLiteStore:
     def _make_ledger(self) -> "_Ledger":
         """In the writing thread."""
         try:
-            connection = _connect(self._path, sync=self._sync)
+            connection = _connect(self.path, sync=self._sync)
         except StoreUnavailableError:
             self._lock.release()
             raise
-        self._ledger = _Ledger(self._path, connection, self._lock)
+        self._ledger = _Ledger(self.path, connection, self._lock)
         return self._ledger
 
     # Streams
@@ -157,18 +157,18 @@ class SQLiteStore:
     def _writing(self) -> "_Ledger":
         if self._ledger is None:
             state = "is open for reading only" if self._readonly else "is not open"
-            raise StoreUnavailableError(f"the store {self._path} {state}: nothing has been written")
+            raise StoreUnavailableError(f"the store {self.path} {state}: nothing has been written")
         return self._ledger
 
     def _query(self, sql: str, values: Sequence[object], take: Callable[[sqlite3.Cursor], _T]) -> _T:
         if self._reader is None:
-            raise StoreUnavailableError(f"the store {self._path} is not open")
+            raise StoreUnavailableError(f"the store {self.path} is not open")
         try:
             # A cursor left open would hold on to its snapshot, and the write-ahead log could not start again.
             with closing(self._reader.execute(sql, values)) as rows:
                 return take(rows)
         except sqlite3.Error as error:
-            raise _unavailable(self._path, "read", error) from error
+            raise _unavailable(self.path, "read", error) from error
 
 
 class _Head:
@@ -196,7 +196,7 @@ class _Ledger:
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock) -> None:
-        self._path = path
+        self.path = path
         self._connection = connection
         self._lock = lock
         self._next_id: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM streams").fetchone()[0]
@@ -221,7 +221,7 @@ class _Ledger:
                     self.commit([job])
                 return
             for job in jobs:
-                job.fail(_unavailable(self._path, "written", error) if isinstance(error, sqlite3.Error) else error)
+                job.fail(_unavailable(self.path, "written", error) if isinstance(error, sqlite3.Error) else error)
 
     def _transaction(self, jobs: Sequence[Job[Any]]) -> None:
         execute = self._connection.execute
@@ -279,7 +279,7 @@ class _Ledger:
             raise StoreConflictError(f"{stream!r} has been taken over: epoch {epoch} is not {newest}, the newest")
         if first != head.last + 1:
             if first > head.last and stream in self._behind:
-                raise StoreUnavailableError(f"the store {self._path} could not be written, so this cannot follow")
+                raise StoreUnavailableError(f"the store {self.path} could not be written, so this cannot follow")
             raise StoreConflictError(f"{stream!r} goes on with number {head.last + 1}, not with {first}")
         self._check(records)
         if self._behind:

@@ -1,6 +1,7 @@
 """Rules of the house that a reader cannot check by eye."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +35,10 @@ def test_no_committed_file_names_a_registry_host() -> None:
 
 def loaded_by(*arguments: str) -> set[str]:
     code = "import sys, runpy\nbefore = set(sys.modules)\n" + arguments[0] + "\nprint('\\n'.join(set(sys.modules)))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
     return {line.split(".")[0] for line in run.stdout.splitlines() if line.isidentifier() or "." in line}
 
 

@@ -1,0 +1,92 @@
+"""What a bridge refuses, and what `serve` says when it cannot start."""
+
+from pathlib import Path
+
+import pytest
+
+from a2a_bridge import serve
+from a2a_bridge.bridge import Bridge, serve_async, url_name
+from a2a_bridge.errors import ConfigError, StoreUnavailableError
+from a2a_bridge.store.memory import MemoryStore
+from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.testing.server import free_socket
+
+
+def echo(text: str) -> str:
+    return text
+
+
+def shout(text: str) -> str:
+    return text.upper()
+
+
+def free_port() -> int:
+    with free_socket() as bound:
+        return int(bound.getsockname()[1])
+
+
+def test_names_of_agents_become_names_in_urls() -> None:
+    assert url_name("Market Crew_2") == "market-crew-2"
+    for name in ("tasks", "!!!", "healthz"):
+        with pytest.raises(ConfigError):
+            url_name(name)
+
+
+def test_two_agents_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="same name"):
+        Bridge([echo, echo])
+
+
+def test_a_root_or_a_card_of_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match="none of the agents"):
+        Bridge([echo], root="planner")
+    with pytest.raises(ConfigError, match="not served"):
+        Bridge([echo], cards={"planner": "planner.json"})
+    with pytest.raises(ConfigError, match="no agent"):
+        Bridge([])
+
+
+async def test_inside_a_running_loop_serve_names_the_awaitable_spelling() -> None:
+    with pytest.raises(RuntimeError, match="await serve_async"):
+        serve(echo)
+
+
+def test_a_taken_port_is_a_sentence() -> None:
+    """Ours: not a line in the log and an exit code."""
+    with free_socket() as bound:
+        bound.listen()
+        with pytest.raises(ConfigError, match="cannot listen on 127.0.0.1"):
+            serve(echo, port=bound.getsockname()[1], store="memory")
+
+
+async def test_a_taken_store_is_a_sentence(tmp_path: Path) -> None:
+    first = SQLiteStore(tmp_path / "tasks.sqlite")
+    await first.open()
+    try:
+        with pytest.raises(StoreUnavailableError, match="belongs to process"):
+            await serve_async(echo, port=free_port(), store=tmp_path / "tasks.sqlite")
+    finally:
+        await first.close()
+
+
+def test_the_stores_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: a file that is named after the first agent, unless something else is said."""
+    handed: list[Bridge] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("a2a_bridge.bridge.run_server", lambda bridge, *, host, port: handed.append(bridge))
+    serve([shout, echo])
+    serve(echo, store="memory")
+    serve(echo, store="mine.sqlite")
+    first, second, third = (bridge.store for bridge in handed)
+    assert isinstance(first, SQLiteStore)
+    assert first.path == tmp_path / "a2a-bridge-shout.sqlite"
+    assert isinstance(second, MemoryStore)
+    assert isinstance(third, SQLiteStore)
+    assert third.path == tmp_path / "mine.sqlite"
+
+
+def test_a_card_never_names_an_address_that_nobody_can_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Bridge] = []
+    monkeypatch.setattr("a2a_bridge.bridge.run_server", lambda bridge, *, host, port: handed.append(bridge))
+    serve(echo, host="0.0.0.0", port=9000, store="memory")
+    assert handed[0].cards["echo"].supported_interfaces[0].url == "http://127.0.0.1:9000/echo/"
