@@ -195,7 +195,7 @@ async def _is_told(wire: Wire, asked: Any) -> Any:
     return response.json().get("result")
 
 
-async def test_a_task_that_was_cut_off_is_not_left_working(start: Any, disk: Disk) -> None:
+async def test_a_task_that_was_cut_off_is_not_left_working(start: Any, tmp_path: Path) -> None:
     """Failure 16: whoever asks for it next, in whatever way, finds that it has ended."""
     for method in ("GetTask", "CancelTask", "SubscribeToTask", "SendMessage"):
         gate = Gate()
@@ -207,7 +207,7 @@ async def test_a_task_that_was_cut_off_is_not_left_working(start: Any, disk: Dis
                 yield Chunk(LARGE)
                 await asyncio.sleep(0)
 
-        store = Disk(disk._path.with_name(f"{method}.sqlite"))
+        store = Disk(tmp_path / f"{method}.sqlite")
         wire = Wire(await start(Bridge(Scripted(talks, traits=Traits(keeps_context=True)), store=store)))
         async with wire.stream("SendStreamingMessage", say("go", contextId="c")) as reader:
             first = await reader.next()

@@ -12,6 +12,7 @@ which writes the files and prints what has changed in them; look at it as closel
 """
 
 import difflib
+import itertools
 import json
 import os
 import re
@@ -109,7 +110,8 @@ async def test_the_server_answers_as_recorded(start: Any, path: Path) -> None:
     agents = [Obedient(), Obedient(name="careful", traits=Traits(keeps_context=True))]
     for agent in agents:
         agent.gate.open()
-    http = await start(Bridge(agents, public_url="https://agents.example.org"))
+    moments = itertools.count(1_790_000_000)  # no two things happen at the same time: lists have one order
+    http = await start(Bridge(agents, public_url="https://agents.example.org", clock=lambda: float(next(moments))))
     del http.headers["a2a-version"]
     places = Places()
     for step in scenario["steps"]:
