@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from a2a_bridge.protocol.objects import Message, Part
+from a2a_bridge.protocol.objects import Message, Part, Role, TaskState
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Entry, Store
 from a2a_bridge.tasks.live import LiveTask, Queued
@@ -57,7 +57,7 @@ class ServedTurn:
         """The context's messages before this turn: earlier turns of the task last, earlier tasks before them."""
         if limit is not None and limit <= 0:
             return ()
-        found = [_message(raw) for raw in self._before]
+        found, _ = _talk(self._live.pieces, self._before)
         if limit is None or len(found) < limit:
             found = await self._earlier_tasks(len(found), limit) + found
         return tuple(found if limit is None else found[-limit:])
@@ -101,20 +101,45 @@ def _message(raw: bytes) -> Message:
 
 
 def _said(kind: str, value: bytes) -> list[Message]:
+    """What an earlier task, or a bare reply, adds to the history of its context."""
     if kind == "direct":
         return [_message(line) for line in value.split(b"\n")]
     pieces = TaskPieces.unpack(value)
-    said = [_message(raw) for raw in pieces.history]
-    parts = _outcome_parts(pieces)
-    if parts and not pieces.state.is_interrupted:
-        said.append(Message(message_id=f"{pieces.id}.outcome", role="ROLE_AGENT", parts=parts, task_id=pieces.id))
+    said, turn = _talk(pieces, pieces.history)
+    if not pieces.state.is_interrupted:
+        said += _outcome(pieces, turn, closing=True)
     return said
 
 
-def _outcome_parts(pieces: TaskPieces) -> tuple[Part, ...]:
-    shown = [piece for piece in pieces.artifacts.values() if piece.id.partition(".")[0] == "answer"]
-    shown = shown or list(pieces.artifacts.values())
-    parts = [part for piece in shown for part in json.loads(piece.json())["parts"]]
-    if pieces.status_message is not None and pieces.state.value == "TASK_STATE_COMPLETED":
+def _talk(pieces: TaskPieces, history: Sequence[bytes]) -> tuple[list[Message], int]:
+    """The messages of a task with what came of each turn before the question it ended with; and the turn after."""
+    said: list[Message] = []
+    turn = 1
+    for raw in history:
+        message = _message(raw)
+        if message.role is Role.AGENT:
+            said += _outcome(pieces, turn)
+            turn += 1
+        said.append(message)
+    return said, turn
+
+
+def _outcome(pieces: TaskPieces, turn: int, *, closing: bool = False) -> list[Message]:
+    """What came of one turn: the artifact `answer` if there is one, else all of the turn's, then the closing words.
+
+    The artifacts of later turns end in .2, .3 and so on, see `TurnWriter`.
+    """
+    of_turn = [piece for piece in pieces.artifacts.values() if _turn_of(piece.id) == turn]
+    answers = [piece for piece in of_turn if piece.id.partition(".")[0] == "answer"]
+    parts = [part for piece in answers or of_turn for part in json.loads(piece.json())["parts"]]
+    if closing and pieces.status_message is not None and pieces.state is TaskState.COMPLETED:
         parts += json.loads(pieces.status_message)["parts"]
-    return tuple(Part.model_validate(part) for part in parts)
+    if not parts:
+        return []
+    found = tuple(Part.model_validate(part) for part in parts)
+    return [Message(message_id=f"{pieces.id}.{turn}.outcome", role=Role.AGENT, parts=found, task_id=pieces.id)]
+
+
+def _turn_of(artifact_id: str) -> int:
+    _, dot, number = artifact_id.rpartition(".")
+    return int(number) if dot and number.isdigit() and len(number) < 9 else 1
