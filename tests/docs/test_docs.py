@@ -5,7 +5,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import tomllib
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import a2a_bridge.bridge
 from a2a_bridge.bridge import Bridge
+from a2a_bridge.config import load_config
 from a2a_bridge.testing.fake_model import Conversation, Said
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import free_socket, running
@@ -31,7 +33,31 @@ def test_an_example_runs_to_its_end(example: Path) -> None:
 
 
 def test_the_readme_has_the_blocks_that_are_tested_here() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
+
+
+def test_the_seat_of_the_readme_can_be_made() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[3], "README.md", "exec"), names)
+    assert names["archivist"].timeout == 60
+
+
+def leaves(table: Mapping[str, Any], above: str = "") -> set[str]:
+    """The dotted names of all settings of a model's JSON."""
+    found: set[str] = set()
+    for key, value in table.items():
+        found |= leaves(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key}
+    return found
+
+
+def test_the_example_of_the_settings_file_is_valid_and_shows_every_key_with_its_default() -> None:
+    example = ROOT / "examples" / "a2a-bridge.toml"
+    settings, defaults = load_config(example, {}), load_config(None, {})
+    assert settings.model_dump(exclude={"agents"}) == defaults.model_dump(exclude={"agents"})
+    text = re.sub(r"^# (?=\w+ = )", "", example.read_text("utf-8"), flags=re.MULTILINE)
+    shown = leaves(tomllib.loads(text))
+    known = leaves(settings.model_dump(exclude={"agents"}))
+    assert shown == known | {f"agents.planner.{key}" for key in ("target", "card", "name", "description")}
 
 
 @pytest.fixture
