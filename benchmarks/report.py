@@ -1,12 +1,14 @@
 """Tables for people and JSON for machines, from what was measured."""
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.floors import FLOORS, TARGETS
 from benchmarks.load import percentile
 from benchmarks.wire import LIMIT, MEMORY, SDK, Cell
 
@@ -105,3 +107,41 @@ def write(found: Mapping[str, Any], folder: Path = RESULTS) -> Path:
     path = folder / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
     path.write_text(json.dumps(found, indent=1, default=str) + "\n")
     return path
+
+
+def rooms_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table of room turns; a federated turn is what a turn at a remote seat costs, both sides together."""
+    lines = [
+        [
+            row["peer"],
+            str(row["seats"]),
+            str(row["turns"]),
+            row["journal"] + (", one seat remote" if row["remote"] else ""),
+            f"{row['cpu_us']:.1f}",
+            f"{row['cpu_us_min']:.1f}",
+            f"{row['wall_us']:.1f}",
+        ]
+        for row in rows
+    ]
+    text = "Room turns (us per turn)\n" + table(
+        ["room", "seats", "turns", "journal", "CPU us", "(min)", "wall us"], lines
+    )
+    local = [row["cpu_us"] for row in rows if (row["peer"], row["seats"], row["journal"]) == ("ours", 2, "memory")]
+    for row in rows:
+        if row["remote"] and local:
+            text += f"\na federated turn: {2 * row['cpu_us'] - min(local):.0f} us of CPU, client and server together"
+    return text
+
+
+def floors_text(wire: Sequence[Mapping[str, Any]], rooms: Sequence[Mapping[str, Any]]) -> str:
+    """Floors and targets with what was found; what was not measured is left out."""
+    lines = []
+    for floor in FLOORS:
+        if not math.isnan(found := floor.find(wire, rooms)):
+            verdict = "MISSED" if found < floor.least else "goal met" if found >= floor.goal else "ok"
+            lines.append([floor.what, f"{found:.2f}", f">= {floor.least:g}", f"{floor.goal:g}", verdict])
+    for target in TARGETS:
+        if not math.isnan(found := target.find(wire, rooms)):
+            verdict = "goal met" if found <= target.most else "above"
+            lines.append([target.what, f"{found:.2f} {target.unit}", "-", f"<= {target.most:g}", verdict])
+    return "Floors (by CPU) and goals\n" + table(["what", "found", "floor", "goal", ""], lines) if lines else ""

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvicorn
-from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -27,15 +26,15 @@ def main() -> None:
     events = [event + b"\n\n" for event in (folder / "stream").read_bytes().split(b"\n\n") if event]
 
     async def answer(request: Request) -> Response:
-        from_json(await request.body())
+        await request.json()
         return Response(body, media_type="application/json")
 
     async def chunks(request: Request) -> Response:
-        from_json(await request.body())
+        await request.json()
         return StreamingResponse(_prebuilt(events), media_type="text/event-stream")
 
     async def waits(request: Request) -> Response:
-        from_json(await request.body())
+        await request.json()
         return StreamingResponse(_waiting(events), media_type="text/event-stream")
 
     routes = [

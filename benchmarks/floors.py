@@ -1,0 +1,93 @@
+"""What must hold, and what is aimed at, as one table: a ratio within one run, or a figure beside its target."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """`least`: what `find` must give at least. `goal`: what we aim at, printed only."""
+
+    what: str
+    least: float
+    goal: float
+    find: Callable[[Rows, Rows], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`most`: what `find` should give at most; printed, never a reason to fail."""
+
+    what: str
+    most: float
+    unit: str
+    find: Callable[[Rows, Rows], float]
+
+
+def _wire(workload: str, workers: int, server: str, column: str) -> Callable[[Rows, Rows], float]:
+    def find(wire: Rows, rooms: Rows) -> float:
+        return _only(wire, column, workload=workload, workers=workers, server=server)
+
+    return find
+
+
+def _room(column: str = "cpu_us", **wanted: Any) -> Callable[[Rows, Rows], float]:
+    def find(wire: Rows, rooms: Rows) -> float:
+        return _only(rooms, column, **{"peer": "ours", "journal": "memory", "remote": False, **wanted})
+
+    return find
+
+
+def _only(rows: Rows, column: str, **wanted: Any) -> float:
+    found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return float(found[0][column]) if len(found) == 1 else math.nan
+
+
+def _times(one: Callable[[Rows, Rows], float], other: Callable[[Rows, Rows], float]) -> Callable[[Rows, Rows], float]:
+    def find(wire: Rows, rooms: Rows) -> float:
+        return other(wire, rooms) / one(wire, rooms)
+
+    return find
+
+
+FLOORS = (
+    Floor("W1 c=16, memory: times the SDK", 12, 20, _wire("w1", 16, "memory", "times_sdk")),
+    Floor("W1 c=16, memory: share of the limit", 0.33, 0.45, _wire("w1", 16, "memory", "of_limit")),
+    Floor("W1 c=16, SQLite: share of memory", 0.40, 0.50, _wire("w1", 16, "sqlite", "of_memory")),
+    Floor("W2 c=1, never waits: times the SDK", 30, 50, _wire("w2", 1, "memory", "times_sdk")),
+    Floor("W2 c=16, never waits: times the SDK", 30, 60, _wire("w2", 16, "memory", "times_sdk")),
+    Floor("W2 c=1, waits: times the SDK", 25, 40, _wire("w2w", 1, "memory", "times_sdk")),
+    Floor("W2 c=16, waits: times the SDK", 25, 40, _wire("w2w", 16, "memory", "times_sdk")),
+    Floor(
+        "room turn, 2 seats: times AG2",
+        2, 5, _times(_room(seats=2, turns=100), _room(seats=2, turns=100, peer="AG2")),
+    ),
+    Floor(
+        "room turn, 50 seats: times AG2",
+        6, 10, _times(_room(seats=50, turns=100), _room(seats=50, turns=100, peer="AG2")),
+    ),
+    Floor(
+        "room of 2, 10 turns: times 1,000 turns",
+        0.8, 1, _times(_room(seats=2, turns=1000), _room(seats=2, turns=10)),
+    ),
+    Floor(
+        "room of 50, 10 turns: times 1,000 turns",
+        0.8, 1, _times(_room(seats=50, turns=1000), _room(seats=50, turns=10)),
+    ),
+)  # fmt: skip
+
+TARGETS = (
+    Target("time to the first event, c=1", 2, "ms", _wire("w2", 1, "memory", "first_p50_ms")),
+    Target("time to the first event, agent waits, c=1", 2, "ms", _wire("w2w", 1, "memory", "first_p50_ms")),
+    Target("room turn, 2 seats, 100 turns", 60, "us", _room(seats=2, turns=100)),
+    Target("room turn, 50 seats, 1,000 turns", 60, "us", _room(seats=50, turns=1000)),
+)
+
+
+def missed(wire: Rows, rooms: Rows) -> list[Floor]:
+    """The floors that were measured and do not hold; what was not measured is no miss."""
+    return [floor for floor in FLOORS if floor.find(wire, rooms) < floor.least]

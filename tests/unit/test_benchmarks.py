@@ -1,0 +1,70 @@
+"""The benchmarks run: smallest workloads end to end, nothing is timed. What must hold is in benchmarks/floors.py."""
+
+import asyncio
+import importlib.util
+import math
+from typing import Any
+
+import pytest
+
+from benchmarks import load, report, rooms, wire
+from benchmarks.floors import FLOORS, missed
+from benchmarks.machine import calibration, facts
+
+
+def quiet(what: str) -> None:
+    """Progress is for people."""
+
+
+async def test_our_servers_and_the_limit_are_loaded_and_give_figures() -> None:
+    """Issue 2, part 11: through `serve()`, memory and SQLite, beside raw Starlette on the same bytes."""
+    servers = (wire.LIMIT, wire.MEMORY, wire.SQLITE)
+    plan = wire.Plan(workers=(2,), servers=servers, rounds=1, seconds=0.01)
+    cells = await asyncio.wait_for(wire.measure(plan, quiet), 50.0)
+    assert {(cell.workload, cell.server) for cell in cells} == {
+        (workload, server) for workload in wire.AGENTS for server in servers
+    }
+    streams = [cell for cell in cells if cell.workload != "w1"]
+    assert all(cell.load.events == 202 * cell.load.requests for cell in streams), "task, 200 chunks, completed"
+    rows = report.wire_summary(cells)
+    assert "sqlite" in report.wire_text(rows)
+    assert "share of the limit" not in report.floors_text(rows, []), "floors are about 16 requests in flight"
+
+
+def test_rooms_are_measured_in_both_journals_and_over_loopback() -> None:
+    """Issue 2, part 11: room turns, in process and federated."""
+    talks = [
+        rooms.Talk(rooms.OURS, 2, 4),
+        rooms.Talk(rooms.OURS, 2, 4, journal="sqlite"),
+        rooms.Talk(rooms.OURS, 2, 4, remote=True),
+    ]
+    rows = rooms.measure(rooms.Plan(talks, rounds=1, least=4), quiet)
+    assert [row["remote"] for row in rows] == [False, False, True]
+    assert "a federated turn" in report.rooms_text(rows)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("a2a") is None, reason="the peers are not in this environment")
+async def test_the_official_sdk_answers_the_same_requests() -> None:
+    """A peer that answered with an error would look fast."""
+    plan = wire.Plan(workers=(1,), servers=(wire.MEMORY, wire.SDK), rounds=1, seconds=0.01)
+    cells = await asyncio.wait_for(wire.measure(plan, quiet), 50.0)
+    assert {cell.load.events // cell.load.requests for cell in cells if cell.workload == "w2"} == {202}
+
+
+async def test_a_server_that_refuses_is_an_error_and_not_a_figure() -> None:
+    async with wire.running((wire.MEMORY,)) as (server,):
+        make = wire.requests(server.port, "nobody", stream=False)
+        with pytest.raises(load.LoadError, match="not an answer"):
+            await load.run(server.port, make, workers=1, seconds=0.01, stream=False, cpu=server.process.cpu)
+
+
+def test_a_floor_is_missed_when_its_figure_is_too_low_and_not_when_there_is_none() -> None:
+    row: dict[str, Any] = {"workload": "w1", "workers": 16, "server": "memory", "times_sdk": 3.0, "of_limit": math.nan}
+    assert [floor.what for floor in missed([row], [])] == [FLOORS[0].what]
+    assert missed([], []) == []
+    assert "MISSED" in report.floors_text([row], [])
+
+
+def test_a_run_says_where_it_was_made() -> None:
+    assert facts().keys() > {"python", "cores", "a2a-sdk"}
+    assert calibration() > 0
