@@ -7,7 +7,7 @@ from a2a_bridge.chat.entry import Decision, StopReason
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.speaker import Floor, Question, RoomView, at_random, by_function, by_model
-from a2a_bridge.errors import ChatError, SpeakerSelectionError
+from a2a_bridge.errors import SpeakerSelectionError
 
 
 def why_stop(rules: Rules, log: RoomLog, met: StopReason | None) -> StopReason | None:
@@ -16,7 +16,10 @@ def why_stop(rules: Rules, log: RoomLog, met: StopReason | None) -> StopReason |
         return met
     if met is not None:
         return replace(met, also=(*met.also, rules.limit_kind))
-    return StopReason(rules.limit_kind, rules.manager.name, f"{rules.limit} rounds, the opening one counted")
+    told = f"{rules.limit} rounds, the opening one counted"
+    if rules.limit_kind == "max_turns":
+        told = f"max_turns={rules.limit // 2}: each of the two has had so many turns"
+    return StopReason(rules.limit_kind, rules.manager.name, told)
 
 
 def choose_at_once(rules: Rules, floor: Floor, log: RoomLog, handover: str | None) -> Decision | StopReason | None:
@@ -58,6 +61,7 @@ async def choose(rules: Rules, floor: Floor, log: RoomLog) -> tuple[Decision | S
         return at_random(names), None
     model = rules.selector.model or rules.model
     if model is None:
-        raise ChatError("speaker selection 'auto' needs a model: GroupChatManager(groupchat, llm_config=...)")
+        needed = "speaker selection 'auto' needs a model: GroupChatManager(groupchat, llm_config=...)"
+        return StopReason("selection_failed", rules.manager.name, needed), None
     asked = Question(floor, log, names, log.replies > 0, rules.manager.name)
     return await by_model(model, asked, rules.selector.max_retries)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, overload
 
 from a2a_bridge.agent import speaker_of
+from a2a_bridge.chat.entry import words_of
 from a2a_bridge.chat.model import FallOver, Model, OpenAIModel
 from a2a_bridge.protocol.objects import Message, Part, Role
 
@@ -61,10 +62,10 @@ def missing_member(owner: object, name: str) -> NoReturn:
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """A message as classic user code knows it; parts that are not text are in `content` as a list."""
+    """A message as classic user code knows it: data is its JSON; with files among the parts, `content` is a list."""
     found: dict[str, Any] = {
         "role": "user" if message.role is Role.USER else "assistant",
-        "content": message.text if _is_text(message) else [_part_dict(part) for part in message.parts],
+        "content": words_of(message.parts) if _is_text(message) else [_part_dict(part) for part in message.parts],
     }
     name = speaker_of(message)
     if name is not None:
@@ -73,7 +74,7 @@ def to_dict(message: Message) -> dict[str, Any]:
 
 
 def _is_text(message: Message) -> bool:
-    return all(part.text is not None for part in message.parts)
+    return all(part.text is not None or part.kind == "data" for part in message.parts)
 
 
 def _part_dict(part: Part) -> dict[str, Any]:

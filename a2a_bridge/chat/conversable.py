@@ -104,6 +104,11 @@ class ConversableAgent(Conversing):
         is_plain = type(self).reply_chain == ConversableAgent.reply_chain and type(self).run is ConversableAgent.run
         return is_plain and not asks_when_worn_out
 
+    @property
+    def is_patient(self) -> bool:
+        """A person is asked within its turns, and may take any time."""
+        return self.human is not None
+
     async def converse(self, turn: Turn) -> AsyncGenerator[Spoken, None]:
         """Take a turn in a room or chat of ours: may also end it, pass, or speak for a person."""
         exchange = Exchange(self, turn)

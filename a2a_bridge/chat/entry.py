@@ -4,11 +4,13 @@ The log is journal records; everything a room knows is a fold of its entries. `e
 that watch; what is kept is in `record.py`.
 """
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from a2a_bridge.agent import Ask, Usage, parts_of, speaker_metadata
-from a2a_bridge.protocol.objects import JSONValue, Message
+from a2a_bridge.protocol.objects import JSONValue, Message, Part
 
 Kind = Literal["joined", "left", "said", "decided", "asked", "answered", "failed", "passed", "stopped"]
 SpeakerKind = Literal["local", "remote", "human", "manager"]
@@ -86,10 +88,25 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """What was said, asked or noted, as text."""
+        """What was said, asked or noted, as text; of a failed turn the reason."""
         if self.message is not None:
-            return self.message.text
+            return words_of(self.message.parts)
+        if self.kind == "failed":
+            return self.detail
         return "\n".join(part.text for ask in self.asks for part in parts_of(ask) if part.text)
+
+
+def words_of(parts: Iterable[Part]) -> str:
+    """Parts as text: data as its JSON, a file by its name and type."""
+    return "\n".join(_words(part) for part in parts)
+
+
+def _words(part: Part) -> str:
+    if part.text is not None:
+        return part.text
+    if part.kind == "data":
+        return json.dumps(part.data, ensure_ascii=False)
+    return f"({part.filename or part.url or 'a file'}, {part.media_type or 'of unknown type'})"
 
 
 def entry_json(entry: Entry) -> dict[str, JSONValue]:

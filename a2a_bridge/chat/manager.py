@@ -113,7 +113,8 @@ class GroupChatManager(Host):
         assert stop is not None
         if stop.kind in ("failed", "selection_failed") and not room.summary:
             return Fail(f"the conversation came to nothing ({stop.kind})")
-        metadata = with_stop(metadata_of(self.rules.manager), kind=stop.kind, by=stop.by, detail=stop.detail)
+        detail = "" if stop.kind in ("failed", "selection_failed") else stop.detail  # troubles are the owner's business
+        metadata = with_stop(metadata_of(self.rules.manager), kind=stop.kind, by=stop.by, detail=detail)
         text = room.summary or f"The conversation ended without a word ({stop.kind})."
         return Chunk(text, artifact="answer", metadata=metadata)
 

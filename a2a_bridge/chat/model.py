@@ -89,7 +89,7 @@ class OpenAIModel:
         try:
             response = await self._open(client, messages, schema)
         except openai.OpenAIError as error:
-            raise ChatError(self._trouble(error)) from error
+            raise ChatError(self._trouble(error)) from None
         try:
             async with response:
                 async for chunk in response:
@@ -98,7 +98,7 @@ class OpenAIModel:
                     if chunk.usage is not None:
                         yield self._usage(chunk.usage)
         except openai.OpenAIError as error:
-            raise ChatError(self._trouble(error)) from error
+            raise ChatError(self._trouble(error)) from None
 
     async def _open(self, client: Any, messages: Sequence[ModelMessage], schema: JSONValue) -> Any:
         from openai import BadRequestError, UnprocessableEntityError

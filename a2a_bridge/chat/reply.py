@@ -4,7 +4,6 @@ Each is an async generator of (agent, exchange). One that yields nothing leaves 
 streams: what a model says is passed on word by word.
 """
 
-import json
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -13,10 +12,11 @@ from typing import Any, Literal, Protocol
 from a2a_bridge.agent import Ask, Turn, speaker_in, speaker_of
 from a2a_bridge.chat.ask import Human, put
 from a2a_bridge.chat.classic import TerminationMessage, content_parts, to_dict
+from a2a_bridge.chat.entry import words_of
 from a2a_bridge.chat.model import Model, ModelMessage
 from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
 from a2a_bridge.chat.termination import is_closing_word
-from a2a_bridge.protocol.objects import Message, Part, Role
+from a2a_bridge.protocol.objects import Message, Role
 
 HumanInputMode = Literal["ALWAYS", "NEVER", "TERMINATE"]
 
@@ -161,16 +161,7 @@ def model_message(message: Message, own_name: str) -> ModelMessage:
     """A message as a model takes it: own words as the assistant's, everybody else's under their name."""
     own = message.role is Role.AGENT
     name = speaker_of(message) or (own_name if own else None)
-    content = "\n".join(_words(part) for part in message.parts)
-    found: dict[str, Any] = {"role": "assistant" if own else "user", "content": content}
+    found: dict[str, Any] = {"role": "assistant" if own else "user", "content": words_of(message.parts)}
     if name is not None:
         found["name"] = _NAME.sub("_", name)[:64]
     return found
-
-
-def _words(part: Part) -> str:
-    if part.text is not None:
-        return part.text
-    if part.kind == "data":
-        return json.dumps(part.data, ensure_ascii=False)
-    return f"({part.filename or part.url or 'a file'}, {part.media_type or 'of unknown type'})"

@@ -12,7 +12,6 @@ The decision who speaks is committed before that seat is called, a reply before 
 room knows is a fold of its log (`log.py`).
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -22,6 +21,8 @@ from a2a_bridge.agent import Answer, Ask, Outcome, Reply, Turn, Usage, abandon, 
 from a2a_bridge.chat.ask import Human, NobodyThereError, answered_by
 from a2a_bridge.chat.choose import choose, choose_at_once, why_stop
 from a2a_bridge.chat.entry import END, Decision, Entry, Speaker, StopReason, metadata_of
+from a2a_bridge.chat.failure import Failure, failure_of, log_failure, one_sentence, raised
+from a2a_bridge.chat.listen import heard
 from a2a_bridge.chat.log import RERUN, RoomLog
 from a2a_bridge.chat.opening import Opening
 from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speaker
@@ -29,10 +30,11 @@ from a2a_bridge.chat.rules import Rules, Summarise
 from a2a_bridge.chat.seat import Chair, check_names, fold_name, take_chairs, uuid_of
 from a2a_bridge.chat.speaker import Floor, check_transitions, fallback, parse_manual, who_repeats
 from a2a_bridge.chat.speech import Speech, attributed, cleaned
-from a2a_bridge.chat.spoken import Spoken, StopChat
+from a2a_bridge.chat.spoken import StopChat
 from a2a_bridge.chat.summary import last_words
+from a2a_bridge.chat.termination import Checked
 from a2a_bridge.chat.turns import SeatTurns
-from a2a_bridge.errors import ChatError, ClientError, RemoteTimeoutError, StoreError
+from a2a_bridge.errors import BridgeError, StoreError
 from a2a_bridge.protocol.objects import Message, Part, Role
 
 __all__ = ["ChatResult", "Room", "abandon_room"]
@@ -73,12 +75,14 @@ class Room:
         self._opening = Opening(self.id, rules, self._floor, self.log, opener)
         self._names: frozenset[str] = frozenset()
         self._unshown: list[Entry] = []
-        self._until: Any = None
+        self._until = Checked(rules.until, rules.manager.name)
+        self._judged: Any = None
         self._began = 0
         self._next: tuple[Chair, Turn] | None = None
         self._handover: str | None = None
         self._paused: tuple[Ask, ...] = ()
         self._turns = SeatTurns(self.id, turn, self.log, rules.manager)
+        self._traced: set[str] = set()
 
     async def play(self) -> AsyncGenerator[Entry | Reply, None]:
         """Run the room: its log entries, once they are kept, and between them what the seats say while they say it."""
@@ -131,11 +135,11 @@ class Room:
         )
         self._names = frozenset(fold_name(name) for name in (rules.manager.name, *self._floor.chairs, "human", "user"))
         self._opening = Opening(self.id, rules, self._floor, log, self._opener)
-        self._until = rules.until.start()
+        self._judged = self._until.start()
         if log.pending is not None and self._turn.answer is not None:
             self._began = log.since
             for entry in log.run:
-                self._until = rules.until.step(self._until, entry)
+                self._judged = self._until.step(self._judged, entry)
             self._take_up(log.pending, self._turn.answer)
             return
         if log.entries[log.since :]:
@@ -156,7 +160,7 @@ class Room:
             return
         chair = self._floor.chairs.get(pending.speaker.name)
         if chair is None:
-            self._give_up(pending.speaker, "has left the room", "asked, and left before the answer came")
+            self._give_up(pending.speaker, Failure("has left the room", "asked, and left before the answer came"))
             return
         entry = self._answered(pending, answer.message)
         self._next = chair, self._turns.answer(chair, pending, answer.message, entry.seq)
@@ -171,7 +175,7 @@ class Room:
 
     def _choose_at_once(self) -> bool:
         """Look whether to stop, and choose if nobody must be asked for it. True: it is settled."""
-        stop = why_stop(self.rules, self.log, self.rules.until.verdict(self._until))
+        stop = why_stop(self.rules, self.log, self._until.verdict(self._judged))
         return self._settled(stop or choose_at_once(self.rules, self._floor, self.log, self._handover))
 
     async def _choose(self) -> AsyncGenerator[Entry, None]:
@@ -220,7 +224,9 @@ class Room:
             kind = {"manual": "human", "function": "function"}.get(why.chosen_by, "converged")
             self.stop = StopReason(kind, by, why.reason)
         elif self.log.fallbacks > 1 and self.rules.selector.on_failure == "stop":
-            self.stop = StopReason("selection_failed", manager.name, f"twice in a row: {why.reason}")
+            last = f" ({one_sentence(why.rejected[-1])})" if why.rejected else ""
+            detail = f'twice in a row: {why.reason}{last}; to go on all the same, use Selector(on_failure="fallback")'
+            self.stop = StopReason("selection_failed", manager.name, detail)
         else:
             chair = self._floor.chairs[why.chosen]
             self._next = chair, self._turns.make(chair, 1)
@@ -234,7 +240,7 @@ class Room:
         )
         trouble: Exception | None = None
         try:
-            async with aclosing(_spoken(chair, turn)) as replies:
+            async with aclosing(heard(chair.speak(turn), chair.timeout)) as replies:
                 async for reply in replies:
                     shown = speech.take(reply)
                     if shown is not None:
@@ -242,12 +248,17 @@ class Room:
         except StoreError:  # our own log, not the seat: the run must end
             raise
         except Exception as error:  # whatever a seat raises is that seat's failure, not the room's
-            _log.warning("%s failed in its turn", chair.name, exc_info=error)
+            log_failure(chair.name, error, self._traced)
             trouble = error
         rest = speech.rest()
         if rest is not None:
             yield rest
-        self._settle(chair, turn, speech, trouble)
+        try:
+            self._settle(chair, turn, speech, trouble)
+        except Exception as error:  # what it said cannot be written down, and nothing of it has been: its failure too
+            log_failure(chair.name, error, self._traced)
+            told = Failure("could not answer: what it said cannot be written down", repr(error))
+            self._failed(chair, turn, told, None)
         if self.log.pending is not None:
             for entry in await self._commit():
                 yield entry
@@ -258,20 +269,20 @@ class Room:
         outcome = speech.outcome()
         usage = _used(outcome.usage)
         seq, number = self.log.next_seq, self.log.turn
-        reason = _public(trouble, outcome)
+        failure = failure_of(trouble, outcome)
         if speech.ended is not None and trouble is None:
             self._add(Entry(seq, "passed", number, chair.speaker, usage=usage, detail=speech.ended.detail))
             if isinstance(speech.ended, StopChat):
                 self.stop = StopReason(speech.ended.kind, chair.name, speech.ended.detail)
-        elif reason is not None:
-            self._failed(chair, turn, reason, repr(trouble) if trouble is not None else "", usage)
+        elif failure is not None:
+            self._failed(chair, turn, failure, usage)
         elif outcome.asks:
             self._add(Entry(seq, "asked", number, chair.speaker, attempt=turn.attempt, usage=usage, asks=outcome.asks))
         elif outcome.is_empty and self.rules.pair:
             self._add(Entry(seq, "passed", number, chair.speaker, usage=usage))
             self.stop = StopReason("no_reply", chair.name, f"{chair.name} has nothing to say")
         elif outcome.is_empty:
-            self._failed(chair, turn, "said nothing", "", usage)
+            self._failed(chair, turn, Failure("said nothing"), usage)
         else:
             self._accept(chair, turn, speech, outcome, usage)
 
@@ -286,34 +297,34 @@ class Room:
         self._add(Entry(seq, "said", self.log.turn, speaker, message, turn.attempt, usage, why, flags=flags))
         self._handover = outcome.next
 
-    def _failed(self, chair: Chair, turn: Turn, reason: str, detail: str, usage: Usage | None) -> None:
+    def _failed(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None) -> None:
         """A turn that gave nothing: asked again if that is allowed, else the room is told and goes on."""
-        if turn.attempt <= chair.reruns and turn.answer is None:
-            seq, number, told = self.log.next_seq, self.log.turn, detail or reason
+        allowed = (chair.on_failure.rerun or 0) if failure.is_unreached else chair.reruns
+        if turn.attempt <= allowed and turn.answer is None:
+            note = self._turns.note(f"{chair.name} {failure.public}. It is asked again.")  # for whoever watches
+            seq, number, told = self.log.next_seq, self.log.turn, failure.detail or failure.reason
             self._add(
-                Entry(seq, "failed", number, chair.speaker, None, turn.attempt, usage, detail=told, flags=(RERUN,))
+                Entry(seq, "failed", number, chair.speaker, note, turn.attempt, usage, detail=told, flags=(RERUN,))
             )
             self._next = chair, self._turns.make(chair, turn.attempt + 1)
             return
-        self._give_up(chair.speaker, reason, detail, attempt=turn.attempt, usage=usage)
+        self._give_up(chair.speaker, failure, attempt=turn.attempt, usage=usage)
         active = self._floor.active
         left = len(active) - len(self.log.down)
+        told = f"{chair.name} {failure.reason}"
         if self.rules.pair or chair.on_failure.then == "stop":
-            self.stop = StopReason("failed", chair.name, f"{chair.name} {reason}")
+            self.stop = StopReason("failed", chair.name, told)
         elif left < self.rules.min_seats:
-            self.stop = StopReason(
-                "failed", chair.name, f"{left} of {len(active)} seats can answer, {self.rules.min_seats} are needed"
-            )
+            needed = f"{left} of {len(active)} seats can answer, {self.rules.min_seats} are needed"
+            self.stop = StopReason("failed", chair.name, f"{needed}: {told}")
 
-    def _give_up(
-        self, speaker: Speaker, reason: str, detail: str, *, attempt: int = 1, usage: Usage | None = None
-    ) -> None:
+    def _give_up(self, speaker: Speaker, failure: Failure, *, attempt: int = 1, usage: Usage | None = None) -> None:
         note = None
         if not self.rules.pair:
-            text = f"{speaker.name} {reason}. The conversation goes on without that answer."
+            text = f"{speaker.name} {failure.public}. The conversation goes on without that answer."
             note = self._turns.note(text)
-        seq, number = self.log.next_seq, self.log.turn
-        self._add(Entry(seq, "failed", number, speaker, note, attempt, usage, detail=detail or reason))
+        seq, number, told = self.log.next_seq, self.log.turn, failure.detail or failure.reason
+        self._add(Entry(seq, "failed", number, speaker, note, attempt, usage, detail=told))
 
     # Questions to people.
 
@@ -340,6 +351,10 @@ class Room:
                 return await answered_by(self._human, pending.asks, pending.speaker.name, message_id)
             except NobodyThereError as error:
                 detail = f"{detail} ({error.message})"
+            except Exception as error:  # the user's function: the conversation so far is worth more than its trouble
+                _log.warning("the function that answers for a person raised", exc_info=error)
+                self.stop = StopReason("failed", self.rules.manager.name, f"{detail} (human=... {raised(error)})")
+                return None
         self.stop = StopReason("input_required", pending.speaker.name, detail)
         return None
 
@@ -358,8 +373,9 @@ class Room:
         if self._summarise is not None:
             try:
                 self.summary, usage = await self._summarise(self.log.run)
-            except ChatError as error:
-                _log.warning("the conversation could not be summed up, its last words stand for it: %s", error)
+            except Exception as error:  # a model, or the user's function: the conversation has been had all the same
+                trace = None if isinstance(error, BridgeError) else error
+                _log.warning("not summed up, the last words stand for it: %s", raised(error), exc_info=trace)
         message = self._turns.note(self.summary) if self.summary else None
         seq, number = self.log.next_seq, self.log.turn
         self._add(Entry(seq, "stopped", number, self.rules.manager, message, usage=_used(usage), stop=self.stop))
@@ -369,7 +385,7 @@ class Room:
 
     def _add(self, entry: Entry) -> Entry:
         self.log.add(entry)
-        self._until = self.rules.until.step(self._until, entry)
+        self._judged = self._until.step(self._judged, entry)
         self._unshown.append(entry)
         return entry
 
@@ -381,39 +397,6 @@ class Room:
 
 def _used(usage: Usage | None) -> Usage | None:
     return None if usage == _NO_USAGE else usage
-
-
-def _spoken(chair: Chair, turn: Turn) -> AsyncGenerator[Spoken, None]:
-    replies = chair.speak(turn)
-    return replies if chair.timeout is None else _within(replies, chair.timeout)
-
-
-async def _within(replies: AsyncGenerator[Spoken, None], seconds: float) -> AsyncGenerator[Spoken, None]:
-    """The replies, until the time for all of them is over: TimeoutError. No reply is handed on inside the time-out."""
-    ends = asyncio.get_running_loop().time() + seconds
-    async with aclosing(replies):
-        while True:
-            try:
-                async with asyncio.timeout_at(ends):
-                    reply = await anext(replies)
-            except StopAsyncIteration:
-                return
-            yield reply
-
-
-def _public(trouble: Exception | None, outcome: Outcome) -> str | None:
-    """Why a turn failed, in words that anybody in the room may read; None if it did not."""
-    if isinstance(trouble, TimeoutError | RemoteTimeoutError):
-        return "did not answer in time"
-    if isinstance(trouble, ClientError):
-        return "could not be reached"
-    if trouble is not None:
-        return "could not answer"
-    if outcome.failed is not None:
-        return f"could not answer (it says: {outcome.failed[:300]!r})"
-    if outcome.refused is not None:
-        return f"refused to answer (it says: {outcome.refused[:300]!r})"
-    return None
 
 
 async def abandon_room(rules: Rules, turn: Turn) -> None:

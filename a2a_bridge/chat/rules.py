@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.ask import Human
@@ -50,6 +50,8 @@ class Host:
 
     rules: Rules
     human: Human | None
+    is_patient: ClassVar[bool] = True
+    """Its seats have time limits of their own."""
 
     def keep_result(self, result: ChatResult) -> None:
         """Leave a finished conversation for reading."""

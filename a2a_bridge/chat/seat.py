@@ -28,6 +28,10 @@ _log = logging.getLogger(__name__)
 _NAMESPACE = uuid.UUID("7d0f6c1e-54a1-5d0e-9a53-3f5f0a5b8c11").bytes
 
 
+SILENCE = 300.0
+"""Seconds of silence that are borne of a seat that says nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What a seat is handed on its turn.
@@ -58,7 +62,8 @@ class OnFailure:
     """What happens when a turn of a seat fails, is canceled or says nothing.
 
     `rerun`: how often it is asked again, as a new request; None means once if the agent says that it may be run
-    again (`Traits.after_crash`), else never. Retries of the transport are the client's business and do not count.
+    again (`Traits.after_crash`), else never. Retries of the transport are the client's business and do not count;
+    with None, an agent that could not be reached in spite of them is not asked again in that turn.
     `then`: "skip" tells the room and goes on, "stop" ends the conversation.
     """
 
@@ -73,9 +78,12 @@ class OnFailure:
 class Seat:
     """A place in a room: `Seat("https://agents.example/critic", name="critic")`.
 
-    `agent` is anything that `adapt` takes. `timeout`: seconds that one turn may take. `may_terminate`: closing words
-    of this seat end the conversation; by default those of local agents do, those of remote ones do not. `view` and
-    `on_failure` default to the room's.
+    `agent` is anything that `adapt` takes. `timeout`: seconds without a reply of any kind, after which a turn has
+    failed; a reply is a word, progress, or a tool call, so that a turn may take as long as it likes while something
+    comes. 300 by default, for local and remote agents alike; None waits for ever, which is also the default of a
+    seat that asks a person itself (`human=`) and of a room. `may_terminate`: closing words of this seat end the
+    conversation; by default those of local agents do, those of remote ones do not. `view` and `on_failure` default
+    to the room's.
     """
 
     def __init__(
@@ -84,7 +92,7 @@ class Seat:
         name: str | None = None,
         *,
         view: View | None = None,
-        timeout: float | None = None,
+        timeout: float | None = SILENCE,
         on_failure: OnFailure | None = None,
         may_terminate: bool | None = None,
         may_answer: None = None,
@@ -92,13 +100,13 @@ class Seat:
         auth: None = None,
     ) -> None:
         refuse_words("Seat", {"may_answer": may_answer, "budget": budget, "auth": auth})
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"Seat(timeout={timeout}): seconds above 0, or None for no limit")
+        if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
+            raise ValueError(f"Seat(timeout={timeout!r}): seconds above 0, or None for no limit")
         self.original = agent  # ours is called directly, also under another name: what only it can say is not lost
         self.agent: Agent = agent if isinstance(agent, Conversing) else adapt(agent, name=name)
         self.named = name
         self.view = view
-        self.timeout = timeout
+        self.timeout = None if timeout is SILENCE and getattr(self.agent, "is_patient", False) else timeout
         self.on_failure = on_failure
         self.may_terminate = may_terminate
         self.key: str = name if name is not None else self.agent.name
@@ -252,8 +260,9 @@ async def take_chairs(seats: Sequence[Seat], view: View, on_failure: OnFailure) 
 async def _card(seat: Seat, describe: Any) -> Any:
     try:
         return await describe()
-    except BridgeError as error:
-        _log.warning("the card of %s cannot be read, it takes its seat without: %s", seat.key, error)
+    except Exception as error:  # one seat's card must not keep the others from talking
+        trace = None if isinstance(error, BridgeError) else error
+        _log.warning("the card of %s cannot be read, it takes its seat without: %s", seat.key, error, exc_info=trace)
         return None
 
 

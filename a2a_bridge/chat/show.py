@@ -3,7 +3,7 @@
 import sys
 
 from a2a_bridge.agent import Chunk, Reply
-from a2a_bridge.chat.entry import END, Decision, Entry
+from a2a_bridge.chat.entry import END, Decision, Entry, words_of
 
 _RULE = "-" * 80
 
@@ -28,7 +28,7 @@ class Printer:
         if self._speaking != chunk.artifact:
             self._speaking = chunk.artifact
             self._write(f"{self._heading(chunk.name or '')}\n\n")
-        self._write(chunk.text + "".join(part.text or "" for part in chunk.parts))
+        self._write(chunk.text + words_of(chunk.parts))
 
     def _heading(self, name: str) -> str:
         to = self._other if name == self._to and self._other is not None else self._to
@@ -43,14 +43,19 @@ class Printer:
         elif entry.kind == "decided" and entry.why is not None and self._decisions:
             self._write(f"\n{_next(entry.why)}\n\n")
         elif entry.kind == "failed":
-            self._write(f"\n{entry.text or f'{name} {entry.detail}'}\n\n{_RULE}\n")
+            told = entry.text if entry.message is not None else f"{name} failed: {entry.text}"
+            self._write(f"\n{told}\n\n{_RULE}\n")
         elif entry.kind == "stopped" and entry.stop is not None:
             by = f" by {entry.stop.by}" if entry.stop.by else ""
             detail = f": {entry.stop.detail}" if entry.stop.detail else ""
             self._write(f"\nThe conversation ended ({entry.stop.kind}{by}){detail}\n")
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:  # half a surrogate pair, or a terminal that cannot show the letters
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
 
 

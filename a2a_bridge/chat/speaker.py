@@ -7,6 +7,7 @@ with fifty.
 
 import inspect
 import json
+import logging
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +16,14 @@ from typing import Any, Literal
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.classic import Dicts
-from a2a_bridge.chat.entry import END, Decision
+from a2a_bridge.chat.entry import END, Decision, words_of
+from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.model import Model, ModelMessage, ask_model
 from a2a_bridge.chat.seat import Chair, fold_name
-from a2a_bridge.errors import ChatError, SpeakerSelectionError
+from a2a_bridge.errors import BridgeError, ChatError, SpeakerSelectionError
+
+_log = logging.getLogger(__name__)
 
 METHODS = ("auto", "round_robin", "random", "manual")
 
@@ -158,14 +162,17 @@ async def by_function(
 ) -> "Decision | str":
     """Ask the user's function; a str is the name of another method to use instead.
 
-    What the function raises is the programmer's and goes through. SpeakerSelectionError when it names somebody who is
-    no candidate.
+    SpeakerSelectionError when it raises, or names somebody who is no candidate.
     """
     last_chair = floor.chairs.get(last) if last is not None else None
-    chosen = function(last_chair.original if last_chair else None, view)
-    if inspect.isawaitable(chosen):
-        chosen = await chosen
     label = getattr(function, "__name__", "the selection function")
+    try:
+        chosen = function(last_chair.original if last_chair else None, view)
+        if inspect.isawaitable(chosen):
+            chosen = await chosen
+    except Exception as error:  # the user's code: the conversation stops, and is kept
+        _log.warning("%s raised", label, exc_info=None if isinstance(error, BridgeError) else error)
+        raise SpeakerSelectionError(f"{label} {raised(error)}") from None
     if chosen is None:
         return Decision(names, END, "function", f"{label} named nobody")
     if isinstance(chosen, str) and chosen in METHODS:
@@ -208,8 +215,10 @@ async def by_model(model: Model, asked: Question, max_retries: int) -> tuple[Dec
     for _ in range(max_retries + 1):
         try:
             answer, used = await ask_model(model, messages, schema=schema)
-        except ChatError as error:  # the client has retried already
-            rejected.append(f"no answer: {error}")
+        except Exception as error:  # the client has retried already; a model of the user's own may raise anything
+            trace = None if isinstance(error, BridgeError) else error
+            _log.warning("the model that chooses speakers could not be asked: %s", error, exc_info=trace)
+            rejected.append(f"no answer: {raised(error)}")
             return fallback(asked.names, asked.log, "the model could not be asked", rejected), usage
         usage += used
         try:
@@ -246,7 +255,7 @@ def _prompt(asked: Question, options: Sequence[str]) -> list[ModelMessage]:
     chairs = asked.floor.chairs
     roles = [{"name": name, "description": chairs[name].role} for name in asked.names]
     said = [
-        {"speaker": author, "said": message.text}
+        {"speaker": author, "said": words_of(message.parts)}
         for author, message in zip(asked.log.authors, asked.log.messages, strict=True)
     ]
     ending = (

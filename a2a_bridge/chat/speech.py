@@ -4,12 +4,14 @@ Everything a seat says is data. The room says who spoke; a name that the words t
 a line that looks as if another speaker said it is kept but escaped.
 """
 
+import json
 import re
 from collections.abc import Collection
 
 from a2a_bridge.agent import Ask, Chunk, Outcome, OutcomeFold, Progress, Reply, Say, ToolCall, ToolResult, Usage
 from a2a_bridge.chat.seat import Chair, fold_name
 from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
+from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import JSONValue, Part
 
 _LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
@@ -35,6 +37,8 @@ class Speech:
         """Fold a reply in; what is returned goes to whoever watches."""
         if isinstance(reply, str):
             return self._say(reply)
+        if isinstance(reply, Chunk | Say | Ask):
+            check_parts(reply.parts)
         if isinstance(reply, HumanWords):
             self.by_human = True
             self._held = None  # a person may begin with any name
@@ -144,6 +148,17 @@ class Speech:
             return ""
         self._held = None
         return held
+
+
+def check_parts(parts: Collection[Part]) -> None:
+    """ChatError for data that could neither be kept nor sent: NaN above all."""
+    for part in parts:
+        if part.kind != "data" and not part.metadata:
+            continue
+        try:
+            json.dumps([part.data, part.metadata], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ChatError(f"its data cannot be written as JSON ({error})") from None
 
 
 def _attributed(ask: Ask, name: str) -> Ask:

@@ -6,11 +6,16 @@ after a restart. Each entry costs one step, however long the log is. Control wor
 conversation (a remote agent, unless its seat says `may_terminate`) are not looked at.
 """
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from a2a_bridge.chat.classic import TerminationMessage, to_dict
 from a2a_bridge.chat.entry import Entry, StopReason
+from a2a_bridge.chat.failure import raised
+
+_log = logging.getLogger(__name__)
 
 
 class Condition:
@@ -36,6 +41,42 @@ class Condition:
 
     def __invert__(self) -> "Condition":
         return _Not(self)
+
+
+class Checked(Condition):
+    """Another condition, which the room survives: what it raises ends the conversation and is not raised."""
+
+    def __init__(self, condition: Condition, by: str) -> None:
+        self._condition = condition
+        self._by = by
+
+    def start(self) -> Any:
+        return self._condition.start()
+
+    def step(self, state: Any, entry: Entry) -> Any:
+        if isinstance(state, _Broken):
+            return state
+        try:
+            return self._condition.step(state, entry)
+        except Exception as error:  # the user's function
+            return self._broken(error)
+
+    def verdict(self, state: Any) -> StopReason | None:
+        if isinstance(state, _Broken):
+            return state.stop
+        try:
+            return self._condition.verdict(state)
+        except Exception as error:  # the user's class
+            return self._broken(error).stop
+
+    def _broken(self, error: Exception) -> "_Broken":
+        _log.warning("the condition that ends the conversation raised", exc_info=error)
+        return _Broken(StopReason("failed", self._by, f"the condition that ends the conversation {raised(error)}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    stop: StopReason
 
 
 class _Joined(Condition):

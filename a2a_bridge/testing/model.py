@@ -11,6 +11,7 @@ from typing import Any
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.model import ModelMessage
+from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import JSONValue
 
 Script = Sequence[str | Exception] | Callable[[Sequence[ModelMessage]], str]
@@ -32,7 +33,7 @@ class Asked:
 class ScriptedModel:
     """`replies`: texts (or exceptions, which are raised) in the order of the calls, or a function of the messages.
 
-    After the last of a list, IndexError says so. `calls` is what it was asked.
+    After the last of a list, ChatError says so. `calls` is what it was asked.
     """
 
     def __init__(self, replies: Script, *, name: str = "scripted", cost_usd: float | None = None) -> None:
@@ -58,6 +59,6 @@ class ScriptedModel:
 
     def _reply(self, number: int) -> str | Exception:
         if number >= len(self._replies):
-            raise IndexError(f"the script of {self.name!r} has {len(self._replies)} replies, and one more was wanted")
+            raise ChatError(f"the script of {self.name!r} has {len(self._replies)} replies, and one more was wanted")
         found: str | Exception = self._replies[number]
         return found

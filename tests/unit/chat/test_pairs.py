@@ -77,7 +77,7 @@ def test_a_chat_is_printed_while_it_goes_on(capsys: pytest.CaptureFixture[str]) 
     rule = "-" * 80
     assert capsys.readouterr().out == (
         f"ann (to ben):\n\nfirst\n\n{rule}\nben (to ann):\n\none\n\n{rule}\n"
-        "\nThe conversation ended (max_turns by ann and ben): 2 rounds, the opening one counted\n"
+        "\nThe conversation ended (max_turns by ann and ben): max_turns=1: each of the two has had so many turns\n"
     )
 
 
@@ -175,7 +175,7 @@ def test_a_failure_ends_a_chat_of_two_with_the_reason(caplog: pytest.LogCaptureF
     """Ours: the result says so, and the log has the exception."""
     ben = ConversableAgent("ben", llm_config=ScriptedModel([ChatError("no key")]), human_input_mode="NEVER")
     result = bot("ann").initiate_chat(ben, message="go", silent=True)
-    assert (result.stop.kind, result.stop.detail) == ("failed", "ben could not answer")
+    assert (result.stop.kind, result.stop.detail) == ("failed", "ben could not answer: no key")
     assert "no key" in caplog.text
 
 

@@ -12,7 +12,7 @@ from a2a_bridge.bridge import Bridge
 from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
-from a2a_bridge.chat.seat import Seat
+from a2a_bridge.chat.seat import OnFailure, Seat
 from a2a_bridge.client.client import Retries
 from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.store.journal import MemoryJournal
@@ -140,8 +140,21 @@ async def test_an_endpoint_that_is_gone_is_told_to_the_room(room: Any, puppet: A
     """Ours: connection refused is one failed turn."""
     gone = RemoteAgent("http://127.0.0.1:9/", name="gone", retries=Retries(times=0))
     a = puppet("a")
-    await room(gone, a, max_round=3).chat("go")
-    assert a.heard[0][1] == "gone could not be reached. The conversation goes on without that answer."
+    result = await room(gone, a, min_seats=2, max_round=3).chat("go")
+    failed = [entry for entry in result.entries if entry.kind == "failed"]
+    assert len(failed) == 1, "the client has tried as often as it should"
+    assert failed[0].text.startswith("gone could not be reached: cannot connect to its address")
+    assert failed[0].text.endswith("The conversation goes on without that answer.")
+    assert result.stop.detail.startswith(
+        "1 of 2 seats can answer, 2 are needed: gone could not be reached: cannot connect to http://127.0.0.1:9/"
+    )
+
+
+async def test_who_asks_for_reruns_of_an_endpoint_that_is_gone_gets_them(room: Any, puppet: Any) -> None:
+    """Ours: no option is silently ignored."""
+    gone = RemoteAgent("http://127.0.0.1:9/", name="gone", retries=Retries(times=0))
+    result = await room(Seat(gone, on_failure=OnFailure(rerun=1)), puppet("a"), max_round=3).chat("go")
+    assert len([entry for entry in result.entries if entry.kind == "failed"]) == 2
 
 
 async def test_a_url_takes_a_seat(room: Any, puppet: Any) -> None:

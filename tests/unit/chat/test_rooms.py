@@ -83,14 +83,20 @@ async def test_a_function_that_names_somebody_else_stops_the_room(room: Any, pup
     assert "'stranger', who is not a candidate" in result.stop.detail
 
 
-async def test_a_function_that_raises_is_the_programmers_mistake(room: Any, puppet: Any) -> None:
-    """Ours: mistakes of the programmer are never wrapped."""
+async def test_a_selection_function_that_raises_stops_the_room_and_the_conversation_is_kept(
+    room: Any, puppet: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ours: what was said is worth more than the mistake, whose traceback is in the log and not in the reason."""
 
     def pick(last_speaker: Any, groupchat: Any) -> Any:
-        raise KeyError("mistake")
+        if len(groupchat.messages) == 2:
+            raise KeyError("mistake")
+        return "a"
 
-    with pytest.raises(KeyError):
-        await room(puppet("a"), speaker_selection_method=pick).chat("go")
+    result = await room(puppet("a"), speaker_selection_method=pick).chat("go")
+    assert (result.stop.kind, result.stop.detail) == ("selection_failed", "pick raised KeyError, see the log")
+    assert [said["content"] for said in result.chat_history] == ["go", "a speaks"]
+    assert "KeyError: 'mistake'" in caplog.text
 
 
 async def test_transitions_say_who_may_follow_whom(room: Any, puppet: Any) -> None:

@@ -1,0 +1,115 @@
+"""Listening to one seat: how long its silence is borne, and what of all it may raise is a failure of its own.
+
+Concurrency, in prose. No task is started: the seat runs in the task of whoever reads. A timer of the event loop
+watches that task while it waits for the next reply, and only then: what the reader does between two replies is not
+the seat's silence. When the time is over the timer cancels the task, as `asyncio.timeout` does, takes the cancellation
+back when it arrives here, and the turn has failed. A seat that has not let go some seconds later (a blocking call in a
+thread, say) is cancelled again, which leaves it behind: its thread ends when it ends. A cancellation that came from
+somebody else in the meantime goes through. When the reader is closed the timer goes with it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from a2a_bridge.chat.spoken import Spoken
+from a2a_bridge.errors import ChatError
+
+GRACE = 10.0
+"""Seconds in which a seat that was silent for too long may clean up."""
+
+
+class SilenceError(ChatError):
+    """Nothing came for too long."""
+
+
+async def heard(
+    replies: AsyncGenerator[Spoken, None], seconds: float | None, *, grace: float = GRACE
+) -> AsyncGenerator[Spoken, None]:
+    """The replies of a seat. SilenceError when none has come for so many seconds; None waits for ever.
+
+    SystemExit, and a CancelledError that nobody asked for, become a ChatError: they end that seat's turn, not the
+    program. KeyboardInterrupt goes through.
+    """
+    watch = _Watch(seconds, grace)
+    async with aclosing(replies):
+        try:
+            while True:
+                watch.begin()
+                try:
+                    reply = await anext(replies)
+                except StopAsyncIteration:
+                    return
+                except asyncio.CancelledError:
+                    watch.judge()
+                    raise
+                except SystemExit as error:
+                    raise ChatError(f"it raised {error!r}, which ends only its own turn") from None
+                finally:
+                    watch.end()
+                yield reply
+        finally:
+            watch.close()
+
+
+class _Watch:
+    """The timer of one turn. It is set once and looks again later, so that a reply costs no timer of its own."""
+
+    __slots__ = ("_base", "_cancels", "_grace", "_handle", "_loop", "_seconds", "_since", "_task")
+
+    def __init__(self, seconds: float | None, grace: float) -> None:
+        self._seconds = seconds
+        self._grace = grace
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._since = 0.0
+        self._base = self._cancels = 0
+
+    def begin(self) -> None:
+        """The reader waits for the seat from now on."""
+        if self._seconds is None:
+            return
+        self._task = asyncio.current_task()
+        self._base = self._task.cancelling() if self._task is not None else 0
+        self._since = self._loop.time()
+        if self._handle is None:
+            self._handle = self._loop.call_at(self._since + self._seconds, self._look)
+
+    def _look(self) -> None:
+        self._handle = None
+        if self._task is None or self._seconds is None:
+            return  # nobody waits; the next `begin` sets the timer again
+        due = self._since + self._seconds
+        if not self._cancels and self._loop.time() < due:
+            self._handle = self._loop.call_at(due, self._look)
+            return
+        self._cancels += 1
+        self._task.cancel()
+        self._handle = self._loop.call_later(self._grace, self._look)
+
+    def judge(self) -> None:
+        """Raise what a CancelledError of the seat means; return if somebody has cancelled the reader."""
+        task = asyncio.current_task()
+        was_ours, base = self._cancels > 0, self._base
+        self.end()
+        if task is None:
+            return
+        if was_ours and task.cancelling() <= base:
+            raise SilenceError(
+                f"nothing came for {self._seconds:g} seconds; Seat(timeout=...) says how long is waited"
+            ) from None
+        if not task.cancelling():
+            raise ChatError("it raised CancelledError although nobody had cancelled it") from None
+
+    def end(self) -> None:
+        """The reader has a reply, or the seat is done: take back what was cancelled here."""
+        task, self._task = self._task, None
+        while self._cancels and task is not None:
+            self._cancels -= 1
+            task.uncancel()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        if self._handle is not None:
+            self._handle.cancel()
