@@ -4,6 +4,7 @@ User code of the classic line receives and returns `{"role", "name", "content"}`
 `llm_config` becomes a `Model` here, once, at the edge.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, overload
 
@@ -27,13 +28,41 @@ _LATER = {
     "register_reply": "registering replies", "register_nested_chats": "nesting chats",
     "initiate_chats": "a sequence of chats", "a_initiate_chats": "a sequence of chats", "resume": "resuming a room",
     "interject": "interjecting", "seat": "taking a seat later", "unseat": "leaving a seat",
+    "update_agent_state_before_reply": "updating an agent before its reply",
+    "select_speaker_auto_multiple_template": _TEMPLATES, "select_speaker_auto_none_template": _TEMPLATES,
+    "select_speaker_transform_messages": "rewriting what the chooser of speakers reads",
+    "select_speaker_auto_model_client_cls": "a client class for speaker selection",
     "generate_reply": "asking for one reply", "a_generate_reply": "asking for one reply", "send": "sending one message",
 }  # fmt: skip
 _REPLACED = {
     "cache": "answers of models are not cached",
+    "carryover": "put what is carried over into the message",
     "func_call_filter": "only the agent that calls a tool runs it",
     "context": "a message may be a function of (sender, recipient, context) that closes over what it needs",
 }
+_MANAGER = {
+    "system_message": "the manager has no part in the conversation; its model chooses by the roles of the agents, so"
+    " say in their description or system_message what each is for",
+    "human_input_mode": "the manager asks nobody itself; give it to the agent that speaks for a person, or choose"
+    " speakers by hand with GroupChat(speaker_selection_method='manual')",
+    "max_consecutive_auto_reply": "GroupChat(max_round=...) says how long a room talks",
+    "default_auto_reply": "the manager does not reply itself",
+}
+_ANYWHERE = {
+    "silent": "say it where the conversation starts: initiate_chat(..., silent=True)",
+    "chat_messages": "a room begins with GroupChat(messages=[...]), and initiate_chat(clear_history=False) goes on"
+    " with the last conversation",
+    "enable_clear_history": "initiate_chat(clear_history=...) says whether a conversation begins anew",
+    "select_speaker_auto_llm_config": "GroupChat(speaker_selection_method=Selector('auto', model=...)) says which model"
+    " chooses",
+    "select_speaker_auto_verbose": "every choice and its reason is printed, and kept in result.decisions",
+}
+_AS_IT_IS = (
+    ("silent", False), ("enable_clear_history", False), ("select_speaker_auto_verbose", False),
+    ("func_call_filter", True), ("code_execution_config", False),
+)  # fmt: skip
+"""Classic words whose value asks for what is done anyway."""
+
 _ENDPOINT = frozenset({"model", "api_key", "base_url", "timeout", "max_retries", "default_headers", "price"})
 _SAMPLING = frozenset(
     {
@@ -44,13 +73,48 @@ _SAMPLING = frozenset(
 
 
 def refuse_words(owner: str, words: Mapping[str, object]) -> None:
-    """Raise the TypeError for words that are given and not available, and say what is the matter with each."""
+    """Raise the TypeError for words that are given and not available, and say what is the matter with each.
+
+    None stands for a word that was not given; a word that AutoGen has not either is refused with any value.
+    """
     for word, value in words.items():
-        if value is None:
-            continue
-        if word in _LATER:
-            raise TypeError(f"{owner}({word}=...): {_LATER[word]} is not available in this version; leave it out")
-        raise TypeError(f"{owner}({word}=...) is not supported: {_REPLACED[word]}")
+        why = _trouble_with(owner, word)
+        if why is None:
+            raise TypeError(f"{owner}({word}=...): there is no such word")
+        if value is not None and (word, value) not in _AS_IT_IS and not _nobody_is_asked(owner, word, value):
+            raise TypeError(f"{owner}({word}=...){why}")
+
+
+def _trouble_with(owner: str, word: str) -> str | None:
+    if owner == "GroupChatManager" and word in _MANAGER:
+        return f" is not supported: {_MANAGER[word]}"
+    if word in _LATER:
+        also = ", or say False" if word == "code_execution_config" else ""
+        return f": {_LATER[word]} is not available in this version; leave it out{also}"
+    told = _REPLACED.get(word) or _ANYWHERE.get(word)
+    if told is None and owner == "initiate_chat":  # AutoGen hands any other word to the function that makes the message
+        told = _REPLACED["context"]
+    return f" is not supported: {told}" if told else None
+
+
+def _nobody_is_asked(owner: str, word: str, value: object) -> bool:
+    return (owner, word, value) == ("GroupChatManager", "human_input_mode", "NEVER")
+
+
+def check_name(owner: str, name: object) -> None:
+    """Raise for a name that is empty or has a line break or another control character in it: others read it."""
+    if not isinstance(name, str):
+        raise TypeError(f"{owner}(name={name!r}): a name is a text")
+    if not name.strip() or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+        raise ValueError(f"{owner}(name={name!r}): a name has at least one letter, and no line breaks")
+
+
+def check_count(word: str, value: object, *, least: int = 1) -> None:
+    """Raise for a number that is no whole one, or too small."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{word}={value!r}: a whole number, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{word}={value}: at least {least}")
 
 
 def missing_member(owner: object, name: str) -> NoReturn:
@@ -188,12 +252,15 @@ def _means_nothing(key: str, value: object) -> bool:
     """Classic keys whose value asks for what is done anyway."""
     return (key, value) in (
         ("cache_seed", None), ("cache", None), ("api_type", "openai"), ("stream", True), ("tools", None), ("tags", []),
+        ("functions", None), ("tools", []), ("functions", []),
     )  # fmt: skip
 
 
 def _not_understood(key: str, value: object) -> str:
     if key in ("cache_seed", "cache"):
         return f"llm_config[{key!r}]: answers of models are not cached; leave it out, or use 'seed' for sampling"
+    if key in ("tools", "functions"):
+        return f"llm_config[{key!r}]: {_TOOLS} is not available in this version; leave it out"
     if key == "api_type":
         return f"llm_config['api_type']={value!r}: only OpenAI-compatible endpoints are spoken to; set 'base_url'"
     known = ", ".join(sorted(_ENDPOINT | _SAMPLING | {"config_list"}))

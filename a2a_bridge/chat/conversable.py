@@ -2,11 +2,19 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Never
 
 from a2a_bridge.agent import Reply, Say, Traits, Turn, Usage
 from a2a_bridge.chat.ask import Human
-from a2a_bridge.chat.classic import TerminationMessage, missing_member, model_from, refuse_words, to_dict
+from a2a_bridge.chat.classic import (
+    TerminationMessage,
+    check_count,
+    check_name,
+    missing_member,
+    model_from,
+    refuse_words,
+    to_dict,
+)
 from a2a_bridge.chat.entry import SpeakerKind
 from a2a_bridge.chat.initiate import Chat, initiate
 from a2a_bridge.chat.model import Model
@@ -61,11 +69,12 @@ class ConversableAgent(Conversing):
         memory: None = None,
         middleware: None = None,
         budget: None = None,
+        **other: Never,
     ) -> None:
         refuse_words(
             type(self).__name__,
             {
-                "code_execution_config": code_execution_config or None,
+                "code_execution_config": code_execution_config,
                 "code_executor": code_executor,
                 "tools": tools,
                 "functions": functions,
@@ -75,8 +84,12 @@ class ConversableAgent(Conversing):
                 "memory": memory,
                 "middleware": middleware,
                 "budget": budget,
+                **other,
             },
         )
+        check_name(type(self).__name__, name)
+        if max_consecutive_auto_reply is not None:
+            check_count("max_consecutive_auto_reply", max_consecutive_auto_reply, least=0)
         self.name = name
         self.system_message = self.DEFAULT_SYSTEM_MESSAGE if system_message is None else system_message
         self.description = description or f"The agent {name}."
@@ -143,6 +156,7 @@ class ConversableAgent(Conversing):
         summary_method: SummaryMethod = "last_msg",
         summary_args: Mapping[str, Any] | None = None,
         cache: None = None,
+        **other: Never,
     ) -> ChatResult:
         """Open a conversation with `recipient`, a `GroupChatManager` or any agent, and see it through.
 
@@ -151,7 +165,7 @@ class ConversableAgent(Conversing):
         conversation is printed while it goes on. `max_turns` is for chats of two: how often each of them speaks.
         Does not raise when an agent fails: `ChatResult.stop` says so.
         """
-        refuse_words("initiate_chat", {"cache": cache})
+        refuse_words("initiate_chat", {"cache": cache, **other})
         chat = Chat(recipient, message, clear_history, silent, max_turns, summary_method, dict(summary_args or {}))
         return await initiate(self, chat)
 
@@ -166,9 +180,10 @@ class ConversableAgent(Conversing):
         summary_method: SummaryMethod = "last_msg",
         summary_args: Mapping[str, Any] | None = None,
         cache: None = None,
+        **other: Never,
     ) -> ChatResult:
         """`a_initiate_chat` for programs without an event loop."""
-        refuse_words("initiate_chat", {"cache": cache})
+        refuse_words("initiate_chat", {"cache": cache, **other})
         chat = Chat(recipient, message, clear_history, silent, max_turns, summary_method, dict(summary_args or {}))
         return run_sync(lambda: initiate(self, chat), f"await {self.name}.a_initiate_chat(...)")
 

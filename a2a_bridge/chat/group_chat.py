@@ -1,9 +1,9 @@
 """Who sits in a room, and by what rules they talk."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
-from a2a_bridge.chat.classic import content_parts, refuse_words
+from a2a_bridge.chat.classic import check_count, content_parts, refuse_words
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.seat import OnFailure, Seat, View, check_names, seated
 from a2a_bridge.chat.speaker import SelectionFunction, Selector
@@ -45,6 +45,7 @@ class GroupChat:
         role_for_select_speaker_messages: None = None,
         eligibility: None = None,
         budget: None = None,
+        **other: Never,
     ) -> None:
         refuse_words(
             "GroupChat",
@@ -55,12 +56,13 @@ class GroupChat:
                 "role_for_select_speaker_messages": role_for_select_speaker_messages,
                 "eligibility": eligibility,
                 "budget": budget,
+                **other,
             },
         )
         if not agents:
             raise ValueError("GroupChat(agents=[...]): a room needs at least one seat")
-        if max_round < 1:
-            raise ValueError(f"GroupChat(max_round={max_round}): at least 1, the opening message is the first round")
+        check_count("max_round", max_round)
+        check_count("min_seats", min_seats, least=0)
         _check_transitions(allowed_or_disallowed_speaker_transitions, speaker_transitions_type)
         self.seats: tuple[Seat, ...] = tuple(seated(agent) for agent in agents)
         check_names(tuple(seat.key for seat in self.seats))

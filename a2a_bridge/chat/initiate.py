@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from a2a_bridge.agent import Chunk, Turn, Usage
 from a2a_bridge.chat.ask import TERMINAL, Human, put
-from a2a_bridge.chat.classic import TerminationMessage, content_parts
+from a2a_bridge.chat.classic import TerminationMessage, check_count, content_parts
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
@@ -89,8 +89,8 @@ def _room_rules(chat: Chat) -> Rules | None:
 
 
 def _pair_rules(sender: Starter, chat: Chat) -> Rules:
-    if chat.max_turns is not None and chat.max_turns < 1:
-        raise ValueError(f"max_turns={chat.max_turns}: at least 1, or None for no limit")
+    if chat.max_turns is not None:
+        check_count("max_turns", chat.max_turns)
     first, second = seated(sender), seated(chat.recipient)
     return Rules(
         manager=Speaker(f"{first.key} and {second.key}", "manager"),

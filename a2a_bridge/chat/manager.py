@@ -4,11 +4,18 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 from a2a_bridge.agent import MAX_HOPS, Chunk, Fail, Refuse, Reply, Traits, Turn, Usage
 from a2a_bridge.chat.ask import Human
-from a2a_bridge.chat.classic import TerminationMessage, content_parts, missing_member, model_from, refuse_words
+from a2a_bridge.chat.classic import (
+    TerminationMessage,
+    check_name,
+    content_parts,
+    missing_member,
+    model_from,
+    refuse_words,
+)
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.model import Model
@@ -31,6 +38,8 @@ class GroupChatManager(Host):
     hands the question to its caller, and `initiate_chat` asks at the terminal. `summary_method`: "last_msg",
     "reflection_with_llm", a function of (manager, groupchat, {}), or None.
 
+    Other words of AutoGen are taken where they ask for what is done anyway, and else refused with a sentence.
+
     The object is configuration: every turn is a run of its own, and what a room remembers is in that turn's journal.
     """
 
@@ -45,8 +54,10 @@ class GroupChatManager(Host):
         human: Human | None = None,
         summary_method: SummaryMethod = "last_msg",
         store: None = None,
+        **other: Never,
     ) -> None:
-        refuse_words("GroupChatManager", {"store": store})
+        refuse_words("GroupChatManager", {"store": store, **other})
+        check_name("GroupChatManager", name)
         check_method(summary_method)
         self.name = name
         self.groupchat = groupchat

@@ -278,7 +278,7 @@ def check_names(names: tuple[str, ...]) -> None:
     held: dict[str, str] = {}
     for name in names:
         folded = fold_name(name)
-        if not folded or folded == fold_name(END) or "\n" in name or "]" in name:
+        if not folded or folded == fold_name(END) or "]" in name or len(name.splitlines()) != 1:
             raise ChatError(f"{name!r} cannot be the name of a seat: give it another one with Seat(agent, name=...)")
         if folded in held:
             raise ChatError(

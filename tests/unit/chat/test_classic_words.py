@@ -38,6 +38,23 @@ anything: Any = object()
         (lambda: GroupChat([agent], select_speaker_prompt_template=anything), "a prompt template"),
         (lambda: GroupChatManager(drawn(), store=anything), "on a store"),
         (lambda: ConversableAgent("a").initiate_chat(agent, message="x", cache=anything), "are not cached"),
+        (lambda: ConversableAgent("a").initiate_chat(agent, message="x", carryover=anything), "into the message"),
+        (lambda: ConversableAgent("a").initiate_chat(agent, message="x", topic=anything), "may be a function of"),
+        (lambda: ConversableAgent("a", code_execution_config=anything), "leave it out, or say False"),
+        (lambda: ConversableAgent("a", silent=anything), r"initiate_chat\(..., silent=True\)"),
+        (lambda: ConversableAgent("a", chat_messages=anything), r"GroupChat\(messages="),
+        (lambda: ConversableAgent("a", update_agent_state_before_reply=anything), "updating an agent"),
+        (lambda: ConversableAgent("a", sytem_message=anything), r"Agent\(sytem_message=...\): there is no such word"),
+        (lambda: GroupChat([agent], select_speaker_auto_llm_config=anything), r"Selector\('auto', model=...\)"),
+        (lambda: GroupChat([agent], select_speaker_transform_messages=anything), "rewriting what the chooser"),
+        (lambda: GroupChat([agent], func_call_filter=anything), "only the agent that calls a tool"),
+        (lambda: GroupChatManager(drawn(), system_message=anything), "the manager has no part in the conversation"),
+        (lambda: GroupChatManager(drawn(), human_input_mode=anything), "speaker_selection_method='manual'"),
+        (lambda: GroupChatManager(drawn(), max_consecutive_auto_reply=anything), r"GroupChat\(max_round=...\)"),
+        (lambda: GroupChatManager(drawn(), silent=anything), r"initiate_chat\(..., silent=True\)"),
+        (lambda: GroupChatManager(drawn(), default_auto_reply=anything), "does not reply itself"),
+        (lambda: GroupChatManager(drawn(), code_execution_config=anything), "running code is not available"),
+        (lambda: GroupChatManager(drawn(), frobnicate=anything), r"GroupChatManager\(frobnicate=...\): there is no such"),
     ],
 )  # fmt: skip
 def test_words_that_are_not_built_yet_are_named(make: Callable[[], Any], told: str) -> None:
@@ -46,9 +63,37 @@ def test_words_that_are_not_built_yet_are_named(make: Callable[[], Any], told: s
         make()
 
 
-def test_code_execution_may_be_switched_off_in_words() -> None:
+def test_classic_words_that_ask_for_what_is_done_anyway_are_taken() -> None:
     """AutoGen: `code_execution_config=False` stands in most classic programs."""
-    assert ConversableAgent("a", code_execution_config=False).name == "a"
+    no: Any = False
+    yes: Any = True
+    never: Any = "NEVER"
+    assert ConversableAgent("a", code_execution_config=False, silent=no).name == "a"
+    chat = GroupChat([agent], speaker_selection_method="random", func_call_filter=yes, enable_clear_history=no)
+    assert GroupChatManager(chat, human_input_mode=never, silent=no, code_execution_config=no).groupchat is chat
+
+
+def test_a_name_has_letters_and_no_line_breaks() -> None:
+    """Ours: it stands in front of words that others read."""
+    for name in ("", "  ", "a\nb", "a\u2028b", "\x00"):
+        with pytest.raises(ValueError, match="a name has at least one letter, and no line breaks"):
+            ConversableAgent(name)
+        with pytest.raises(ValueError, match="a name has at least one letter"):
+            GroupChatManager(drawn(), name=name)
+    with pytest.raises(TypeError, match="a name is a text"):
+        ConversableAgent(3)  # type: ignore[arg-type]
+
+
+def test_a_number_of_rounds_is_a_whole_number() -> None:
+    """Ours: a TypeError that is a sentence."""
+    rounds: Any
+    for rounds in ("5", None, 2.5, True):
+        with pytest.raises(TypeError, match=r"max_round=.*: a whole number, not"):
+            GroupChat([agent], max_round=rounds, speaker_selection_method="random")
+    with pytest.raises(TypeError, match="max_turns='2': a whole number, not str"):
+        ConversableAgent("a").initiate_chat(agent, message="x", max_turns="2")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="max_consecutive_auto_reply='1'"):
+        ConversableAgent("a", max_consecutive_auto_reply="1")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["register_for_llm", "register_reply", "register_nested_chats", "generate_reply"])
@@ -98,6 +143,8 @@ def test_an_llm_config_becomes_a_model() -> None:
         ({"model": "m", "cache_seed": 42}, "answers of models are not cached"),
         ({"model": "m", "api_type": "azure"}, "only OpenAI-compatible endpoints"),
         ({"model": "m", "temprature": 0}, r"llm_config\['temprature'\] is not understood; known are api_key, base_url"),
+        ({"model": "m", "functions": [1]}, r"llm_config\['functions'\]: calling tools is not available"),
+        ({"model": "m", "tools": [1]}, r"llm_config\['tools'\]: calling tools is not available"),
         ({"temperature": 0}, "needs a 'model'"),
         ({"config_list": []}, "at least one dict"),
         ("gpt-5", "llm_config must be a dict"),
