@@ -131,10 +131,10 @@ class TaskPieces:
         more = b""
         if artifacts and self.artifacts:
             more = b',"artifacts":[%b]' % b",".join([piece.json() for piece in self.artifacts.values()])
-        history = self.history if history_length is None else self.history[len(self.history) - history_length :]
-        if history_length is not None and history_length >= len(self.history):
-            history = self.history
-        if history and history_length != 0:
+        history = self.history
+        if history_length is not None and history_length < len(history):
+            history = history[len(history) - history_length :]
+        if history:
             more += b',"history":[%b]' % b",".join(history)
         if self.usage:
             more += b',"metadata":{"%b":{"usage":%b}}' % (TURN_EXTENSION.encode(), json_bytes(self.usage))

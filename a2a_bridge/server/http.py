@@ -1,8 +1,7 @@
 """Reading bodies and writing answers, straight over ASGI: what both bindings share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -57,8 +56,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A complete response with a known body."""
 
     body: bytes
@@ -67,14 +65,14 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = scope["method"] == "HEAD"
-        headers = list(self.headers)
-        if self.status not in (204, 304):  # those have no content, hence no length (RFC 9110 §8.6)
-            headers.append((b"content-length", b"%d" % len(self.body)))
-        if self.body:
-            headers.append((b"content-type", self.content_type))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head else self.body})
+        body, status, content_type, more = self
+        headers = [*more]
+        if status != 204 and status != 304:  # those have no content, hence no length (RFC 9110 §8.6)
+            headers.append((b"content-length", b"%d" % len(body)))
+        if body:
+            headers.append((b"content-type", content_type))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 def header_list(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:

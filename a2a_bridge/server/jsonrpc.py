@@ -162,7 +162,7 @@ class JsonRpcEndpoint:
             return await self._execute(scope, headers, envelope, spelled)
 
     async def _execute(self, scope: Scope, headers: Headers, envelope: Mapping[str, Any], spelled: bool) -> Responds:
-        name, params, found = envelope["method"], envelope.get("params"), request_id(envelope)
+        name, params, found = envelope["method"], envelope.get("params"), envelope.get("id")
         operation = self._operations.get(name)
         refusal: A2AError | None = None
         if operation is None:
@@ -305,7 +305,7 @@ def _wrong_type(headers: Headers) -> Answer | None:
     kind = b"" if sent == b"application/json" else sent.partition(b";")[0].strip().lower()
     if kind not in (b"application/json", b"") and not kind.endswith(b"+json"):
         return _refusal(415, ContentTypeNotSupportedError("Send the request as application/json."))
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         return _refusal(415, ContentTypeNotSupportedError("Send the request without Content-Encoding."))
     return None
 

@@ -42,7 +42,7 @@ class Lists:
     def note(self, ident: Ident, old: Change | None) -> None:
         """Remember that this record has changed, and where it stood before (nowhere: None)."""
         if ident not in self._noted:
-            self._noted[ident] = None if old is None else (old.group, old.sort, old.labels)
+            self._noted[ident] = (old.group, old.sort, old.labels) if old is not None and old.group else None
             if len(self._noted) >= NOTED:
                 self._catch_up()
 
@@ -100,8 +100,10 @@ class Lists:
             row = rows.get(ident)
             new = (row.group, row.sort, row.labels) if row is not None and row.group else None
             if old != new:
-                _sort_out(gone, ident, old)
-                _sort_out(come, ident, new)
+                if old is not None:
+                    _sort_out(gone, ident, old)
+                if new is not None:
+                    _sort_out(come, ident, new)
         self._noted.clear()
         for name, items in gone.items():
             _remove(self._lists[name], sorted(items))
@@ -112,10 +114,8 @@ class Lists:
                 del self._lists[name]
 
 
-def _sort_out(into: dict[_Name, list[_Item]], ident: Ident, place: _Place | None) -> None:
+def _sort_out(into: dict[_Name, list[_Item]], ident: Ident, place: _Place) -> None:
     """Add a record to the lists that it stands in at this place."""
-    if place is None or not place[0]:
-        return
     kind, key = ident
     group, sort, (first, second) = place
     item = (sort, key)

@@ -156,7 +156,7 @@ class LiveTask:
         ends = state.ends_turn and not goes_on
         if ends:
             self.pieces.ends.append(self.log.appended + 1)
-        if state.is_terminal:
+        if ends and state.is_terminal:
             self.log.close(row, self._closing_records(), also=self._task_record)
             self.refuse_queued()
         else:

@@ -60,7 +60,7 @@ class AgentFault(Exception):
     """The agent broke the contract; the text may be shown to the caller."""
 
 
-_unused: list[tuple[int, ...]] = []  # random numbers for the next ids: the system is asked for many at a time
+_unused: list[tuple[bytes, ...]] = []  # random digits for the next ids: the system is asked for many at a time
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unused.clear)
 
@@ -68,9 +68,8 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """A random id in the form of a UUID of version 4."""
     if not _unused:
-        _unused.extend(struct.iter_unpack(">IHHHHI", os.urandom(1024)))
-    a, b, c, d, e, f = _unused.pop()
-    return f"{a:08x}-{b:04x}-4{c & 4095:03x}-a{d & 4095:03x}-{e:04x}{f:08x}"
+        _unused.extend(struct.iter_unpack("8s4sx3sx3s12s", os.urandom(1024).hex().encode()))
+    return (b"%b-%b-4%b-a%b-%b" % _unused.pop()).decode()
 
 
 class TurnWriter:

@@ -14,10 +14,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
+from typing import NamedTuple
 
 from a2a_bridge.agent import MAX_HOPS, Agent, Caller, traits_of
 from a2a_bridge.errors import (
@@ -60,8 +60,7 @@ CANCEL_SECONDS = 5.0
 """How long CancelTask waits for the agent to let go before it answers all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Who calls which agent, and what came with the request beside its parameters."""
 
     agent: str
@@ -170,16 +169,16 @@ class TaskService:
             await asyncio.wait([other])
         self._accepting[key] = None
         try:
-            live, starts = await self._sent_once(call, request)
+            live, starts = await self._sent_once(call, request, key)
         finally:
             if (waiting := self._accepting.pop(key)) is not None:
                 waiting.set_result(None)
         return Sent(live, starts, limit)
 
-    async def _sent_once(self, call: Call, request: SendMessageRequest) -> tuple[LiveTask, int]:
+    async def _sent_once(self, call: Call, request: SendMessageRequest, key: str) -> tuple[LiveTask, int]:
         bare = bare_message_json(request.message)
         digest = _digest(request.message, bare)
-        repeated = await self._repeated(call, request.message, digest)
+        repeated = await self._repeated(call, request.message, digest, key)
         if repeated is not None:
             return repeated
         if self._stopping:
@@ -241,9 +240,9 @@ class TaskService:
         self, call: Call, request: SendMessageRequest, after: int
     ) -> AsyncGenerator[list[Numbered], None] | None:
         """A repeated stream send with Last-Event-ID: rows above `after`, to the end of its turn. None: none."""
-        repeated = await self._repeated(
-            call, request.message, _digest(request.message, bare_message_json(request.message))
-        )
+        message = request.message
+        digest = _digest(message, bare_message_json(message))
+        repeated = await self._repeated(call, message, digest, f"{call.scope}/{message.message_id}")
         if repeated is None or repeated[0].direct is not None:
             return None
         live, starts = repeated
@@ -300,9 +299,8 @@ class TaskService:
             return None
         return found if isinstance(found, LiveTask) else None
 
-    async def _repeated(self, call: Call, message: Message, digest: bytes) -> tuple[LiveTask, int] | None:
+    async def _repeated(self, call: Call, message: Message, digest: bytes, key: str) -> tuple[LiveTask, int] | None:
         """The task that this very message went to before, and where its turn starts (R-SEND-09)."""
-        key = f"{call.scope}/{message.message_id}"
         live = self._sent.get(key)
         if live is not None:
             value = live.sent.get(message.message_id, b"")

@@ -258,7 +258,6 @@ class Turns:
             live.asks = ()
         live.is_answered = False
         who = live.who
-        keeps = {} if journal is None else {"journal": journal}
         turn = Turn(
             id=f"{who.task_id}.{live.turn}",
             messages=tuple(messages),
@@ -272,8 +271,9 @@ class Turns:
             extensions=acceptance.extensions,
             metadata=acceptance.metadata,
             _source=ServedTurn(live, self._store, new=len(messages)),
-            **keeps,
         )
+        if journal is not None:
+            turn = replace(turn, journal=journal)
         await drive(live, self._agents[who.agent], turn, bells=self._bells)
 
     def _heard(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> list[Message]:
