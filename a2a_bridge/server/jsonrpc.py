@@ -227,7 +227,7 @@ class JsonRpcEndpoint:
                 _log.exception("the store failed in %s", operation.name)
                 return self._refuse(Unavailable())
             except Exception:  # the request edge: a stranger gets an id, the log gets the rest (R-ERR-06)
-                error_id = new_id()[:8]
+                error_id = new_id()[-8:]
                 _log.exception("%s failed (error %s)", operation.name, error_id)
                 return self._refuse(InternalError(f"Internal error {error_id}."))
 

@@ -19,8 +19,8 @@ import os
 import struct
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
-from time import perf_counter
+from functools import lru_cache, partial
+from time import perf_counter, time
 from typing import Any, ClassVar
 
 from a2a_bridge.agent import (
@@ -65,11 +65,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unused.clear)
 
 
+@lru_cache(maxsize=8)
+def _moment(milliseconds: int) -> bytes:
+    digits = b"%012x" % milliseconds
+    return digits[:8] + b"-" + digits[8:]
+
+
 def new_id() -> str:
-    """A random id in the form of a UUID of version 4."""
+    """A UUID of version 7: the time, then 72 random bits, which nobody can guess.
+
+    The time comes first so that a store writes what belongs together to one place: with random ids, each task of a
+    large SQLite file costs twice as much.
+    """
     if not _unused:
-        _unused.extend(struct.iter_unpack("8s4sx3sx3s12s", os.urandom(1024).hex().encode()))
-    return (b"%b-%b-4%b-a%b-%b" % _unused.pop()).decode()
+        _unused.extend(struct.iter_unpack("3s3s12s", os.urandom(9 * 64).hex().encode()))
+    return (b"%b-7%b-a%b-%b" % (_moment(int(time() * 1000)), *_unused.pop())).decode()
 
 
 class TurnWriter:
@@ -301,7 +311,7 @@ def _agent_failed(live: LiveTask, writer: TurnWriter) -> None:
     if live.log.broken is not None:
         _log.exception("task %s was cut off: its events cannot be kept", live.who.task_id)
         return
-    error_id = new_id()[:8]
+    error_id = new_id()[-8:]
     _log.exception("agent %s failed in task %s (error %s)", live.who.agent, live.who.task_id, error_id)
     _write_last(lambda: writer.fail(f"The agent failed (error {error_id})."))
 

@@ -31,7 +31,7 @@ GOLDEN = Path(__file__).with_name("golden")
 SCENARIOS = sorted(GOLDEN.glob("*.json"))
 RECORD = "RECORD_GOLDEN"
 
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ERROR_ID = re.compile(r"(?<=rror )[0-9a-f]{8}\b")
 PLACE = re.compile(r"<(?:id|token)-\d+>")
