@@ -245,7 +245,8 @@ def run_server(bridge: Bridge, *, host: str, port: int, log_level: str = "info")
     StoreUnavailableError and ConfigError say why it cannot start: the store or the port belongs to somebody else.
     """
     _check_port(host, port)
-    _server(bridge, host, port, log_level).run()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended in good order by then, and raises it once more
+        _server(bridge, host, port, log_level).run()
 
 
 async def serve_async(

@@ -68,6 +68,7 @@ from a2a_bridge.tasks.service import Call, TaskService
 
 _log = logging.getLogger(__name__)
 
+_POST_HERE = b'{"error":"An agent is here: POST JSON-RPC 2.0 to it; its card is at .well-known/agent-card.json below."}'
 _OLD_NAMES = ": it is one of A2A 0.3, and this server speaks 1.0 (SendMessage, with the header A2A-Version: 1.0)"
 SUPPORTED_VERSIONS = ("1.0",)
 
@@ -140,7 +141,7 @@ class JsonRpcEndpoint:
     async def _answer(self, scope: Scope, receive: Receive) -> Responds:
         headers = headers_of(scope)
         if scope["method"] != "POST":
-            return Answer(b"", 405, headers=((b"allow", b"POST"),))
+            return Answer(_POST_HERE, 405, headers=((b"allow", b"POST"),))
         refused = _wrong_type(headers)
         if refused is not None:
             return refused

@@ -127,6 +127,14 @@ async def test_a_server_that_is_asked_to_end_says_goodbye_and_ends_in_time(serve
     await eventually(lambda: _are(5, server.wire("again"), status="TASK_STATE_COMPLETED"))
 
 
+async def test_a_server_that_is_interrupted_at_the_terminal_ends_without_a_traceback(server: Any) -> None:
+    """Ours: Ctrl-C is how people stop it."""
+    await server.wire("talk").send("hello")
+    server.signal(signal.SIGINT)
+    assert await server.ended(within=5.0) == 0
+    assert "Traceback" not in await server.log()
+
+
 async def _are(count: int, wire: Wire, **filters: Any) -> bool:
     return len(await wire.tasks(**filters)) == count
 
