@@ -82,7 +82,8 @@ def requests(port: int, agent: str, *, stream: bool) -> Callable[[], bytes]:
     counter = itertools.count()
 
     def make() -> bytes:
-        body = b"%b%012d%b" % (before, next(counter), after)
+        # Ids of real clients are in no order, and a store feels it.
+        body = b"%b%012x%b" % (before, next(counter) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFF, after)
         return b"%b%d\r\n\r\n%b" % (head, len(body), body)
 
     return make

@@ -5,6 +5,8 @@ records only. Counters, and the streams that go with a record, are kept by trigg
 record can forget them.
 """
 
+from typing import NamedTuple
+
 VERSION = 1
 """Kept in the file as `user_version`; a file with a greater one is refused."""
 
@@ -44,19 +46,38 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-PUT_STREAM = (
-    "INSERT INTO streams (id, name, epoch, last, trimmed) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, last = excluded.last, trimmed = excluded.trimmed"
+
+class Put(NamedTuple):
+    """An INSERT of any number of rows."""
+
+    into: str
+    columns: int
+    conflict: str = ""
+
+    def sql(self, rows: int) -> str:
+        """The statement for so many rows."""
+        return f"INSERT INTO {self.into} VALUES {', '.join([self.row] * rows)}{self.conflict}"
+
+    @property
+    def row(self) -> str:
+        """The place of one row among the values."""
+        return f"({', '.join('?' * self.columns)})"
+
+
+PUT_STREAM = Put(
+    "streams (id, name, epoch, last, trimmed)",
+    5,
+    " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, last = excluded.last, trimmed = excluded.trimmed",
 )
-PUT_EVENTS = "INSERT INTO events (stream, last, first, data) VALUES (?, ?, ?, ?)"
+PUT_EVENTS = Put("events (stream, last, first, data)", 4)
 TRIM = "DELETE FROM events WHERE stream = ? AND last <= ?"
 HEAD = "SELECT id, name, epoch, last, trimmed FROM streams WHERE name = ?"
 
-PUT_RECORD = (
-    "INSERT INTO records (kind, key, grp, sort, label1, label2, value, expires, stream)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_RECORD = Put(
+    "records (kind, key, grp, sort, label1, label2, value, expires, stream)",
+    9,
     " ON CONFLICT (kind, key) DO UPDATE SET grp = excluded.grp, sort = excluded.sort, label1 = excluded.label1,"
-    " label2 = excluded.label2, value = excluded.value, expires = excluded.expires, stream = excluded.stream"
+    " label2 = excluded.label2, value = excluded.value, expires = excluded.expires, stream = excluded.stream",
 )
 DELETE = "DELETE FROM records WHERE kind = ? AND key = ?"
 EXPIRE = "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE expires <= ? LIMIT ?)"

@@ -32,6 +32,8 @@ _T = TypeVar("_T")
 _PAGE = "SELECT key, value, sort, label1, label2"
 _EXPIRE_AT_ONCE = 500
 _HEADS = 10_000
+_ROWS_AT_ONCE = (64, 16, 4, 1)
+_WAL_PAGES = 4000  # 16 MB: a page that is written again and again goes to the file once for each so many
 
 
 class SQLiteStore:
@@ -171,6 +173,9 @@ class SQLiteStore:
             raise _unavailable(self.path, "read", error) from error
 
 
+_Columns = tuple[Any, ...]
+
+
 class _Head:
     """What the streams table says, or is going to say, of one stream."""
 
@@ -248,14 +253,23 @@ class _Ledger:
 
     def _flush(self) -> None:
         if self._moved:
-            self._connection.executemany(schema.PUT_STREAM, [head.row() for head in self._moved.values()])
+            self._put(schema.PUT_STREAM, [head.row() for head in self._moved.values()])
             self._moved.clear()
         if self._events:
-            self._connection.executemany(schema.PUT_EVENTS, self._events)
+            self._put(schema.PUT_EVENTS, self._events)
             self._events.clear()
         if self._rows:
-            self._connection.executemany(schema.PUT_RECORD, [_row(change) for change in self._rows.values()])
+            self._put(schema.PUT_RECORD, [_row(change) for change in self._rows.values()])
             self._rows.clear()
+
+    def _put(self, put: schema.Put, rows: Sequence[_Columns]) -> None:
+        # Many rows a statement: the lock of the interpreter changes hands with each, which costs more than a row.
+        at = 0
+        for count in _ROWS_AT_ONCE:
+            while len(rows) - at >= count:
+                values = [value for row in rows[at : at + count] for value in row]
+                self._connection.execute(put.sql(count), values)
+                at += count
 
     # Below: what a job does. Each checks first, raising StoreError, and then writes.
 
@@ -343,9 +357,6 @@ class _Ledger:
                     self._heads.clear()
 
 
-_Columns = tuple[Any, ...]
-
-
 def _row(change: Change) -> _Columns:
     """A change as the parameters of `schema.PUT_RECORD`."""
     first, second = change.labels
@@ -418,6 +429,7 @@ def _prepare(connection: sqlite3.Connection, sync: str) -> None:
             raise sqlite3.OperationalError("this file system does not support write-ahead logs (shared memory)")
         connection.executescript(schema.TABLES)
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync == 'full' else 'NORMAL'}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
 
 
