@@ -15,6 +15,7 @@ from a2a_bridge.errors import A2AError, AdapterFailedError, BridgeError, ClientE
 
 _log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;)?]")
+_NEXT_SENTENCE = re.compile(r"(?<=[.?!]) (?=[A-Z])")
 _LONGEST = 300
 
 
@@ -67,8 +68,8 @@ def raised(error: Exception) -> str:
 
 
 def one_sentence(text: str) -> str:
-    """On one line, without the full stop, and not too long."""
-    line = " ".join(text.split()).rstrip(".")
+    """The first sentence, on one line, without its full stop, and not too long; the log has the rest."""
+    line = _NEXT_SENTENCE.split(" ".join(text.split()))[0].rstrip(".?!")
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 

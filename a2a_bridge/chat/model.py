@@ -128,15 +128,20 @@ class OpenAIModel:
     def _trouble(self, error: Exception) -> str:
         status = getattr(error, "status_code", None)
         where = f"the model {self.model!r}" + (f" at {self.base_url}" if self.base_url else "")
-        if status is not None:
-            return f"{where} answered with HTTP {status}: {getattr(error, 'message', error)}"
-        return f"{where} could not be asked: {getattr(error, 'message', None) or error}"
+        told = str(getattr(error, "message", None) or error)
+        key = self._key()
+        if key and len(key) >= 8:  # a made-up one for a local endpoint may be any word
+            told = told.replace(key, "(the key)")  # some endpoints repeat it, and this is told to the room
+        return f"{where} answered with HTTP {status}: {told}" if status else f"{where} could not be asked: {told}"
+
+    def _key(self) -> str | None:
+        return self.api_key or os.environ.get("OPENAI_API_KEY")
 
     def connect(self) -> "AsyncOpenAI":
         """A new client, for the running event loop."""
         import openai
 
-        key = self.api_key or os.environ.get("OPENAI_API_KEY")
+        key = self._key()
         if not key and not (self.base_url or os.environ.get("OPENAI_BASE_URL")):
             raise ChatError(
                 f"there is no key for the model {self.model!r}: set OPENAI_API_KEY, or llm_config['api_key'];"

@@ -3,10 +3,10 @@
 Concurrency, in prose. A `Room` is one run and belongs to whoever reads `play()`; it starts no task of its own, so
 there is nothing to wait for when it ends. The seat that has the floor runs inside that reader's task, within
 `aclosing`: cancelling the task reaches the seat at its `await`, a `RemoteAgent` then cancels its remote task, and the
-generator is closed before the room's is. A reader that goes away without cancelling closes `play()`, with the same
-effect. Nothing is written while being cancelled: the log then ends with a decision, and the next run of the same room
-records that it was interrupted. Being killed leaves the same log. If the journal refuses a write, the run ends with
-that error; what was not committed was shown to nobody.
+generator is closed before the room's is. Its silence is bounded by a timer (`listen.py`). A reader that goes away
+without cancelling closes `play()`, with the same effect. Nothing is written while being cancelled: the log then ends
+with a decision, and the next run of the same room records that it was interrupted. Being killed leaves the same log.
+If the journal refuses a write, the run ends with that error; what was not committed was shown to nobody.
 
 The decision who speaks is committed before that seat is called, a reply before anybody else is asked. Everything a
 room knows is a fold of its log (`log.py`).

@@ -59,6 +59,13 @@ async def test_after_the_retries_the_error_says_what_happened(server: FakeOpenAI
     assert len(server.requests) == 2
 
 
+async def test_a_key_that_an_endpoint_repeats_is_not_told(server: FakeOpenAI) -> None:
+    """Ours: the error is told to the room."""
+    with pytest.raises(ChatError) as raised:
+        await ask_model(at(server, max_retries=0, api_key="asked for"), user("FAIL500"))
+    assert raised.value.message.endswith("the test (the key) 500")
+
+
 async def test_an_endpoint_that_is_not_there_is_named() -> None:
     """Ours: speak plainly."""
     model = model_from({"model": "m", "base_url": "http://127.0.0.1:9/v1", "max_retries": 0, "timeout": 5})

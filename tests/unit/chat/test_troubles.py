@@ -175,7 +175,7 @@ async def test_a_seat_that_says_nothing_for_too_long_has_failed(room: Any, puppe
     )
 
 
-async def test_a_seat_that_keeps_speaking_may_take_as_long_as_it_likes() -> None:
+async def test_a_seat_that_keeps_speaking_may_take_as_long_as_it_likes(caplog: pytest.LogCaptureFixture) -> None:
     """Ours: silence counts, not the whole turn; nor does what the reader does in between."""
     loop = asyncio.get_running_loop()
 
@@ -185,16 +185,18 @@ async def test_a_seat_that_keeps_speaking_may_take_as_long_as_it_likes() -> None
         await done.wait()
 
     async def words() -> AsyncGenerator[str, None]:
-        for word in "abcd":
-            await later(0.05)
-            yield word
+        for number in range(40):
+            await later(0.02)
+            yield f"{number} "
 
     said = ""
-    async with asyncio.timeout(5), aclosing(heard(words(), 0.15)) as replies:
+    async with asyncio.timeout(5), aclosing(heard(words(), 0.5)) as replies:
         async for reply in replies:
             said += str(reply)
-            await later(0.2 if reply == "b" else 0)
-    assert said == "abcd"
+            if reply == "2 ":
+                await later(0.6)
+    assert said.split() == [str(number) for number in range(40)]
+    assert caplog.records == [], "no timer fell over itself"
 
 
 async def test_a_blocking_function_is_left_behind() -> None:
@@ -224,6 +226,29 @@ async def test_a_cancellation_by_somebody_else_is_not_taken_for_silence() -> Non
     task = asyncio.create_task(read())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+
+
+async def test_who_is_cancelled_while_a_silent_seat_cleans_up_is_cancelled() -> None:
+    """Ours: the time-out takes back its own cancellation and nobody else's."""
+    cleaning = asyncio.Event()
+
+    async def slow_to_go() -> AsyncGenerator[str, None]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cleaning.set()
+            await asyncio.Event().wait()
+        yield "never"
+
+    async def read() -> None:
+        async with aclosing(heard(slow_to_go(), 0.01)) as replies:
+            await anext(replies)
+
+    task = asyncio.create_task(read())
+    await asyncio.wait_for(cleaning.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)
