@@ -24,6 +24,7 @@ from a2a_bridge.errors import (
     ContentTypeNotSupportedError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
+    StoreConflictError,
     StoreUnavailableError,
     TaskNotCancelableError,
     TaskNotFoundError,
@@ -176,18 +177,26 @@ class TaskService:
         return Sent(live, starts, limit)
 
     async def _sent_once(self, call: Call, request: SendMessageRequest, key: str) -> tuple[LiveTask, int]:
-        bare = bare_message_json(request.message)
-        digest = _digest(request.message, bare)
-        repeated = await self._repeated(call, request.message, digest, key)
-        if repeated is not None:
-            return repeated
+        message = request.message
+        bare = bare_message_json(message)
+        digest = _digest(message, bare)
+        if message.task_id or key in self._sent or self._stopping:
+            repeated = await self._repeated(call, message, digest, key)
+            if repeated is not None:
+                return repeated
         if self._stopping:
             raise StoreUnavailableError("The server is stopping: send again when it is back.")
         acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
-        if request.message.task_id:
+        if message.task_id:
             live = await self._continue(call, acceptance, bare, digest)
-        else:
+            return live, live.turn_starts
+        try:
             live = await self._open(call, acceptance, bare, digest)
+        except StoreConflictError:  # sent before: the store refuses it, which costs less than asking it each time
+            repeated = await self._repeated(call, message, digest, key)
+            if repeated is None:
+                raise
+            return repeated
         return live, live.turn_starts
 
     async def get(self, call: Call, request: GetTaskRequest) -> bytes:
