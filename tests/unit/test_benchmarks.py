@@ -1,7 +1,6 @@
 """The benchmarks run: smallest workloads end to end, nothing is timed. What must hold is in benchmarks/floors.py."""
 
 import asyncio
-import importlib.util
 import math
 from typing import Any
 
@@ -43,7 +42,6 @@ def test_rooms_are_measured_in_both_journals_and_over_loopback() -> None:
     assert "a federated turn" in report.rooms_text(rows)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("a2a") is None, reason="the peers are not in this environment")
 async def test_the_official_sdk_answers_the_same_requests() -> None:
     """A peer that answered with an error would look fast."""
     plan = wire.Plan(workers=(1,), servers=(wire.MEMORY, wire.SDK), rounds=1, seconds=0.01)
