@@ -59,7 +59,8 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     """Run what was asked for; the tables are printed as they come."""
     found: dict[str, Any] = {"wire": [], "rooms": []}
     if workloads := [name for name in WIRE if name in asked.workloads]:
-        plan = wire.Plan(workloads, asked.workers, asked.servers, asked.rounds, asked.seconds)
+        slices = 2 if asked.quick else 4
+        plan = wire.Plan(workloads, asked.workers, asked.servers, asked.rounds, asked.seconds, slices)
         found["wire"] = report.wire_summary(run(wire.measure(plan, tell)))
         print(report.wire_text(found["wire"]) + "\n")
     if ROOMS in asked.workloads:

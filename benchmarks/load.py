@@ -32,6 +32,15 @@ class Load:
     latencies: list[float] = field(default_factory=list)
     firsts: list[float] = field(default_factory=list)
 
+    def add(self, other: "Load") -> None:
+        """Take in another measurement of the same server."""
+        self.requests += other.requests
+        self.events += other.events
+        self.wall += other.wall
+        self.cpu += other.cpu
+        self.latencies += other.latencies
+        self.firsts += other.firsts
+
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection, which sends what `make` gives until `deadline` has passed."""

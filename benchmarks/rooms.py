@@ -25,11 +25,12 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which conversations, in how many rounds; `least` turns are taken for each figure."""
+    """Which conversations, in how many rounds; a round takes at least `least` turns of each in each of its slices."""
 
     talks: Sequence[Talk]
     rounds: int = 3
-    least: int = 200
+    least: int = 250
+    slices: int = 4
 
 
 def talks(*, seats: Sequence[int] = (2, 10, 50), turns: Sequence[int] = (10, 100, 1000)) -> list[Talk]:
@@ -55,7 +56,9 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[dict[str, Any]]:
         found: dict[Talk, list[dict[str, float]]] = {talk: [] for talk in plan.talks}
         for number in range(plan.rounds + 1):
             tell(f"rooms round {number}" if number else "rooms warm-up")
-            for talk in plan.talks:
+            slices = plan.slices if number else 1
+            taken: dict[Talk, list[dict[str, float]]] = {talk: [] for talk in plan.talks}
+            for talk in [*plan.talks] * slices:
                 question = {
                     **asdict(talk),
                     "least": plan.least if number else talk.turns,
@@ -64,8 +67,10 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[dict[str, Any]]:
                 before = remote.cpu() if remote is not None else 0.0
                 row = workers[talk.peer].ask(question)
                 row["remote_cpu_us"] = (remote.cpu() - before) / row["turns"] * 1e6 if remote and talk.remote else 0.0
-                if number:
-                    found[talk].append(row)
+                taken[talk].append(row)
+            if number:
+                for talk, rows in taken.items():
+                    found[talk].append({name: statistics.mean(row[name] for row in rows) for name in rows[0]})
         return [_row(talk, rows) for talk, rows in found.items()]
 
 

@@ -59,13 +59,15 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: workloads, concurrencies, servers, rounds, and seconds for each measurement."""
+    """What to run: workloads, concurrencies, servers, rounds, and seconds for each measurement, which is taken in
+    slices, one server after the other, so that a disturbance of a second does not meet one server alone."""
 
     workloads: Sequence[str] = ("w1", "w2", "w2w")
     workers: Sequence[int] = (1, 16)
     servers: Sequence[str] = SERVERS
     rounds: int = 3
     seconds: float = 1.0
+    slices: int = 4
 
 
 def requests(port: int, agent: str, *, stream: bool) -> Callable[[], bytes]:
@@ -126,17 +128,19 @@ async def measure(plan: Plan, tell: Callable[[str], None]) -> list[Cell]:
         cells = []
         for number, workload, workers in _order(plan):
             tell(f"{workload} c={workers} " + (f"round {number}" if number else "warm-up"))
-            for server in servers:
+            taken = {server.name: load.Load() for server in servers}
+            for server in [*servers] * (plan.slices if number else 1):
                 found = await load.run(
                     server.port,
                     make[server.name, workload],
                     workers=workers,
-                    seconds=plan.seconds if number else WARM_SECONDS,
+                    seconds=plan.seconds / plan.slices if number else WARM_SECONDS,
                     stream=workload != "w1",
                     cpu=server.process.cpu,
                 )
-                if number:
-                    cells.append(Cell(workload, workers, server.name, number, found))
+                taken[server.name].add(found)
+            if number:
+                cells += [Cell(workload, workers, name, number, found) for name, found in taken.items()]
         return cells
 
 

@@ -25,22 +25,21 @@ def seat(number: int, said: list[int]) -> ConversableAgent:
 
 def measured(question: dict[str, Any]) -> dict[str, float]:
     """Conversations until there are `least` turns, and what one turn costs in microseconds."""
-    turns, cpu, wall = 0, 0.0, 0.0
+    turns, cpu, wall, said = 0, 0.0, 0.0, list[int]()
+    agents: list[Agent] = [seat(number, said) for number in range(question["seats"])]
+    first = agents[0]
+    assert isinstance(first, ConversableAgent)
+    rounds = question["turns"] + 1
+    chat = GroupChat(agents=agents, messages=[], max_round=rounds, speaker_selection_method="round_robin")
+    manager = GroupChatManager(groupchat=chat, llm_config=False)
     while turns < question["least"]:
-        said: list[int] = []
-        agents: list[Agent] = [seat(number, said) for number in range(question["seats"])]
-        chat = GroupChat(
-            agents=agents, messages=[], max_round=question["turns"] + 1, speaker_selection_method="round_robin"
-        )
-        manager = GroupChatManager(groupchat=chat, llm_config=False)
+        chat.reset()  # type: ignore[no-untyped-call]
         began_cpu, began = time.process_time(), time.perf_counter()
-        first = agents[0]
-        assert isinstance(first, ConversableAgent)
         first.initiate_chat(manager, message="Say something.", silent=True)
         cpu, wall = cpu + time.process_time() - began_cpu, wall + time.perf_counter() - began
-        if len(said) != question["turns"]:
-            raise RuntimeError(f"{len(said)} turns were taken instead of {question['turns']}")
-        turns += len(said)
+        turns += question["turns"]
+    if len(said) != turns:
+        raise RuntimeError(f"{len(said)} turns were taken instead of {turns}")
     return {"cpu_us": cpu / turns * 1e6, "wall_us": wall / turns * 1e6, "turns": turns}
 
 

@@ -33,40 +33,42 @@ def seat(number: int, said: list[int]) -> Callable[[Turn], Awaitable[str]]:
     return speak
 
 
-async def converse(question: dict[str, Any], journal: Journal) -> tuple[int, float, float]:
-    """One conversation: its turns, and its CPU and wall seconds."""
-    turns, said = question["turns"], list[int]()
+def room_of(question: dict[str, Any], said: list[int]) -> GroupChatManager:
+    """The room, made once for all its conversations."""
     agents: list[Any] = [seat(number, said) for number in range(question["seats"])]
-    if question.get("remote"):
+    if question["remote"]:
         agents[1] = question["remote"]
-    chat = GroupChat(agents, max_round=turns + 1, speaker_selection_method="round_robin")
-    room = GroupChatManager(chat, summary_method=None)
+    chat = GroupChat(agents, max_round=question["turns"] + 1, speaker_selection_method="round_robin")
+    return GroupChatManager(chat, summary_method=None)
+
+
+async def converse(room: GroupChatManager, journal: Journal) -> tuple[float, float]:
+    """One conversation: its CPU and wall seconds."""
     opening = Message(message_id=str(uuid4()), role="ROLE_USER", parts=(Part(text="Say something."),))
     turn = Turn(id=str(uuid4()), messages=(opening,), context_id=str(uuid4()), journal=journal)
-    spoken = 0
     cpu, wall = time.process_time(), time.perf_counter()
     async with aclosing(room.run(turn)) as replies:
         async for _ in replies:
-            spoken += 1
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    if not question.get("remote") and len(said) != turns:
-        raise RuntimeError(f"{len(said)} turns were taken instead of {turns}")
-    return turns, cpu, wall
+            pass
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 async def measured(question: dict[str, Any]) -> dict[str, float]:
     """Conversations until there are `least` turns, and what one turn costs in microseconds."""
-    turns, cpu, wall = 0, 0.0, 0.0
+    turns, cpu, wall, said = 0, 0.0, 0.0, list[int]()
+    room = room_of(question, said)
     with tempfile.TemporaryDirectory(prefix="a2a-benchmark-") as folder:
         store = SQLiteStore(Path(folder) / "rooms.sqlite") if question["journal"] == "sqlite" else None
         if store is not None:
             await store.open()
         while turns < question["least"]:
             journal: Journal = MemoryJournal() if store is None else await StreamJournal.claim(store, f"room/{uuid4()}")
-            more = await converse(question, journal)
-            turns, cpu, wall = turns + more[0], cpu + more[1], wall + more[2]
+            more = await converse(room, journal)
+            turns, cpu, wall = turns + question["turns"], cpu + more[0], wall + more[1]
         if store is not None:
             await store.close()
+    if not question["remote"] and len(said) != turns:
+        raise RuntimeError(f"{len(said)} turns were taken instead of {turns}")
     return {"cpu_us": cpu / turns * 1e6, "wall_us": wall / turns * 1e6, "turns": turns}
 
 
