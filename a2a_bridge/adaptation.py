@@ -193,6 +193,9 @@ class FunctionAgent:
             said = self._function(argument)
             async with aclosing(said if self._yields_async else _from_thread(said)) as values:
                 async for value in values:
+                    if type(value) is str:  # what `as_replies` would give, for each token of a model
+                        yield value
+                        continue
                     for reply in as_replies(value):
                         yield reply
             return
@@ -254,7 +257,7 @@ def as_replies(value: Any) -> Iterator[Reply | str]:
     """What a function returned or yielded, as replies."""
     if value is None:
         return
-    if isinstance(value, (str, *_REPLIES)):
+    if isinstance(value, str) or isinstance(value, _REPLIES):  # noqa: SIM101  # no tuple is made each time
         yield value
     elif isinstance(value, Part):
         yield Chunk(parts=(value,))

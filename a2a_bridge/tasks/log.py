@@ -103,6 +103,11 @@ class TaskLog:
             self._tail, self._tail_bytes = [], 0
 
     @property
+    def is_closing(self) -> bool:
+        """The last event there will ever be has been appended."""
+        return self._closed_at is not None
+
+    @property
     def is_closed(self) -> bool:
         """The last event there will ever be is visible (not merely appended)."""
         return self._closed_at is not None and self.visible >= self._closed_at

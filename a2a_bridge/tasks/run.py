@@ -112,13 +112,9 @@ class TurnWriter:
         self._over: Fail | Refuse | None = None
         self._waits = False
 
-    @property
-    def is_over(self) -> bool:
-        """The agent has said Fail or Refuse: nothing more is read."""
-        return self._over is not None
-
-    def take(self, reply: Reply | str) -> None:
-        """Write one reply; AgentFault if the contract does not allow it here."""
+    def take(self, reply: Reply | str) -> bool:
+        """Write one reply; False after Fail or Refuse: nothing more is read. AgentFault if the contract does not allow
+        it here."""
         handler = self._HANDLERS.get(type(reply))
         if handler is None:
             if not isinstance(reply, str):
@@ -132,6 +128,7 @@ class TurnWriter:
             self._waits = False
             self._live.status(TaskState.WORKING)
         handler(self, reply)
+        return self._over is None
 
     # --- content
 
@@ -334,10 +331,7 @@ async def _step_through(live: LiveTask, writer: TurnWriter, replies: AsyncGenera
     count, since, shown = 0, perf_counter(), live.is_shown
     async with aclosing(replies):
         async for reply in replies:
-            if live.is_ended:
-                return
-            take(reply)
-            if writer.is_over:
+            if log.is_closing or not take(reply):
                 return
             count += 1
             if log.is_ahead:
