@@ -7,8 +7,9 @@ graph. All results are compact JSON in one line, in the shape of StreamResponse 
 from collections.abc import Iterable
 from json.encoder import encode_basestring
 
-from a2a_bridge.protocol.objects import Message, Part, Struct, TaskState, json_bytes, to_json
+from a2a_bridge.protocol.objects import Message, Part, Role, Struct, TaskState, json_bytes, to_json
 
+_ROLES = {role: role.value.encode() for role in Role}
 _STATES = {state: state.value.encode() for state in TaskState}
 
 
@@ -127,5 +128,5 @@ def bare_message_json(message: Message) -> bytes:
         if items:
             more += b',"%b":%b' % (name.encode(), json_bytes(items))
     return b'{"messageId":%b,"role":"%b","parts":[%b]%b}' % (
-        quoted(message.message_id), message.role.value.encode(), parts, more,
+        quoted(message.message_id), _ROLES[message.role], parts, more,
     )  # fmt: skip

@@ -108,7 +108,12 @@ class Lists:
         for name, items in gone.items():
             _remove(self._lists[name], sorted(items))
         for name, items in come.items():
-            _add(self._lists.setdefault(name, []), sorted(items))
+            held = self._lists.get(name)
+            if held is None:
+                items.sort()
+                self._lists[name] = items
+            else:
+                _add(held, sorted(items))
         for name in gone:
             if not self._lists[name]:
                 del self._lists[name]

@@ -191,7 +191,7 @@ class MemoryStore:
                     raise StoreConflictError(f"the record {change.kind} {change.key!r} is {row.labels[0]!r} already")
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        rows, note, evictable = self._rows, self._lists.note, self._evictable
+        rows, note, evictable, grown = self._rows, self._lists.note, self._evictable, 0
         for change in changes:
             value = change.value
             ident = change[:2]
@@ -201,13 +201,13 @@ class MemoryStore:
             old = rows.get(ident)
             rows[ident] = change
             if old is None:
-                self._bytes += len(value) + _RECORD_ROOM
+                grown += len(value) + _RECORD_ROOM
                 if change.group:
                     note(ident, None)
                 if change.evictable:
                     evictable[ident] = None
                 continue
-            self._bytes += len(value) - len(old.value or b"")
+            grown += len(value) - len(old.value or b"")
             if change.group or old.group:
                 note(ident, old)
             if change.evictable:
@@ -215,6 +215,7 @@ class MemoryStore:
                 evictable.move_to_end(ident)
             elif old.evictable:
                 del evictable[ident]
+        self._bytes += grown
         if self._bytes > self._max_bytes or len(rows) > self._max_records:
             self._make_room(sum(1 for change in changes if change.evictable))
 
