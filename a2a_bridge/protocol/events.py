@@ -74,6 +74,10 @@ class EventWriter:
         """The beginning of an artifact update up to the text of a single plain text part; see `text_chunk`."""
         return self._artifact_head + quoted(artifact_id) + b',"parts":[{"text":'
 
+    def first_text(self, artifact_id: str, text: str) -> bytes:
+        """The artifact update that begins an artifact with a plain text: `artifact` for the most usual case."""
+        return b'%b%b,"parts":[{"text":%b}]}}}' % (self._artifact_head, quoted(artifact_id), quoted(text))
+
     def artifact(
         self,
         artifact_id: str,

@@ -180,10 +180,12 @@ class TaskLog:
     def _arm(self, ready: float) -> None:
         """See that what is pending is committed when somebody is ready for it, but within `LINGER` seconds."""
         now = self._loop.time()
-        due = min(ready, now + LINGER)
+        latest = now + LINGER
+        due = ready if ready < latest else latest
         if due >= self._due:
             return
-        self._disarm()
+        if self._due < inf:
+            self._disarm()
         self._due = due
         if due < ready:  # most often an urgent row comes before: a timer of the loop would cost too much
             self._alarms.set(self, self._ring)

@@ -151,7 +151,7 @@ class TurnWriter:
         live = self._live
         live.show()
         artifact_id = "answer" if live.turn == 1 else f"answer.{live.turn}"
-        row = live.writer.artifact(artifact_id, (text_part(text),), append=False)
+        row = live.writer.first_text(artifact_id, text)
         piece = self._answer = self._open["answer"] = live.pieces.artifact(artifact_id, append=False)
         piece.parts.append(text)
         live.log.append(row)
