@@ -78,6 +78,7 @@ class Identity:
 class LiveTask:
     """See the module's text. `turn` counts the turns from 1; `turn_starts` is the number of the last row before it.
 
+    `outlives`: the store outlives the process, so the acceptance is kept for the next one until the task ends.
     `is_answered`: an answer is being accepted. `is_left`: the server stops, and the turn is run again by the next one.
     """
 
@@ -86,6 +87,7 @@ class LiveTask:
     log: TaskLog
     clock: Callable[[], float]
     keeping: Keeping = Keeping()
+    outlives: bool = True
     queued: deque[Queued] = field(default_factory=deque, init=False)
     sent: dict[str, bytes] = field(default_factory=dict, init=False)
     writer: EventWriter = field(init=False)
@@ -219,11 +221,8 @@ class LiveTask:
 
     def _closing_records(self) -> list[Change]:
         now = self.clock()
-        records = [
-            Change(
-                "open", self.who.key, b"", expires=now + self.keeping.events, stream=self.who.stream, evictable=True
-            ),
-        ]
+        over = now + self.keeping.events
+        records = [Change("open", self.who.key, b"", expires=over, stream=self.who.stream, evictable=True)]
         records += [self._sent_record(mid, value, now + self.keeping.sent) for mid, value in self.sent.items()]
         return records
 

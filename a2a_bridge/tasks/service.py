@@ -107,6 +107,7 @@ class TaskService:
         self._lingering = Alarms(LINGER)
         self._contexts = Contexts()
         self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
+        self._durable = durable
         self._stopping = False
 
     # --- life of the service
@@ -125,10 +126,16 @@ class TaskService:
         await self._mend(self._turns.cut_off)
         await self._store.expire(self._clock())
         before = format_timestamp(datetime.fromtimestamp(self._clock() - self._keeping.waiting, UTC))
-        for who in await self._turns.expired(before):
+        for who in await self._waiting_since(before):
             found = await self._find_live(who)
             if found is not None and found.is_paused and not found.is_answered:
                 await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
+
+    async def _waiting_since(self, before: str) -> list[Identity]:
+        """Tasks that wait for an answer and were accepted before this time (wire form)."""
+        if self._durable:
+            return await self._turns.expired(before)
+        return [live.who for live in self._live.values() if live.is_paused and live.pieces.timestamp < before]
 
     @property
     def running(self) -> int:
@@ -352,6 +359,7 @@ class TaskService:
             TaskLog(self._store, who.stream, epoch=0, alarms=self._lingering),
             self._clock,
             self._keeping,
+            outlives=self._durable,
         )
         row = with_ids(bare, context_id, task_id)
         live.pieces.history.append(row)
@@ -394,11 +402,11 @@ class TaskService:
         who, message_id = live.who, acceptance.message.message_id
         key, value = f"{who.scope}/{message_id}", b"%b\n%b\n%d" % (digest, who.task_id.encode(), live.turn_starts)
         forgotten = self._clock() + self._keeping.tasks  # sooner when the task ends
-        sent = Change("sent", key, value, absent=True, expires=forgotten)
-        opened = Change(
-            "open", who.key, acceptance.pack(live, row), group="open", sort=live.now(), labels=(who.agent, "")
-        )
-        live.log.take_over(await self._store.claim(who.stream, (opened, sent)))
+        records = [Change("sent", key, value, absent=True, expires=forgotten)]
+        if live.outlives:
+            accepted = acceptance.pack(live, row)
+            records.append(Change("open", who.key, accepted, group="open", sort=live.now(), labels=(who.agent, "")))
+        live.log.take_over(await self._store.claim(who.stream, records))
         live.sent[message_id] = value
         self._live[who.key] = live
         self._sent[key] = live
