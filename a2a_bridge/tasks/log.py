@@ -234,21 +234,17 @@ class TaskLog:
         error = StoreUnavailableError("the commit was cancelled") if done.cancelled() else done.exception()
         if error is None:
             self._publish()
-            if self._pending and self._committing is None:
-                self._commit_next()
+            if self._pending and self._committing is None:  # by the rules of `append`, for what came meanwhile
+                if self._urgent_at > self.visible or len(self._pending) >= COMMIT_AT or self.is_ahead:
+                    self._commit()
+                else:
+                    self._arm(self._ready())
         elif isinstance(error, StoreError):
             self._fail(error)
         else:  # a fault of the store itself: as bad for this task, and kept as the cause
             broken = StoreUnavailableError("the store failed")
             broken.__cause__ = error
             self._fail(broken)
-
-    def _commit_next(self) -> None:
-        """By the rules of `append`, for what has come during a commit."""
-        if self._urgent_at > self.visible or len(self._pending) >= COMMIT_AT or self.is_ahead:
-            self._commit()
-        else:
-            self._arm(self._ready())
 
     def _publish(self) -> None:
         rows, self._committing = self._committing or [], None
