@@ -4,6 +4,7 @@ Who does what: `Process` owns a child; leaving its `with` block ends it, by aski
 input and ends when that closes, so that a killed benchmark leaves nothing behind.
 """
 
+import gc
 import json
 import os
 import socket
@@ -106,6 +107,9 @@ def _end_with_parent() -> None:
 def answer_until_told(answer: Callable[[Any], Any]) -> None:
     """In the child: answer each line of JSON with one, on the server's core, until standard input closes."""
     pin(SERVER_CORE)
+    # What was imported is no part of a turn: for every peer alike the collector leaves it alone, as in our server.
+    gc.collect()
+    gc.freeze()
     # What the measured library prints must not stand between our lines.
     out, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:

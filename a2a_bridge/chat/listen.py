@@ -24,41 +24,38 @@ class SilenceError(ChatError):
 
 
 async def heard(
-    replies: AsyncGenerator[Spoken, None], seconds: float | None, *, grace: float = GRACE
+    replies: AsyncGenerator[Spoken, None], seconds: float | None, watch: "Watch"
 ) -> AsyncGenerator[Spoken, None]:
     """The replies of a seat. SilenceError when none has come for so many seconds; None waits for ever.
 
-    SystemExit, and a CancelledError that nobody asked for, become a ChatError: they end that seat's turn, not the
-    program. KeyboardInterrupt goes through.
+    `watch` is the reader's, one turn after another; it closes it when it reads no more. SystemExit, and a
+    CancelledError that nobody asked for, become a ChatError: they end that seat's turn, not the program.
+    KeyboardInterrupt goes through.
     """
-    watch = _Watch(seconds, grace)
     async with aclosing(replies):
-        try:
-            while True:
-                watch.begin()
-                try:
-                    reply = await anext(replies)
-                except StopAsyncIteration:
-                    return
-                except asyncio.CancelledError:
-                    watch.judge()
-                    raise
-                except SystemExit as error:
-                    raise ChatError(f"it raised {error!r}, which ends only its own turn") from None
-                finally:
-                    watch.end()
-                yield reply
-        finally:
-            watch.close()
+        while True:
+            watch.begin(seconds)
+            try:
+                reply = await anext(replies)
+            except StopAsyncIteration:
+                return
+            except asyncio.CancelledError:
+                watch.judge()
+                raise
+            except SystemExit as error:
+                raise ChatError(f"it raised {error!r}, which ends only its own turn") from None
+            finally:
+                watch.end()
+            yield reply
 
 
-class _Watch:
-    """The timer of one turn. It is set once and looks again later, so that a reply costs no timer of its own."""
+class Watch:
+    """The timer of one reader. It is set once and looks again later, so that a turn or a reply costs no timer."""
 
     __slots__ = ("_base", "_cancels", "_grace", "_handle", "_loop", "_seconds", "_since", "_task")
 
-    def __init__(self, seconds: float | None, grace: float) -> None:
-        self._seconds = seconds
+    def __init__(self, grace: float = GRACE) -> None:
+        self._seconds: float | None = None
         self._grace = grace
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[object] | None = None
@@ -66,15 +63,20 @@ class _Watch:
         self._since = 0.0
         self._base = self._cancels = 0
 
-    def begin(self) -> None:
-        """The reader waits for the seat from now on."""
-        if self._seconds is None:
+    def begin(self, seconds: float | None) -> None:
+        """The reader waits for the seat from now on, for so long."""
+        self._seconds = seconds
+        if seconds is None:
             return
         self._task = asyncio.current_task()
         self._base = self._task.cancelling() if self._task is not None else 0
         self._since = self._loop.time()
+        due = self._since + seconds
+        if self._handle is not None and self._handle.when() > due:
+            self._handle.cancel()
+            self._handle = None
         if self._handle is None:
-            self._handle = self._loop.call_at(self._since + self._seconds, self._look)
+            self._handle = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._handle = None

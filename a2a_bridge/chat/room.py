@@ -22,7 +22,7 @@ from a2a_bridge.chat.ask import Human, NobodyThereError, answered_by
 from a2a_bridge.chat.choose import choose, choose_at_once, why_stop
 from a2a_bridge.chat.entry import END, Decision, Entry, Speaker, StopReason, metadata_of
 from a2a_bridge.chat.failure import Failure, failure_of, log_failure, one_sentence, raised
-from a2a_bridge.chat.listen import heard
+from a2a_bridge.chat.listen import Watch, heard
 from a2a_bridge.chat.log import RERUN, RoomLog
 from a2a_bridge.chat.opening import Opening
 from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speaker
@@ -83,25 +83,29 @@ class Room:
         self._paused: tuple[Ask, ...] = ()
         self._turns = SeatTurns(self.id, turn, self.log, rules.manager)
         self._traced: set[str] = set()
+        self._watch = Watch()
 
     async def play(self) -> AsyncGenerator[Entry | Reply, None]:
         """Run the room: its log entries, once they are kept, and between them what the seats say while they say it."""
-        await self._open()
-        while self.stop is None and not self._paused:
-            if self._next is None and not self._choose_at_once():
-                async with aclosing(self._choose()) as entries:
-                    async for entry in entries:
-                        yield entry
+        try:
+            await self._open()
+            while self.stop is None and not self._paused:
+                if self._next is None and not self._choose_at_once():
+                    async with aclosing(self._choose()) as entries:
+                        async for entry in entries:
+                            yield entry
+                for entry in await self._commit():
+                    yield entry
+                if self._next is not None and self.stop is None:
+                    async with aclosing(self._hear(*self._next)) as said:
+                        async for shown in said:
+                            yield shown
             for entry in await self._commit():
                 yield entry
-            if self._next is not None and self.stop is None:
-                async with aclosing(self._hear(*self._next)) as said:
-                    async for shown in said:
-                        yield shown
-        for entry in await self._commit():
-            yield entry
-        for last in await self._end():
-            yield last
+            for last in await self._end():
+                yield last
+        finally:
+            self._watch.close()
 
     def result(self) -> ChatResult:
         """What came of the run, once `play` has ended."""
@@ -240,7 +244,7 @@ class Room:
         )
         trouble: Exception | None = None
         try:
-            async with aclosing(heard(chair.speak(turn), chair.timeout)) as replies:
+            async with aclosing(heard(chair.speak(turn), chair.timeout, self._watch)) as replies:
                 async for reply in replies:
                     shown = speech.take(reply)
                     if shown is not None:

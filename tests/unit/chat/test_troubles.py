@@ -13,7 +13,7 @@ from a2a_bridge.agent import Ask, Chunk, Reply, Turn, Usage
 from a2a_bridge.chat.assistant import AssistantAgent
 from a2a_bridge.chat.conversable import ConversableAgent
 from a2a_bridge.chat.entry import entry_json
-from a2a_bridge.chat.listen import SilenceError, heard
+from a2a_bridge.chat.listen import SilenceError, Watch, heard
 from a2a_bridge.chat.seat import SILENCE, Seat
 from a2a_bridge.chat.termination import Condition, FunctionalTermination
 from a2a_bridge.chat.user_proxy import UserProxyAgent
@@ -73,7 +73,7 @@ async def test_ctrl_c_goes_through_a_seat(room: Any, puppet: Any) -> None:
             yield "half"
             raise Pressed
 
-    replies = heard(Bad().run(None), None)  # type: ignore[arg-type]
+    replies = heard(Bad().run(None), None, Watch())  # type: ignore[arg-type]
     assert await anext(replies) == "half"
     with pytest.raises(Pressed):
         await anext(replies)
@@ -190,7 +190,7 @@ async def test_a_seat_that_keeps_speaking_may_take_as_long_as_it_likes(caplog: p
             yield f"{number} "
 
     said = ""
-    async with asyncio.timeout(5), aclosing(heard(words(), 0.5)) as replies:
+    async with asyncio.timeout(5), aclosing(heard(words(), 0.5, Watch())) as replies:
         async for reply in replies:
             said += str(reply)
             if reply == "2 ":
@@ -206,7 +206,7 @@ async def test_a_blocking_function_is_left_behind() -> None:
     turn = Turn(id="t", messages=(), context_id="c")
     try:
         with pytest.raises(SilenceError):
-            async with asyncio.timeout(4), aclosing(heard(seat.agent.run(turn), 0.01, grace=0.01)) as replies:
+            async with asyncio.timeout(4), aclosing(heard(seat.agent.run(turn), 0.01, Watch(0.01))) as replies:
                 await anext(replies)
         task = asyncio.current_task()
         assert task is not None
@@ -220,7 +220,7 @@ async def test_a_cancellation_by_somebody_else_is_not_taken_for_silence() -> Non
     turn = Turn(id="t", messages=(), context_id="c")
 
     async def read() -> None:
-        async with aclosing(heard(Seat(silent).agent.run(turn), 60)) as replies:
+        async with aclosing(heard(Seat(silent).agent.run(turn), 60, Watch())) as replies:
             await anext(replies)
 
     task = asyncio.create_task(read())
@@ -244,7 +244,7 @@ async def test_who_is_cancelled_while_a_silent_seat_cleans_up_is_cancelled() -> 
         yield "never"
 
     async def read() -> None:
-        async with aclosing(heard(slow_to_go(), 0.01)) as replies:
+        async with aclosing(heard(slow_to_go(), 0.01, Watch())) as replies:
             await anext(replies)
 
     task = asyncio.create_task(read())
