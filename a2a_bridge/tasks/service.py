@@ -126,16 +126,14 @@ class TaskService:
         await self._mend(self._turns.cut_off)
         await self._store.expire(self._clock())
         before = format_timestamp(datetime.fromtimestamp(self._clock() - self._keeping.waiting, UTC))
-        for who in await self._waiting_since(before):
+        if self._durable:
+            waiting = await self._turns.expired(before)
+        else:  # without a next process nothing was kept for it: all that wait are here
+            waiting = [live.who for live in self._live.values() if live.is_paused and live.pieces.timestamp < before]
+        for who in waiting:
             found = await self._find_live(who)
             if found is not None and found.is_paused and not found.is_answered:
                 await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
-
-    async def _waiting_since(self, before: str) -> list[Identity]:
-        """Tasks that wait for an answer and were accepted before this time (wire form)."""
-        if self._durable:
-            return await self._turns.expired(before)
-        return [live.who for live in self._live.values() if live.is_paused and live.pieces.timestamp < before]
 
     @property
     def running(self) -> int:
