@@ -5,6 +5,7 @@ graph. All results are compact JSON in one line, in the shape of StreamResponse 
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from json.encoder import encode_basestring
 
 from a2a_bridge.protocol.objects import Message, Part, Role, Struct, TaskState, json_bytes, to_json
@@ -20,6 +21,10 @@ def quoted(text: str) -> bytes:
     except UnicodeEncodeError:
         clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return encode_basestring(clean).encode("utf-8")
+
+
+quoted_id = lru_cache(maxsize=1024)(quoted)
+"""`quoted`, for strings that are asked for again and again: the ids of a task and its context."""
 
 
 def text_part(text: str) -> bytes:
@@ -60,7 +65,7 @@ class EventWriter:
     __slots__ = ("_artifact_head", "_ids", "_status_head")
 
     def __init__(self, task_id: str, context_id: str) -> None:
-        self._ids = b'"taskId":' + quoted(task_id) + b',"contextId":' + quoted(context_id)
+        self._ids = b'"taskId":' + quoted_id(task_id) + b',"contextId":' + quoted_id(context_id)
         self._status_head = b'{"statusUpdate":{' + self._ids + b',"status":'
         self._artifact_head = b'{"artifactUpdate":{' + self._ids + b',"artifact":{"artifactId":'
 
@@ -119,7 +124,7 @@ def client_message_json(message: Message, context_id: str, task_id: str) -> byte
 
 def with_ids(bare: bytes, context_id: str, task_id: str) -> bytes:
     """`client_message_json` from what `bare_message_json` made."""
-    return b'%b,"contextId":%b,"taskId":%b}' % (bare[:-1], quoted(context_id), quoted(task_id))
+    return b'%b,"contextId":%b,"taskId":%b}' % (bare[:-1], quoted_id(context_id), quoted_id(task_id))
 
 
 def bare_message_json(message: Message) -> bytes:

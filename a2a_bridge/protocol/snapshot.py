@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from a2a_bridge.protocol.events import part_json, quoted, status_json, text_part
+from a2a_bridge.protocol.events import part_json, quoted, quoted_id, status_json, text_part
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.objects import Part, Struct, TaskState, json_bytes
 
@@ -88,7 +88,7 @@ class TaskPieces:
     def __init__(self, task_id: str, context_id: str) -> None:
         self.id = task_id
         self.context_id = context_id
-        self._ids = b'{"id":%b,"contextId":%b' % (quoted(task_id), quoted(context_id))
+        self._ids = b'{"id":%b,"contextId":%b' % (quoted_id(task_id), quoted_id(context_id))
         self.state = TaskState.SUBMITTED
         self.status = b""
         self.status_message: bytes | None = None

@@ -125,13 +125,14 @@ class LiveTask:
     # --- writing
 
     def show(self) -> None:
-        """Let the world see the task: its first row, and its record in lists. Does nothing a second time."""
+        """Let the world see the task: its first row, and its record in lists. Does nothing a second time. Whoever
+        appends nothing after it flushes the log."""
         if self.is_shown or self.direct is not None:
             return
         self.is_shown = True
         if not self.pieces.status:
             self.pieces.set_status(self.pieces.state, self.now())
-        self.log.append(task_event(self.pieces.json()), also=self._task_record)
+        self.log.begin(task_event(self.pieces.json()), self._task_record)
 
     def begin_work(self) -> None:
         """The turn starts: WORKING, from now on. The first turn says so in the task's first row."""

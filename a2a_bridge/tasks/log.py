@@ -57,12 +57,13 @@ class TaskLog:
     """The rows of one task, written under one epoch at a time.
 
     `appended` is the number of the last row that was appended, `visible` of the last one that is committed. `closed`:
-    row `last` was the last one. `alarms`: those of `LINGER` seconds that many logs share.
+    row `last` was the last one. `broken`: why nothing more can be committed, if so. `alarms`: those of `LINGER`
+    seconds that many logs share.
     """
 
     # What a log begins with, and most logs keep; a log has no slots because of it.
     _ahead_bytes = 0
-    _broken: StoreError | None = None
+    broken: StoreError | None = None
     _committing: list[bytes] | None = None
     _due = inf  # when what is pending is committed, unless something comes before
     _pending_also: Callable[[], Change] | None = None
@@ -113,11 +114,6 @@ class TaskLog:
         return self._closed_at is not None and self.visible >= self._closed_at
 
     @property
-    def broken(self) -> StoreError | None:
-        """Why nothing more can be committed, if so."""
-        return self._broken
-
-    @property
     def is_ahead(self) -> bool:
         """The writer must wait for `room()` before it appends more."""
         return self.appended - self.visible >= MAX_AHEAD or self._ahead_bytes >= MAX_AHEAD_BYTES
@@ -126,6 +122,15 @@ class TaskLog:
     def is_awaited(self) -> bool:
         """Somebody waits for ordinary rows, not only for the end of a turn."""
         return self._ready() < inf
+
+    def begin(self, row: bytes, also: Callable[[], Change]) -> None:
+        """Append a first row, which is committed with the one that follows it, or by `flush`."""
+        if self.broken is not None:
+            raise self.broken
+        self.appended += 1
+        self._pending.append(row)
+        self._ahead_bytes += len(row)
+        self._pending_also = also
 
     def append(
         self,
@@ -140,8 +145,8 @@ class TaskLog:
         `records` change with it. `also` makes one more change when the batch is committed: the last one given counts.
         `urgent`: readers get it at once. Raises the StoreError of a broken log.
         """
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
         self.appended = seq = self.appended + 1
         pending = self._pending
         pending.append(row)
@@ -262,7 +267,7 @@ class TaskLog:
             self.wake(urgent=self.visible >= self._urgent_at > self.visible - len(rows))
 
     def _fail(self, error: StoreError) -> None:
-        self._broken = error
+        self.broken = error
         self._committing = None
         self._pending, self._pending_records, self._pending_also, self._ahead_bytes = [], [], None, 0
         self.appended = self.visible
@@ -304,17 +309,17 @@ class TaskLog:
     async def until(self, seq: int) -> None:
         """Return when row `seq` is visible; raise if it never will be."""
         self.flush()
-        while self.visible < seq and self._broken is None:
+        while self.visible < seq and self.broken is None:
             await self.wait()
-        if self.visible < seq and self._broken is not None:
-            raise self._broken
+        if self.visible < seq and self.broken is not None:
+            raise self.broken
 
     async def room(self) -> None:
         """Return when the writer is no longer too far ahead of the store; raise if the log is broken."""
-        while self.is_ahead and self._broken is None:
+        while self.is_ahead and self.broken is None:
             await self.wait()
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
 
     def tail(self, after: int, limit: int) -> list[Numbered] | None:
         """At most `limit` visible rows above `after`, if memory still has them; None: ask the store."""
@@ -344,7 +349,7 @@ class TaskLog:
                 not_before = self._loop.time() + LINGER
             elif self.is_closed:
                 return
-            elif self._broken is not None:
-                raise self._broken
+            elif self.broken is not None:
+                raise self.broken
             else:
                 await self.wait(not_before)

@@ -185,7 +185,7 @@ class TaskService:
         message = request.message
         bare = bare_message_json(message)
         digest = _digest(message, bare)
-        if message.task_id or key in self._sent or self._stopping:
+        if message.task_id or key in self._sent or self._stopping or not self._durable:
             repeated = await self._repeated(call, message, digest, key)
             if repeated is not None:
                 return repeated
@@ -399,11 +399,14 @@ class TaskService:
         """Write the acceptance before anything runs (`at_most_once` needs that), then start the turn."""
         who, message_id = live.who, acceptance.message.message_id
         key, value = f"{who.scope}/{message_id}", b"%b\n%b\n%d" % (digest, who.task_id.encode(), live.turn_starts)
-        forgotten = self._clock() + self._keeping.tasks  # sooner when the task ends
-        records = [Change("sent", key, value, absent=True, expires=forgotten)]
+        records: tuple[Change, ...] = ()
         if live.outlives:
+            forgotten = self._clock() + self._keeping.tasks  # sooner when the task ends
             accepted = acceptance.pack(live, row)
-            records.append(Change("open", who.key, accepted, group="open", sort=live.now(), labels=(who.agent, "")))
+            records = (
+                Change("sent", key, value, absent=True, expires=forgotten),
+                Change("open", who.key, accepted, group="open", sort=live.now(), labels=(who.agent, "")),
+            )
         live.log.take_over(await self._store.claim(who.stream, records))
         live.sent[message_id] = value
         self._live[who.key] = live
@@ -443,6 +446,7 @@ class TaskService:
 def _show(live: LiveTask) -> None:
     if not live.is_ended and live.log.broken is None:
         live.show()
+        live.log.flush()
 
 
 def _asks_for_auth(live: LiveTask) -> bool:
