@@ -205,6 +205,9 @@ class FunctionAgent:
             value = await run_in_thread(lambda: self._function(argument))
             if inspect.isawaitable(value):  # a lambda around an async function
                 value = await value
+        if type(value) is str:
+            yield value
+            return
         for reply in as_replies(value):
             yield reply
 
