@@ -477,8 +477,8 @@ async def run_in_thread(call: Callable[[], T]) -> T:
         error: BaseException | None = None
         try:
             result = call()
-        except StopIteration:  # cannot be set on a future
-            error = RuntimeError("the call raised StopIteration")
+        except (StopIteration, SystemExit) as raised:  # cannot be set on a future; ends a thread, not the program
+            error = RuntimeError(f"the call raised {raised!r}")
         except BaseException as raised:  # whatever it is, it belongs to whoever waits for the call
             error = raised
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits any more

@@ -28,9 +28,9 @@ async def heard(
 ) -> AsyncGenerator[Spoken, None]:
     """The replies of a seat. SilenceError when none has come for so many seconds; None waits for ever.
 
-    `watch` is the reader's, one turn after another; it closes it when it reads no more. SystemExit, and a
-    CancelledError that nobody asked for, become a ChatError: they end that seat's turn, not the program.
-    KeyboardInterrupt goes through.
+    `watch` is the reader's, one turn after another; it closes it when it reads no more. A CancelledError
+    that nobody asked for becomes a ChatError: it ends that seat's turn, not the room. KeyboardInterrupt and SystemExit
+    go through: a signal handler may raise them anywhere, and then the program is meant.
     """
     async with aclosing(replies):
         while True:
@@ -42,8 +42,6 @@ async def heard(
             except asyncio.CancelledError:
                 watch.judge()
                 raise
-            except SystemExit as error:
-                raise ChatError(f"it raised {error!r}, which ends only its own turn") from None
             finally:
                 watch.end()
             yield reply

@@ -33,7 +33,7 @@ def raises(error: BaseException) -> Any:
 
 async def raises_while_streaming(turn: Turn) -> AsyncGenerator[str, None]:
     yield "half a sen"
-    raise SystemExit(3)
+    raise ValueError("secret")
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ async def raises_while_streaming(turn: Turn) -> AsyncGenerator[str, None]:
         (lambda text: Ask("What?", schema=NAN), "bad could not answer: what it said cannot be written down"),
         (lambda text: [Usage(cost_usd=NAN)][0], "bad could not answer: what it said cannot be written down"),
         (lambda text: Chunk(3, artifact="notes"), "bad could not answer: what it said cannot be written down"),  # type: ignore[arg-type]
-        (raises(SystemExit(3)), "bad could not answer: it raised SystemExit(3)"),
+        (raises(SystemExit(3)), "bad could not answer. "),
         (raises(asyncio.CancelledError()), "bad could not answer: it raised CancelledError although nobody had"),
-        (raises_while_streaming, "bad could not answer: it raised SystemExit(3)"),
+        (raises_while_streaming, "bad could not answer. "),
         (raises(ExceptionGroup("g", [ValueError("secret")])), "bad could not answer. "),
     ],
 )
@@ -60,10 +60,11 @@ async def test_whatever_a_seat_says_or_raises_is_its_own_failure(room: Any, pupp
     assert "secret" not in good.heard[0][1]
 
 
-async def test_ctrl_c_goes_through_a_seat(room: Any, puppet: Any) -> None:
-    """Ours: a person at the keyboard is obeyed."""
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_what_ends_the_program_goes_through_a_seat(room: Any, puppet: Any, kind: type[BaseException]) -> None:
+    """Ours: a signal handler may raise these wherever the program is, and it is the program that is meant."""
 
-    class Pressed(KeyboardInterrupt):
+    class Pressed(kind):  # type: ignore[misc, valid-type]
         pass
 
     class Bad:
