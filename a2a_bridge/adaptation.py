@@ -26,11 +26,10 @@ from a2a_bridge.agent import (
     Usage,
     run_in_thread,
 )
-from a2a_bridge.errors import AdapterNotFoundError, AdapterNotInstalledError
+from a2a_bridge.errors import AdapterNotFoundError
 from a2a_bridge.protocol.objects import Message, Part
 
 ENTRY_POINTS = "a2a_bridge.adapters"
-DISTRIBUTION = "a2a-agent-bridge"
 
 _log = logging.getLogger(__name__)
 _REPLIES = (Chunk, Progress, ToolCall, ToolResult, Usage, Ask, Say, Fail, Refuse)
@@ -134,13 +133,6 @@ def find_adapter(obj: Any) -> Adapter | None:
     """The adapter that knows a class of this object, by (module, qualified name); nothing is imported."""
     classes = {(cls.__module__, cls.__qualname__) for cls in type(obj).__mro__}
     return next((adapter for adapter in adapters() if adapter.classes & classes), None)
-
-
-def not_installed(framework: str, requires: str) -> AdapterNotInstalledError:
-    """The error for an adapter whose framework is missing; its text is what to type."""
-    return AdapterNotInstalledError(
-        f'the {framework} adapter needs {requires}. Install it with: pip install "{DISTRIBUTION}[{framework}]"'
-    )
 
 
 class _Named:
