@@ -1,5 +1,6 @@
 """`adapt(obj)`: what becomes an agent, and how. Everything that takes agents calls it."""
 
+import importlib.util
 import inspect
 import logging
 import sys
@@ -26,7 +27,7 @@ from a2a_bridge.agent import (
     Usage,
     run_in_thread,
 )
-from a2a_bridge.errors import AdapterNotFoundError
+from a2a_bridge.errors import AdapterNotFoundError, AdapterNotInstalledError
 from a2a_bridge.protocol.objects import Message, Part
 
 ENTRY_POINTS = "a2a_bridge.adapters"
@@ -47,6 +48,7 @@ def adapt(obj: Any, *, name: str | None = None, description: str | None = None) 
         return _named(obj, name, description)
     adapter = find_adapter(obj)
     if adapter is not None:
+        require(adapter)
         return adapter.adapt(obj, name=name, description=description)
     if isinstance(obj, str):
         return _remote(obj, name, description)
@@ -133,6 +135,30 @@ def find_adapter(obj: Any) -> Adapter | None:
     """The adapter that knows a class of this object, by (module, qualified name); nothing is imported."""
     classes = {(cls.__module__, cls.__qualname__) for cls in type(obj).__mro__}
     return next((adapter for adapter in adapters() if adapter.classes & classes), None)
+
+
+def require(adapter: Adapter) -> None:
+    """AdapterNotInstalledError says what to type, or which package stands where the framework's should be."""
+    top = adapter.package.partition(".")[0]
+    found = importlib.util.find_spec(top)
+    if found is None:
+        raise AdapterNotInstalledError(
+            f"the {adapter.name} adapter needs {top}, which is not installed. Install it with:"
+            f' pip install "{adapter.requires}"'
+        )
+    if not _has_module(adapter.package):
+        where = found.origin or ", ".join(found.submodule_search_locations or ())
+        raise AdapterNotInstalledError(
+            f"the {adapter.name} adapter needs {top}, but the package found under that name ({where}) is another one."
+            f' Rename or remove it, then: pip install "{adapter.requires}"'
+        )
+
+
+def _has_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # a parent of it is missing, or is no package
+        return False
 
 
 class _Named:

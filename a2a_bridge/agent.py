@@ -444,8 +444,8 @@ class Adapter:
     """How objects of one framework become agents; registered in the entry-point group `a2a_bridge.adapters`.
 
     `classes` are (module, qualified name) of framework classes, compared with those in the object's MRO without
-    importing anything. `requires` is what `pip install` needs, `package` the import name that must be present.
-    `adapt` may import the framework.
+    importing anything. `requires` is what `pip install` needs; `package` is a module that only this framework has,
+    looked for before `adapt` is called. `adapt` may import the framework.
     """
 
     name: str

@@ -58,8 +58,9 @@ class Environment:
 
 
 MODERN = Environment(
-    ".venv", "locks/modern.txt", "the project, LangGraph and the small model", 245, 480, ("modern", "dev", "peers")
-)
+    ".venv", "locks/modern.txt", "the project, eight frameworks and the small model", 300, 620,
+    ("modern", "dev", "peers", "tools"),
+)  # fmt: skip
 CREWAI = Environment(".venv-crewai", "locks/legacy.txt", "CrewAI", 350, 920, ("legacy", "dev"))
 
 

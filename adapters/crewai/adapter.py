@@ -7,14 +7,12 @@ command line do before anything else; a value that is already set is left alone.
 until an object is adapted.
 """
 
-import importlib.util
 import logging
 import os
 import sys
 from typing import Any
 
 from a2a_bridge.agent import Adapter, Agent
-from a2a_bridge.errors import AdapterNotInstalledError
 
 _SWITCHES = {
     "CREWAI_DISABLE_TELEMETRY": "true",
@@ -44,32 +42,15 @@ _silence()
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
     """The crew or agent as an agent."""
-    _require()
     from adapters.crewai.crew import CrewAgent
 
     return CrewAgent(obj, name=name, description=description)
 
 
-def _require() -> None:
-    """AdapterNotInstalledError says what to type, or which package stands where CrewAI should be."""
-    found = importlib.util.find_spec("crewai")
-    if found is None:
-        raise AdapterNotInstalledError(
-            "the crewai adapter needs crewai, which is not installed. Install it with:"
-            ' pip install "a2a-agent-bridge[crewai]" (CrewAI has no release for Python 3.14 and later)'
-        )
-    if importlib.util.find_spec("crewai.crew") is None:
-        where = found.origin or ", ".join(found.submodule_search_locations or ())
-        raise AdapterNotInstalledError(
-            f"the crewai adapter needs crewai, but the package found under that name ({where}) is another one."
-            ' Rename or remove it, then: pip install "a2a-agent-bridge[crewai]"'
-        )
-
-
 ADAPTER = Adapter(
     name="crewai",
-    requires="crewai",
-    package="crewai",
+    requires="a2a-agent-bridge[crewai]",
+    package="crewai.crew",
     classes=frozenset({("crewai.crew", "Crew"), ("crewai.agents.agent_builder.base_agent", "BaseAgent")}),
     adapt=_adapt,
 )

@@ -1,0 +1,1 @@
+"""AG2 1.x in a2a_bridge."""

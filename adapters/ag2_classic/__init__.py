@@ -1,0 +1,1 @@
+"""Classic AG2 (the package `autogen`) in a2a_bridge."""

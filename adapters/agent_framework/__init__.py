@@ -1,0 +1,1 @@
+"""Microsoft's Agent Framework in a2a_bridge."""

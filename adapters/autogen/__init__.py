@@ -1,0 +1,1 @@
+"""AutoGen's agentchat in a2a_bridge."""

@@ -1,0 +1,1 @@
+"""Google's ADK in a2a_bridge."""

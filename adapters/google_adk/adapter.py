@@ -1,0 +1,21 @@
+"""The adapter's entry point. Nothing of Google's ADK is imported here until an object is adapted."""
+
+from typing import Any
+
+from a2a_bridge.agent import Adapter, Agent
+
+
+def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
+    """The object as an agent."""
+    from adapters.google_adk.agent import AdkAgent
+
+    return AdkAgent(obj, name=name, description=description)
+
+
+ADAPTER = Adapter(
+    name="google_adk",
+    requires="a2a-agent-bridge[google-adk]",
+    package="google.adk.agents",
+    classes=frozenset({("google.adk.agents.base_agent", "BaseAgent")}),
+    adapt=_adapt,
+)

@@ -1,0 +1,1 @@
+"""The OpenAI Agents SDK in a2a_bridge."""

@@ -1,0 +1,1 @@
+"""Pydantic AI in a2a_bridge."""
