@@ -119,16 +119,16 @@ class AdapterIsFound(AdapterCase):
 
     def test_importing_the_adapter_does_not_import_its_framework(self, adapter: Adapter) -> None:
         """Architecture §1.2: looking for an adapter costs nothing."""
-        assert run_python(f"import sys, {self.module}; print({adapter.package!r} in sys.modules)") == "False"
+        assert run_python(f"import sys, {self.module}; print({_top(adapter)!r} in sys.modules)") == "False"
 
     def test_without_its_framework_the_adapter_says_what_to_install(self, adapter: Adapter) -> None:
         """Architecture §3: the text of AdapterNotInstalledError is the pip install line."""
-        words = run_python(_HIDDEN.format(package=adapter.package) + _ADAPT.format(module=self.module))
-        assert f'pip install "a2a-agent-bridge[{adapter.name}]"' in words
+        words = run_python(_HIDDEN.format(package=_top(adapter)) + _ADAPT.format(module=self.module))
+        assert f'pip install "{adapter.requires}"' in words
 
     def test_another_package_under_the_frameworks_name_is_pointed_out(self, adapter: Adapter, tmp_path: Path) -> None:
         """Architecture §3: a hidden framework says which other package hides it."""
-        hiding = tmp_path / adapter.package
+        hiding = tmp_path / _top(adapter)
         hiding.mkdir()
         (hiding / "__init__.py").touch()
         words = run_python(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + _ADAPT.format(module=self.module))
@@ -303,12 +303,17 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 _ADAPT = """
 from {module} import ADAPTER
+from a2a_bridge.adaptation import require
 from a2a_bridge.errors import AdapterNotInstalledError
 try:
-    ADAPTER.adapt(object())
+    require(ADAPTER)
 except AdapterNotInstalledError as error:
     print(error)
 """
+
+
+def _top(adapter: Adapter) -> str:
+    return adapter.package.partition(".")[0]
 
 
 def run_python(code: str) -> str:
