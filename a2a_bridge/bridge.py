@@ -34,6 +34,7 @@ from a2a_bridge.observe import log
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.server.app import App
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
+from a2a_bridge.server.operations import Operations
 from a2a_bridge.server.sse import Streams
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
@@ -118,7 +119,10 @@ class Bridge:
         )
         endpoints = {
             key: JsonRpcEndpoint(
-                self.service, key, self.cards[key], self._streams, max_body=limits.body, max_depth=limits.depth
+                Operations(self.service, key, self.cards[key]),
+                self._streams,
+                max_body=limits.body,
+                max_depth=limits.depth,
             )
             for key in self.agents
         }

@@ -1,7 +1,8 @@
 """Every exception of the project, one tree.
 
 The first line of a class's docstring is its default message, so text and documentation cannot drift.
-Codes, HTTP statuses and reasons of protocol errors stand here and nowhere else (A2A 1.0.1 §3.3.2, §5.4).
+Codes, HTTP statuses, their gRPC names and reasons of protocol errors stand here and nowhere else (A2A 1.0.1 §3.3.2,
+§5.4): JSON-RPC tells the code, HTTP+JSON the status and its name, both the reason.
 
     BridgeError
     ├── A2AError               what the protocol can say; the client raises the classes that the server raised
@@ -37,6 +38,7 @@ class A2AError(BridgeError):
 
     code: ClassVar[int] = -32603
     http_status: ClassVar[int] = 500
+    grpc_status: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "INTERNAL_ERROR"
 
     def __init__(
@@ -54,79 +56,79 @@ class A2AError(BridgeError):
 class TaskNotFoundError(A2AError):
     """There is no such task, or it is not yours to see."""
 
-    code, http_status, reason = -32001, 404, "TASK_NOT_FOUND"
+    code, http_status, grpc_status, reason = -32001, 404, "NOT_FOUND", "TASK_NOT_FOUND"
 
 
 class TaskNotCancelableError(A2AError):
     """The task has already ended and cannot be canceled."""
 
-    code, http_status, reason = -32002, 400, "TASK_NOT_CANCELABLE"
+    code, http_status, grpc_status, reason = -32002, 400, "FAILED_PRECONDITION", "TASK_NOT_CANCELABLE"
 
 
 class PushNotificationNotSupportedError(A2AError):
     """This agent does not send push notifications."""
 
-    code, http_status, reason = -32003, 400, "PUSH_NOTIFICATION_NOT_SUPPORTED"
+    code, http_status, grpc_status, reason = -32003, 400, "FAILED_PRECONDITION", "PUSH_NOTIFICATION_NOT_SUPPORTED"
 
 
 class UnsupportedOperationError(A2AError):
     """This agent, or this task in its present state, does not support the operation."""
 
-    code, http_status, reason = -32004, 400, "UNSUPPORTED_OPERATION"
+    code, http_status, grpc_status, reason = -32004, 400, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION"
 
 
 class ContentTypeNotSupportedError(A2AError):
     """The agent does not accept content of this type."""
 
-    code, http_status, reason = -32005, 400, "CONTENT_TYPE_NOT_SUPPORTED"
+    code, http_status, grpc_status, reason = -32005, 400, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED"
 
 
 class InvalidAgentResponseError(A2AError):
     """The agent gave an answer that the protocol does not allow."""
 
-    code, http_status, reason = -32006, 500, "INVALID_AGENT_RESPONSE"
+    code, http_status, grpc_status, reason = -32006, 500, "INTERNAL", "INVALID_AGENT_RESPONSE"
 
 
 class ExtendedAgentCardNotConfiguredError(A2AError):
     """The agent has no extended card configured."""
 
-    code, http_status, reason = -32007, 400, "EXTENDED_AGENT_CARD_NOT_CONFIGURED"
+    code, http_status, grpc_status, reason = -32007, 400, "FAILED_PRECONDITION", "EXTENDED_AGENT_CARD_NOT_CONFIGURED"
 
 
 class ExtensionSupportRequiredError(A2AError):
     """The agent requires an extension that the request does not name in A2A-Extensions."""
 
-    code, http_status, reason = -32008, 400, "EXTENSION_SUPPORT_REQUIRED"
+    code, http_status, grpc_status, reason = -32008, 400, "FAILED_PRECONDITION", "EXTENSION_SUPPORT_REQUIRED"
 
 
 class VersionNotSupportedError(A2AError):
     """The protocol version is not supported here."""
 
-    code, http_status, reason = -32009, 400, "VERSION_NOT_SUPPORTED"
+    code, http_status, grpc_status, reason = -32009, 400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"
 
 
 class InvalidRequestError(A2AError):
     """The request is not a valid JSON-RPC 2.0 request object."""
 
-    code, http_status, reason = -32600, 400, "INVALID_REQUEST"
+    code, http_status, grpc_status, reason = -32600, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"
 
 
 class MethodNotFoundError(A2AError):
     """There is no such method."""
 
-    code, http_status, reason = -32601, 404, "METHOD_NOT_FOUND"
+    code, http_status, grpc_status, reason = -32601, 404, "NOT_FOUND", "METHOD_NOT_FOUND"
 
 
 class InvalidParamsError(A2AError):
     """The parameters of the request are not valid."""
 
-    code, http_status, reason = -32602, 400, "INVALID_PARAMS"
+    code, http_status, grpc_status, reason = -32602, 400, "INVALID_ARGUMENT", "INVALID_PARAMS"
 
 
 class JSONParseError(A2AError):
     """The body is not valid JSON in UTF-8."""
 
-    code, http_status, reason = -32700, 400, "INVALID_REQUEST"
+    code, http_status, grpc_status, reason = -32700, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"
 
 
 class InternalError(A2AError):

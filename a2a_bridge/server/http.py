@@ -1,12 +1,14 @@
 """Reading bodies and writing answers, straight over ASGI: what both bindings share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from a2a_bridge.errors import A2AError, ContentTypeNotSupportedError, InternalError, InvalidRequestError
+
 JSON = b"application/json"
-RawHeaders = Iterable[tuple[bytes, bytes]]
+HeaderPairs = tuple[tuple[bytes, bytes], ...]
 Headers = Mapping[bytes, bytes]
 """Headers of a request by their names in lower case; of one that was sent twice the first counts."""
 
@@ -15,8 +17,41 @@ class ClientGone(Exception):
     """The client hung up before its request was complete: there is nobody to answer."""
 
 
-class TooLarge(Exception):
-    """The body is larger than the limit."""
+class Unauthenticated(InvalidRequestError):
+    """The request needs credentials, or those that it has are not valid."""
+
+    http_status, grpc_status, reason = 401, "UNAUTHENTICATED", "UNAUTHENTICATED"
+
+
+class Forbidden(InvalidRequestError):
+    """The caller may not do this."""
+
+    http_status, grpc_status, reason = 403, "PERMISSION_DENIED", "PERMISSION_DENIED"
+
+
+class TooManyRequests(InvalidRequestError):
+    """Too many requests: try again later."""
+
+    http_status, grpc_status, reason = 429, "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(InternalError):
+    """The server cannot keep anything at present: try again later."""
+
+    http_status, grpc_status, reason = 503, "UNAVAILABLE", "UNAVAILABLE"
+
+
+class Refused(Exception):
+    """The request does not come in, for a reason of HTTP: each binding tells it in its own form of error body.
+
+    `status` is that of `error` unless given; `headers` go with the answer (WWW-Authenticate, Retry-After).
+    """
+
+    def __init__(self, error: A2AError, status: int | None = None, headers: HeaderPairs = ()) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.status = error.http_status if status is None else status
+        self.headers = headers
 
 
 class Responds(Protocol):
@@ -30,11 +65,25 @@ def headers_of(scope: Scope) -> Headers:
     return dict(reversed(list(scope["headers"])))
 
 
+def check_type(headers: Headers) -> None:
+    """Refuse what is not JSON by its Content-Type, and what is compressed (R-JRPC-02, R-JRPC-03, R-REST-08)."""
+    sent = headers.get(b"content-type", JSON)
+    kind = b"" if sent == JSON else sent.partition(b";")[0].strip().lower()
+    if kind not in (JSON, b"") and not kind.endswith(b"+json"):
+        raise Refused(ContentTypeNotSupportedError("Send the request as application/json."), 415)
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
+        raise Refused(ContentTypeNotSupportedError("Send the request without Content-Encoding."), 415)
+
+
 async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes, told by its announced length before it is read (R-JRPC-13)."""
+    """The whole body, at most `limit` bytes, told by its announced length before it is read (R-JRPC-13).
+
+    The connection of a body that is refused stays open: closed on a client that still sends, it would be reset, and no
+    client would see why. What comes is thrown away by the HTTP server as it comes.
+    """
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
-        raise TooLarge
+        raise _too_large(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.disconnect":
@@ -50,10 +99,14 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise TooLarge
+            raise _too_large(limit)
     if size > limit:
-        raise TooLarge
+        raise _too_large(limit)
     return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(InvalidRequestError(f"The body is larger than {limit} bytes."), 413)
 
 
 class Answer(NamedTuple):
@@ -62,7 +115,7 @@ class Answer(NamedTuple):
     body: bytes
     status: int = 200
     content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: HeaderPairs = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, status, content_type, more = self
@@ -87,6 +140,6 @@ def text_of(headers: Headers, name: bytes) -> str | None:
     return None if found is None else found.decode("latin-1")
 
 
-def raw(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+def raw(headers: Mapping[str, str]) -> HeaderPairs:
     """Headers as ASGI wants them."""
     return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())

@@ -19,6 +19,7 @@ from contextlib import aclosing
 from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from a2a_bridge.protocol.snapshot import SHOWN, TURN_ROW
 from a2a_bridge.tasks.log import Row
 
 _log = logging.getLogger(__name__)
@@ -91,6 +92,30 @@ def _abort(send: Send | None) -> None:
     abort = getattr(getattr(getattr(send, "__self__", None), "transport", None), "abort", None)
     if callable(abort):
         abort()
+
+
+def framer(
+    prefix: bytes, suffix: bytes, lower: Callable[[bytes], bytes] | None, *, shows_turns: bool
+) -> Callable[[list[Row]], bytes]:
+    """Makes the bytes of a batch of events: each between `prefix` and `suffix`, its number below.
+
+    `lower` makes the JSON of another version first. `shows_turns`: this reader wants rows of tools and usage.
+    """
+    numbered, bare = b"%b%b" + suffix + b"\nid: %d\n\n", b"%b%b" + suffix + b"\n\n"
+
+    def frame(rows: list[Row]) -> bytes:
+        pieces = []
+        for seq, row in rows:
+            if row[0] != SHOWN:
+                if not shows_turns or row[:1] != TURN_ROW:
+                    continue
+                row = row[1:]
+            if lower is not None:
+                row = lower(row)
+            pieces.append(numbered % (prefix, row, seq) if seq else bare % (prefix, row))
+        return b"".join(pieces)
+
+    return frame
 
 
 class EventStream(EventSourceResponse):

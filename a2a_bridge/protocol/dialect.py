@@ -1,0 +1,41 @@
+"""Versions of the protocol, as data: which requests each takes, and how it differs from 1.0.
+
+Inside there is 1.0 only. A dialect is one version on one binding: its requests are lifted to 1.0 before they are
+parsed, results and events of 1.0 are lowered before they are sent. A binding finds the dialect of a request by its
+method name or path, and the core then holds the version header against it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from a2a_bridge.protocol.card import PROTOCOL_VERSION
+from a2a_bridge.protocol.methods import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One version on one binding.
+
+    `version` is what answers say in A2A-Version. `speaks` tells whether a request that asks for this version (None: it
+    did not say) is meant. The rest is None where nothing differs from 1.0: `lift` makes parameters of 1.0 and raises
+    InvalidParamsError, `lower` makes the result from its JSON, `lower_row` the data of one event.
+    """
+
+    version: str
+    speaks: Callable[[str | None], bool]
+    lift: Callable[[Operation, Any], Any] | None = None
+    lower: Callable[[Operation, bytes], bytes] | None = None
+    lower_row: Callable[[bytes], bytes] | None = None
+
+
+def _speaks_1_0(version: str | None) -> bool:
+    """R-VER-03: the patch number does not matter."""
+    return version == "1.0" or (
+        version is not None and version.count(".") <= 2 and version.split(".")[:2] == ["1", "0"]
+    )
+
+
+V1 = Dialect(PROTOCOL_VERSION, _speaks_1_0)
+SUPPORTED_VERSIONS = (V1.version,)
+"""What an error about versions offers, oldest first (R-VER-04)."""

@@ -1,0 +1,249 @@
+"""What every operation goes through, whichever binding it came by (A2A 1.0.1 §3, §5.1; R-BIND-01).
+
+A binding finds the operation, its parameters and the dialect in its own bytes, and makes bytes of what comes back. The
+rest is here, once: who calls, the version, the parameters, the capability, the required extensions, in this order
+(R-ERR-07), the call to the service, and what a stranger is told when something breaks.
+
+Who does what. `admit` runs on the head of a request, before its body is read; without a gate it is not even called.
+`perform` runs in the request's own task and raises nothing but A2AError: whatever else went wrong is in the log.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs
+
+from starlette.types import Scope
+
+from a2a_bridge.agent import Caller
+from a2a_bridge.errors import (
+    A2AError,
+    ExtendedAgentCardNotConfiguredError,
+    ExtensionSupportRequiredError,
+    InternalError,
+    PushNotificationNotSupportedError,
+    StoreError,
+    UnsupportedOperationError,
+    VersionNotSupportedError,
+)
+from a2a_bridge.observe import trace
+from a2a_bridge.protocol import requests as r
+from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.dialect import SUPPORTED_VERSIONS, Dialect
+from a2a_bridge.protocol.methods import Operation
+from a2a_bridge.protocol.objects import WireObject
+from a2a_bridge.server.http import HeaderPairs, Headers, Unavailable, header_list, text_of
+from a2a_bridge.tasks.log import Row
+from a2a_bridge.tasks.run import new_id
+from a2a_bridge.tasks.service import Call, TaskService
+
+_log = logging.getLogger(__name__)
+
+Rows = AsyncGenerator[list[Row], None]
+Result = bytes | Rows
+"""A result as JSON of 1.0, or the rows of a stream."""
+ExtendedCard = Callable[[Call], Awaitable[bytes | None]]
+"""The extended card for a caller as JSON, or None when none is configured."""
+
+
+class Gate(Protocol):
+    """Who may come in. `admit` looks at the head of a request and raises `Refused`; `enter` gives the caller in the
+    tenant that a request names and raises TaskNotFoundError for one that is not the caller's."""
+
+    async def admit(self, scope: Scope, agent: str) -> Caller: ...
+
+    def enter(self, caller: Caller, tenant: str) -> Caller: ...
+
+
+class Context(NamedTuple):
+    """What an operation needs beside its parameters."""
+
+    call: Call
+    operation: Operation
+    dialect: Dialect
+    version: str | None
+    last_event_id: int | None
+    spelled: bool  # the parameters may hold snake_case names
+    missing: frozenset[str]  # extensions that the card requires and the request does not name
+
+
+class Operations:
+    """The operations of one agent. `gate` None: anybody may call."""
+
+    def __init__(
+        self,
+        service: TaskService,
+        agent: str,
+        card: AgentCard,
+        *,
+        gate: Gate | None = None,
+        extended_card: ExtendedCard | None = None,
+    ) -> None:
+        self.gate = gate
+        self.card = card
+        self._service = service
+        self._agent = agent
+        self._extended_card = extended_card
+        extensions = card.capabilities.extensions or ()
+        self._known = frozenset(extension.uri for extension in extensions)
+        self._required = frozenset(extension.uri for extension in extensions if extension.required)
+        self._handlers: dict[str, Callable[[Context, Any], Awaitable[Result]]] = {
+            "SendMessage": self._send,
+            "SendStreamingMessage": self._stream,
+            "GetTask": self._get,
+            "ListTasks": self._list,
+            "CancelTask": self._cancel,
+            "SubscribeToTask": self._subscribe,
+            "GetExtendedAgentCard": self._show_extended_card,
+        }
+
+    # --- the head of a request
+
+    async def admit(self, scope: Scope) -> Caller:
+        """Who calls; `Refused` when nobody who may."""
+        return ANYBODY if self.gate is None else await self.gate.admit(scope, self._agent)
+
+    def context(
+        self, scope: Scope, headers: Headers, caller: Caller, asked: tuple[Operation, Dialect], *, spelled: bool
+    ) -> Context:
+        """What the head says about a call of this operation in this dialect."""
+        operation, dialect = asked
+        active, missing = _NONE, self._required
+        if b"a2a-extensions" in headers:
+            named = frozenset(header_list(scope["headers"], b"a2a-extensions"))
+            active, missing = named & self._known, missing - named
+        version = text_of(headers, b"a2a-version") or _query_version(scope)
+        last_event_id = _last_event_id(headers) if operation.streams else None
+        call = Call(self._agent, caller, active, trace.current_traceparent())
+        return Context(call, operation, dialect, version, last_event_id, spelled, missing)
+
+    # --- the operation
+
+    async def perform(self, context: Context, params: Any) -> Result:
+        """The result, or the rows of a stream; raises A2AError and nothing else."""
+        operation, dialect = context.operation, context.dialect
+        try:
+            if not dialect.speaks(context.version):
+                raise _other_version(context)
+            if dialect.lift is not None:
+                params = dialect.lift(operation, params)
+            request = r.parse(operation.request, params, check_spelling=context.spelled)
+            self._check_capability(context)
+            tenant = getattr(request, "tenant", None)
+            if tenant:
+                context = self._entered(context, tenant)
+            handle = self._handlers.get(operation.name, self._not_supported)
+            result = await handle(context, request)
+            if dialect.lower is not None and isinstance(result, bytes):
+                return dialect.lower(operation, result)
+            return result
+        except A2AError:
+            raise
+        except StoreError:
+            _log.exception("the store failed in %s", operation.name)
+            raise Unavailable from None
+        except Exception:  # the request edge: a stranger gets an id, the log gets the rest (R-ERR-06)
+            error_id = new_id()[-8:]
+            _log.exception("%s failed (error %s)", operation.name, error_id)
+            raise InternalError(f"Internal error {error_id}.") from None
+
+    def _entered(self, context: Context, tenant: str) -> Context:
+        caller = context.call.caller
+        caller = replace(caller, tenant=tenant) if self.gate is None else self.gate.enter(caller, tenant)
+        return context._replace(call=context.call._replace(caller=caller))
+
+    def _check_capability(self, context: Context) -> None:
+        """R-CAP-01 to R-CAP-04."""
+        needs, name = context.operation.needs, context.operation.name
+        if needs is not None and not getattr(self.card.capabilities, needs):
+            if needs == "push_notifications":
+                raise PushNotificationNotSupportedError
+            raise UnsupportedOperationError(f"This agent does not offer {name}: see capabilities in its card.")
+        if context.missing and needs != "extended_agent_card":
+            raise ExtensionSupportRequiredError(
+                f"Name the required extensions in A2A-Extensions: {', '.join(sorted(context.missing))}"
+            )
+
+    async def _send(self, context: Context, request: r.SendMessageRequest) -> Result:
+        sent = await self._service.send(context.call, request)
+        if request.configuration is not None and request.configuration.return_immediately:
+            return await sent.opened()
+        return await sent.ended()
+
+    async def _stream(self, context: Context, request: r.SendMessageRequest) -> Result:
+        if context.last_event_id is not None:
+            rows = await self._service.resume(context.call, request, context.last_event_id)
+            if rows is not None:
+                return rows
+        sent = await self._service.send(context.call, request)
+        return await sent.stream()
+
+    async def _get(self, context: Context, request: r.GetTaskRequest) -> Result:
+        return await self._service.get(context.call, request)
+
+    async def _list(self, context: Context, request: r.ListTasksRequest) -> Result:
+        return await self._service.list_tasks(context.call, request)
+
+    async def _cancel(self, context: Context, request: r.CancelTaskRequest) -> Result:
+        return await self._service.cancel(context.call, request)
+
+    async def _subscribe(self, context: Context, request: r.SubscribeToTaskRequest) -> Result:
+        return await self._service.subscribe(context.call, request, context.last_event_id)
+
+    async def _show_extended_card(self, context: Context, request: r.GetExtendedAgentCardRequest) -> Result:
+        card = None if self._extended_card is None else await self._extended_card(context.call)
+        if card is None:
+            raise ExtendedAgentCardNotConfiguredError
+        return card
+
+    async def _not_supported(self, context: Context, request: WireObject) -> Result:
+        raise UnsupportedOperationError(f"{context.operation.name} is not available yet.")
+
+
+ANYBODY = Caller()
+_NONE: frozenset[str] = frozenset()
+
+
+def told(error: Exception) -> A2AError:
+    """What a reader is told when a stream breaks: never more than the protocol has words for (R-ERR-06)."""
+    return error if isinstance(error, A2AError) else Unavailable() if isinstance(error, StoreError) else InternalError()
+
+
+def answer_headers(context: Context) -> HeaderPairs:
+    """What every answer to an operation says: the version spoken, the extensions in use (R-VER-07, R-EXT-02)."""
+    active = context.call.extensions
+    if not active:
+        return _VERSION if context.dialect.version == "1.0" else _version(context.dialect)
+    return (*_version(context.dialect), (b"a2a-extensions", ", ".join(sorted(active)).encode("latin-1")))
+
+
+def _version(dialect: Dialect) -> HeaderPairs:
+    return ((b"a2a-version", dialect.version.encode("ascii")),)
+
+
+_VERSION: HeaderPairs = ((b"a2a-version", b"1.0"),)
+
+
+def _other_version(context: Context) -> VersionNotSupportedError:
+    """R-VER-02 to R-VER-04, R-VER-06: a missing version means 0.3."""
+    asked, spoken = context.version, context.dialect.version
+    if asked is None:
+        text = f"The request has no A2A-Version header, which means 0.3: add the header A2A-Version: {spoken}."
+    else:
+        text = f"Version {asked[:20]!r} is not supported here: send A2A-Version: {spoken}."
+    told = {"supportedVersions": ",".join(SUPPORTED_VERSIONS), "requestedVersion": (asked or "0.3")[:20]}
+    return VersionNotSupportedError(text, metadata=told)
+
+
+def _query_version(scope: Scope) -> str | None:
+    query = scope.get("query_string", b"")
+    if not query:
+        return None
+    found = parse_qs(query.decode("latin-1")).get("A2A-Version")
+    return found[0] if found else None
+
+
+def _last_event_id(headers: Headers) -> int | None:
+    found = headers.get(b"last-event-id")
+    return int(found) if found is not None and found.isdigit() and len(found) < 16 else None
