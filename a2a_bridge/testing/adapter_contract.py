@@ -2,97 +2,37 @@
 
 The objects that the factories make talk to a `FakeOpenAI`, whose directives (`SAY`, `CALL`, `SLOW`, `FAIL500`; see
 `fake_model`) decide what their model does. While a test runs, every connection that leaves this machine is refused
-and fails the test. A framework that is not installed is a failure, never a skip.
+and fails the test. A framework that is not installed is a failure, never a skip. What a framework cannot do by nature
+its case says in `limits` (see `adapter_case`).
 """
 
 import asyncio
-import importlib
+import builtins
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
-from a2a_bridge.agent import (
-    Adapter,
-    Agent,
-    Ask,
-    Chunk,
-    Outcome,
-    Reply,
-    ToolCall,
-    ToolResult,
-    Turn,
-    outcome,
-    traits_of,
-)  # fmt: skip
+from a2a_bridge.agent import Adapter, Agent, Ask, Chunk, ToolCall, ToolResult, abandon, outcome, traits_of
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.cards.build import build_card
 from a2a_bridge.client.client import Client
 from a2a_bridge.errors import AdapterFailedError
-from a2a_bridge.protocol.objects import Task, TaskState
+from a2a_bridge.protocol.objects import Part, Task, TaskState
+from a2a_bridge.testing.adapter_case import SECRET, WAIT, AdapterCase, asked, run_python, said, shows, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
 from a2a_bridge.testing.server import running
-from a2a_bridge.testing.turns import Talk, make_turn, replies_of
+from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 
-WAIT = 5.0
-"""Seconds that a test waits for anything."""
-
-IMPORT_WAIT = 120.0
-"""Seconds for an interpreter that imports a whole framework on a busy machine."""
-
-
-class AdapterCase:
-    """What the tests need. `module` holds `ADAPTER`; the factories give one object each, in the framework's own terms.
-
-    `plain` answers with its model and sees what was said before; `with_tool` has a tool `add(a: int, b: int)`;
-    `asking` stops for an answer when it is told `ask`, and when the answer is yes says `done` (None: the
-    framework cannot pause). `memory` is whatever a rebuilt object must share with the first one: one per test.
-    """
-
-    module: ClassVar[str]
-    ask: ClassVar[str] = ""
-    done: ClassVar[str] = ""
-
-    def plain(self, model: FakeOpenAI) -> Any:
-        """An object with a model and no tools."""
-        raise NotImplementedError
-
-    def with_tool(self, model: FakeOpenAI) -> Any:
-        """An object whose model may call `add`."""
-        raise NotImplementedError
-
-    def memory(self) -> Any:
-        """What outlives an object: a checkpointer, say."""
-        return None
-
-    def asking(self, model: FakeOpenAI, memory: Any) -> Any:
-        """An object that asks before it goes on; None if the framework cannot."""
-        return None
-
-    @pytest.fixture
-    def adapter(self) -> Adapter:
-        """The adapter under test."""
-        adapter = importlib.import_module(self.module).ADAPTER
-        assert isinstance(adapter, Adapter)
-        return adapter
-
-    @pytest.fixture
-    def model(self) -> Iterator[FakeOpenAI]:
-        """The fake model, inside the network guard."""
-        with network_guard() as attempts, FakeOpenAI() as model:
-            yield model
-        assert attempts == []
-
-    @pytest.fixture
-    def agent(self, adapter: Adapter, model: FakeOpenAI) -> Agent:
-        """`plain`, adapted."""
-        return adapter.adapt(self.plain(model))
+PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
+    "53de0000000c4944415408d763f8cfc000000301010018dd8db00000000049454e44ae426082"
+)
+"""A PNG of one red pixel."""
 
 
 class AdapterIsFound(AdapterCase):
@@ -100,7 +40,7 @@ class AdapterIsFound(AdapterCase):
 
     def test_the_adapter_knows_the_class_of_its_objects(self, adapter: Adapter, model: FakeOpenAI) -> None:
         """Architecture §1.2: an object is found by (module, qualified name) of its classes."""
-        for obj in (self.plain(model), self.with_tool(model)):
+        for obj in (self.plain(model), self.with_tools(model)):
             assert adapter.classes & {(cls.__module__, cls.__qualname__) for cls in type(obj).__mro__}
 
     def test_an_adapted_object_has_a_name_a_description_and_a_card(self, adapter: Adapter, agent: Agent) -> None:
@@ -111,6 +51,14 @@ class AdapterIsFound(AdapterCase):
         card = build_card(agent, url="http://127.0.0.1/")
         assert card.name == agent.name
         assert card.skills
+
+    @shows("card")
+    def test_the_card_tells_the_tools_of_the_object(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Issue 5, part 1: a card with skills and tools filled in from the object."""
+        card = build_card(adapter.adapt(self.with_tools(model)), url="http://127.0.0.1/")
+        found = {skill.id: skill for skill in card.skills}
+        assert {"add", "broken"} <= set(found)
+        assert "Add two integers" in found["add"].description
 
     def test_a_given_name_and_description_win(self, adapter: Adapter, model: FakeOpenAI) -> None:
         """Architecture §1.2: `adapt(obj, name=, description=)` overrides."""
@@ -135,18 +83,25 @@ class AdapterIsFound(AdapterCase):
         assert str(hiding) in words
 
 
-class AdapterContract(AdapterIsFound):
-    """All of it: subclass this one."""
+class AdapterSpeaks(AdapterCase):
+    """What goes in and what comes out of a turn."""
 
+    @shows("answers")
     async def test_a_message_gets_an_answer(self, agent: Agent) -> None:
         """Ours: the main path."""
         assert (await said(agent, make_turn("SAY good morning"))).text == "good morning"
 
+    async def test_an_answer_in_any_script_arrives_whole(self, agent: Agent) -> None:
+        """Ours: nothing is cut between the bytes of a letter."""
+        assert (await said(agent, make_turn("SAY Grüße 世界 🙂👍🏽 مرحبا"))).text == "Grüße 世界 🙂👍🏽 مرحبا"
+
+    @shows("tokens")
     async def test_an_answer_comes_in_more_than_one_piece(self, agent: Agent) -> None:
         """Issue 2, part 7: tokens are streamed, not collected."""
         replies = await within(replies_of(agent, make_turn("SAY one two three four")))
         assert len([reply for reply in replies if isinstance(reply, str | Chunk)]) > 1
 
+    @shows("tokens")
     async def test_the_first_piece_comes_while_the_model_is_still_speaking(
         self, agent: Agent, model: FakeOpenAI
     ) -> None:
@@ -158,6 +113,7 @@ class AdapterContract(AdapterIsFound):
             assert model.open == 1
             model.release()
 
+    @shows("history")
     async def test_what_was_said_before_reaches_the_model(self, agent: Agent, model: FakeOpenAI) -> None:
         """Architecture §1.1: a context has a history, whether the framework keeps it or we hand it over."""
         talk = Talk(agent)
@@ -167,6 +123,45 @@ class AdapterContract(AdapterIsFound):
         assert "my name is Ada" in seen
         assert seen.count("What is it?") == 1
 
+    @shows("history")
+    async def test_a_context_goes_on_in_another_process(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Ours: what was said is kept by us or by the framework's own store, never by the object alone."""
+        talk = Talk(adapter.adapt(self.plain(model)))
+        await within(talk.say("SAY my name is Ada"))
+        talk.agent = adapter.adapt(self.plain(model))
+        await within(talk.say("What is it?"))
+        assert asked(model).count("SAY my name is Ada") == 1
+
+    @shows("speakers")
+    async def test_the_model_knows_who_said_what(self, agent: Agent, model: FakeOpenAI) -> None:
+        """Architecture §6: adapters use `speaker_of` and their framework's own name field, or the words."""
+        history = [make_message("Hello all.", speaker="host")]
+        await said(agent, make_turn(make_message("Really?", speaker="critic"), history=history))
+        assert "host" in asked(model)
+        assert "critic" in asked(model)
+
+    @shows("images")
+    async def test_an_image_reaches_the_model(self, agent: Agent, model: FakeOpenAI) -> None:
+        """Issue 5, part 1: files and images are parts, and what the agent takes is on its card."""
+        assert "image/png" in traits_of(agent).input_modes
+        picture = Part(raw=PICTURE, media_type="image/png", filename="pixel.png")
+        answer = await said(agent, make_turn(make_message([Part(text="SAY red"), picture])))
+        assert answer.text.startswith("red")
+        assert "data:image/png;base64,iVBORw0KGgo" in asked(model)
+
+    async def test_data_reaches_the_model_as_json(self, agent: Agent, model: FakeOpenAI) -> None:
+        """Ours: a data part is never dropped in silence."""
+        await said(agent, make_turn(make_message([Part(text="Look:"), Part(data={"price": 41.5})])))
+        assert "41.5" in asked(model)
+
+    @shows("structured")
+    async def test_a_structured_answer_is_a_data_part(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Issue 5, part 1: structured output is data, not JSON in words."""
+        agent = adapter.adapt(self.structured(model))
+        result = await said(agent, make_turn('JSON {"city": "Oslo", "degrees": 3.5}'))
+        assert [part.data for part in result.parts] == [{"city": "Oslo", "degrees": 3.5}]
+
+    @shows("usage")
     async def test_tokens_are_counted(self, agent: Agent) -> None:
         """Issue 2: the demo prints tokens per speaker."""
         usage = (await said(agent, make_turn("SAY something"))).usage
@@ -174,81 +169,18 @@ class AdapterContract(AdapterIsFound):
         assert usage.output_tokens > 0
         assert usage.model == "fake-model"
 
-    async def test_a_tool_call_and_its_result_are_told(self, adapter: Adapter, model: FakeOpenAI) -> None:
-        """Issue 2, part 7: tool activity, under one id."""
-        agent = adapter.adapt(self.with_tool(model))
-        replies = await within(replies_of(agent, make_turn('CALL add {"a": 2, "b": 3}')))
-        calls = [reply for reply in replies if isinstance(reply, ToolCall)]
-        results = [reply for reply in replies if isinstance(reply, ToolResult)]
-        assert [(call.name, call.arguments) for call in calls] == [("add", {"a": 2, "b": 3})]
-        assert [(result.id, str(result.content)) for result in results] == [(calls[0].id, "5")]
-        assert outcome(replies).text == "Tool said: 5"
-
-    async def test_a_question_ends_the_turn_and_its_answer_goes_on(self, adapter: Adapter, model: FakeOpenAI) -> None:
-        """Issue 2, part 7: a pause becomes INPUT_REQUIRED, and back."""
-        memory = self.memory()
-        obj = self.asking(model, memory)
-        if obj is None:
-            return
-        talk = Talk(adapter.adapt(obj))
-        replies = await within(talk.say(self.ask))
-        assert isinstance(replies[-1], Ask)
-        assert self.done in outcome(await within(talk.say("yes"))).text
-        assert talk.asks == ()
-
-    async def test_a_question_can_be_answered_after_a_restart(self, adapter: Adapter, model: FakeOpenAI) -> None:
-        """Ours: a pause is kept by the framework's own store or by the journal, not by the object."""
-        memory = self.memory()
-        obj = self.asking(model, memory)
-        if obj is None:
-            return
-        talk = Talk(adapter.adapt(obj))
-        await within(talk.say(self.ask))
-        talk.agent = adapter.adapt(self.asking(model, memory))
-        assert self.done in outcome(await within(talk.say("yes"))).text
-
-    async def test_an_answer_to_a_question_that_is_gone_fails_with_a_reason(
-        self, adapter: Adapter, model: FakeOpenAI
-    ) -> None:
-        """Ours: a lost pause is told, not answered as if it were a new message."""
-        obj = self.asking(model, self.memory())
-        if obj is None:
-            return
-        talk = Talk(adapter.adapt(obj))
-        talk.asks = (Ask(text="still there?"),)
-        assert "not open any more" in (outcome(await within(talk.say("yes"))).failed or "")
-
-    async def test_cancelling_a_turn_stops_the_model_or_waits_for_it(self, agent: Agent, model: FakeOpenAI) -> None:
-        """Architecture §1.1: the slot is free after that, so no work may be left behind."""
-        task = asyncio.create_task(replies_of(agent, make_turn("SLOW")))
-        await model.until(lambda m: m.open == 1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await within(task)
-        await model.until(lambda m: m.open == 0)
-        assert model.aborted == 1
-
-    async def test_a_context_goes_on_after_a_cancelled_turn(self, adapter: Adapter, model: FakeOpenAI) -> None:
-        """Ours: cancelling a turn does not break its conversation."""
-        talk = Talk(adapter.adapt(self.with_tool(model)))
-        task = asyncio.create_task(talk.say("SLOW"))
-        await model.until(lambda m: m.open == 1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await within(task)
-        assert outcome(await within(talk.say("SAY here again"))).text == "here again"
-
-    async def test_a_failing_model_fails_the_turn_without_its_words(self, agent: Agent) -> None:
-        """Architecture §7: no exception text to a stranger; the cause is kept for our log."""
-        with pytest.raises(AdapterFailedError) as failure:
-            await within(replies_of(agent, make_turn("FAIL500")))
-        assert failure.value.__cause__ is not None
-        assert "the test asked for" not in str(failure.value)
+    @shows("usage")
+    async def test_a_second_turn_counts_only_its_own_tokens(self, agent: Agent) -> None:
+        """Ours: frameworks keep running totals, a turn reports what it used."""
+        first = (await said(agent, make_turn("SAY something", context_id="first"))).usage
+        second = (await said(agent, make_turn("SAY something", context_id="second"))).usage
+        assert (second.input_tokens, second.output_tokens) == (first.input_tokens, first.output_tokens)
 
     async def test_an_empty_message_is_answered(self, agent: Agent) -> None:
         """Ours: nothing a caller can send makes the framework stumble."""
         assert (await said(agent, make_turn(""))).failed is None
 
+    @shows("contexts")
     async def test_contexts_at_the_same_time_are_kept_apart(self, agent: Agent, model: FakeOpenAI) -> None:
         """Architecture §1.1: fifty callers never see each other; eight are enough to show it."""
         talks = [Talk(agent, f"context-{number}") for number in range(8)]
@@ -261,13 +193,7 @@ class AdapterContract(AdapterIsFound):
         for seen in (json.dumps(request.body) for request in model.requests):
             assert len({talk.context_id for talk in talks if talk.context_id in seen}) == 1
 
-    async def test_nothing_is_written_to_the_terminal(
-        self, adapter: Adapter, model: FakeOpenAI, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """Issue 2, part 7: a server's output belongs to the server."""
-        await within(replies_of(adapter.adapt(self.with_tool(model)), make_turn('CALL add {"a": 2, "b": 3}')))
-        assert capfd.readouterr().out == ""
-
+    @shows("answers")
     async def test_a_published_object_answers_over_a2a(self, model: FakeOpenAI) -> None:
         """Issue 2: `serve(obj)`; found through its entry point, answered over HTTP."""
         async with running(lambda url: Bridge(self.plain(model), public_url=url)) as url, Client(url) as client:
@@ -275,11 +201,139 @@ class AdapterContract(AdapterIsFound):
             assert isinstance(task, Task)
             assert (task.status.state, task.text) == (TaskState.COMPLETED, "good morning")
 
+
+class AdapterUsesTools(AdapterCase):
+    """Tools, errors, and what nobody may see of them."""
+
+    @shows("tools")
+    async def test_a_tool_call_and_its_result_are_told(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Issue 2, part 7: tool activity, under one id."""
+        agent = adapter.adapt(self.with_tools(model))
+        replies = await within(replies_of(agent, make_turn('CALL add {"a": 2, "b": 3}')))
+        calls = [reply for reply in replies if isinstance(reply, ToolCall)]
+        results = [reply for reply in replies if isinstance(reply, ToolResult)]
+        assert [(call.name, call.arguments) for call in calls] == [("add", {"a": 2, "b": 3})]
+        assert [(result.id, str(result.content)) for result in results] == [(calls[0].id, "5")]
+        assert outcome(replies).text == "Tool said: 5"
+
+    @shows("tools")
+    async def test_several_tool_calls_at_once_keep_their_results(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Ours: each result has the id of its call, whatever the order."""
+        agent = adapter.adapt(self.with_tools(model))
+        said = 'PARALLEL CALL add {"a": 1, "b": 1} CALL add {"a": 20, "b": 2}'
+        replies = await within(replies_of(agent, make_turn(said)))
+        results = {reply.id: str(reply.content) for reply in replies if isinstance(reply, ToolResult)}
+        calls = {reply.id: reply.arguments for reply in replies if isinstance(reply, ToolCall)}
+        assert sorted(results.values()) == ["2", "22"]
+        for call_id, arguments in calls.items():
+            assert results[call_id] == str(arguments["a"] + arguments["b"])  # type: ignore[index, call-overload, operator]
+
+    @shows("errors")
+    async def test_a_tool_that_breaks_shows_nobody_where_it_broke(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Frameworks §7 trap 8: a traceback with paths is a leak to the model's provider and to remote peers."""
+        agent = adapter.adapt(self.with_tools(model))
+        replies: list[Any] = []
+        try:
+            replies = await within(replies_of(agent, make_turn("CALL broken {}")))
+        except AdapterFailedError as error:
+            replies = [str(error)]
+        results = [reply for reply in replies if isinstance(reply, ToolResult)]
+        assert all(result.is_error for result in results)
+        assert SECRET not in repr(results)
+        for told in (repr(replies), *(json.dumps(request.body) for request in model.requests)):
+            assert "Traceback" not in told
+            assert ".py" not in told
+
+    @shows("errors")
+    async def test_a_failing_model_fails_the_turn_without_its_words(self, agent: Agent) -> None:
+        """Architecture §7: no exception text to a stranger; the cause is kept for our log."""
+        with pytest.raises(AdapterFailedError) as failure:
+            await within(replies_of(agent, make_turn("FAIL500")))
+        assert failure.value.__cause__ is not None
+        assert "the test asked for" not in str(failure.value)
+
+    @shows("errors")
+    async def test_a_context_goes_on_after_a_failed_turn(self, agent: Agent) -> None:
+        """Ours: what failed once does not fail for ever."""
+        talk = Talk(agent)
+        with pytest.raises(AdapterFailedError):
+            await within(talk.say("FAIL500ONCE"))
+        # A crew is told the whole conversation in one message, and the fake model obeys all of it.
+        assert outcome(await within(talk.say("SAY here again"))).text in ("here again", "Recovered.")
+
+    @shows("silence")
+    async def test_nothing_is_written_to_the_terminal_and_nothing_read_from_it(
+        self, adapter: Adapter, model: FakeOpenAI, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Issue 2, part 7: a server's output belongs to the server, and nobody sits at its keyboard."""
+        read: list[str] = []
+        monkeypatch.setattr(builtins, "input", read.append)
+        monkeypatch.setattr(sys, "stdin", None)
+        await within(replies_of(adapter.adapt(self.with_tools(model)), make_turn('CALL add {"a": 2, "b": 3}')))
+        if "pauses" not in self.limits:
+            talk = Talk(adapter.adapt(self.asking(model, self.memory())))
+            await within(talk.say(self.ask))
+            await within(talk.say("yes"))
+        assert capfd.readouterr().out == ""
+        assert read == []
+
+
+class AdapterPauses(AdapterCase):
+    """Questions to a human, and their answers."""
+
+    @shows("pauses")
+    async def test_a_question_ends_the_turn_and_its_answer_goes_on(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Issue 2, part 7: a pause becomes INPUT_REQUIRED, and back."""
+        talk = Talk(adapter.adapt(self.asking(model, self.memory())))
+        replies = await within(talk.say(self.ask))
+        assert isinstance(replies[-1], Ask)
+        assert self.done in outcome(await within(talk.say("yes"))).text
+        assert talk.asks == ()
+
+    @shows("restarts")
+    async def test_a_question_can_be_answered_after_a_restart(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Ours: a pause is kept by the framework's own store or by the journal, not by the object."""
+        memory = self.memory()
+        talk = Talk(adapter.adapt(self.asking(model, memory)))
+        await within(talk.say(self.ask))
+        talk.agent = adapter.adapt(self.asking(model, memory))
+        assert self.done in outcome(await within(talk.say("yes"))).text
+
+    @shows("pauses")
+    async def test_an_answer_to_a_question_that_is_gone_fails_with_a_reason(
+        self, adapter: Adapter, model: FakeOpenAI
+    ) -> None:
+        """Ours: a lost pause is told, not answered as if it were a new message."""
+        talk = Talk(adapter.adapt(self.asking(model, self.memory())))
+        talk.asks = (Ask(text="still there?"),)
+        assert "not open any more" in (outcome(await within(talk.say("yes"))).failed or "")
+
+    @shows("pauses")
+    async def test_a_question_that_is_given_up_leaves_nothing_behind(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Architecture §1.1: `abandon` frees what waits, and the context goes on."""
+        talk = Talk(adapter.adapt(self.asking(model, self.memory())))
+        before = asyncio.all_tasks()
+        await within(talk.say(self.ask))
+        await within(abandon(talk.agent, make_turn("", context_id=talk.context_id, journal=talk.journal)))
+        assert asyncio.all_tasks() <= before
+        talk.asks = ()
+        assert outcome(await within(talk.say("SAY something else"))).failed is None
+        assert "SAY something else" in asked(model)
+
+    @shows("pauses")
+    async def test_questions_of_two_contexts_get_their_own_answers(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Ours: one object, two conversations that wait."""
+        agent = adapter.adapt(self.asking(model, self.memory()))
+        talks = [Talk(agent, "left"), Talk(agent, "right")]
+        for talk in talks:
+            await within(talk.say(self.ask))
+        for talk in reversed(talks):
+            assert self.done in outcome(await within(talk.say("yes"))).text
+
+    @shows("pauses")
     async def test_a_published_question_is_answered_over_a2a(self, model: FakeOpenAI) -> None:
         """Issue 2, part 7: INPUT_REQUIRED, the answer under the same task, COMPLETED."""
         obj = self.asking(model, self.memory())
-        if obj is None:
-            return
         async with running(lambda url: Bridge(obj, public_url=url)) as url, Client(url) as client:
             waiting = await within(client.send(self.ask), 2 * WAIT)
             assert isinstance(waiting, Task)
@@ -289,6 +343,77 @@ class AdapterContract(AdapterIsFound):
             assert isinstance(task, Task)
             assert (task.id, task.status.state) == (waiting.id, TaskState.COMPLETED)
             assert self.done in task.text
+
+
+class AdapterStops(AdapterCase):
+    """Cancelled turns."""
+
+    def test_what_the_agent_says_of_its_stopping_is_what_the_matrix_says(self, agent: Agent) -> None:
+        """Issue 5, part 1: a cancel stops the model call, or `stops_on_cancel` is False."""
+        assert traits_of(agent).stops_on_cancel == ("cancels" not in self.limits)
+
+    @shows("cancels")
+    async def test_a_cancel_stops_a_model_call_that_says_nothing(self, adapter: Adapter) -> None:
+        """Issue 5: the fake server counts the open calls, and this one is long silent."""
+        with network_guard(), FakeOpenAI(pace=60.0) as model:
+            task = asyncio.create_task(replies_of(adapter.adapt(self.plain(model)), make_turn("SLOW")))
+            await model.until(lambda m: m.open == 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await within(task)
+            await model.until(lambda m: m.open == 0)
+            assert model.aborted == 1
+
+    @shows("counted")
+    async def test_a_cancelled_turn_ends_when_its_work_has(self, adapter: Adapter) -> None:
+        """Architecture §1.1: the slot is free after that, so no work may be left behind."""
+        with network_guard(), FakeOpenAI(pace=60.0) as model:
+            agent = adapter.adapt(self.plain(model))
+            task = asyncio.create_task(replies_of(agent, make_turn("SLOW")))
+            await model.until(lambda m: m.open == 1)
+            task.cancel()
+            if not traits_of(agent).stops_on_cancel:
+                done, _ = await asyncio.wait([task], timeout=0.2)
+                assert not done, "the turn has ended and its model call has not"
+                model.release()
+            with pytest.raises(asyncio.CancelledError):
+                await within(task)
+            await model.until(lambda m: m.open == 0)
+
+    async def test_a_cancelled_turn_stops_at_the_next_token_at_the_latest(
+        self, agent: Agent, model: FakeOpenAI
+    ) -> None:
+        """Ours: what streams can be stopped between two tokens, also in a thread."""
+        task = asyncio.create_task(replies_of(agent, make_turn("SLOW")))
+        await model.until(lambda m: m.open == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(task)
+        await model.until(lambda m: m.open == 0)
+        assert model.aborted == 1
+
+    async def test_a_context_goes_on_after_a_cancelled_turn(self, adapter: Adapter, model: FakeOpenAI) -> None:
+        """Ours: cancelling a turn does not break its conversation."""
+        talk = Talk(adapter.adapt(self.with_tools(model)))
+        task = asyncio.create_task(talk.say("SLOW"))
+        await model.until(lambda m: m.open == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(task)
+        assert outcome(await within(talk.say("SAY here again"))).text == "here again"
+
+    async def test_a_reader_that_leaves_early_leaves_no_work_behind(self, agent: Agent, model: FakeOpenAI) -> None:
+        """Architecture §1.1: closing the generator ends the turn as a cancel does."""
+        async with aclosing(agent.run(make_turn("SAY hello SLOW"))) as replies:
+            async for reply in replies:
+                if isinstance(reply, str) and reply.strip():
+                    break
+        await model.until(lambda m: m.open == 0)
+        assert model.aborted == 1
+
+
+class AdapterContract(AdapterIsFound, AdapterSpeaks, AdapterUsesTools, AdapterPauses, AdapterStops):
+    """All of it: subclass this one."""
 
 
 _HIDDEN = """
@@ -314,28 +439,3 @@ except AdapterNotInstalledError as error:
 
 def _top(adapter: Adapter) -> str:
     return adapter.package.partition(".")[0]
-
-
-def run_python(code: str) -> str:
-    """What an interpreter of its own prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=IMPORT_WAIT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def asked(model: FakeOpenAI) -> str:
-    """What the model was asked last, as JSON text."""
-    return json.dumps(model.requests[-1].body)
-
-
-async def within(work: Any, seconds: float = WAIT) -> Any:
-    """The result of `work`, which must come in time."""
-    return await asyncio.wait_for(work, seconds)
-
-
-async def said(agent: Agent, turn: Turn) -> Outcome:
-    """What one turn came to."""
-    replies: list[Reply | str] = await within(replies_of(agent, turn))
-    return outcome(replies)

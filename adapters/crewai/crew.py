@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from a2a_bridge.agent import Fail, Reply, Traits, Turn, speaker_of
 from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, Struct, json_bytes
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
@@ -41,7 +42,9 @@ class CrewAgent:
                 f"the crew {self.name!r} wants a human's review of a task that is not its last one. Set"
                 " human_input=True on the last task only, or split the crew in two"
             )
-        self.traits = Traits(framework="crewai", stops_on_cancel=False, keeps_context=any(reviewed))
+        self.traits = Traits(
+            framework="crewai", skills=_skills(obj), stops_on_cancel=False, keeps_context=any(reviewed)
+        )
 
     def __repr__(self) -> str:
         return f"CrewAgent({self.name!r})"
@@ -160,6 +163,16 @@ def _attributed(message: Message, names: Set[str] = frozenset()) -> str:
 def _placeholders(crew: Any) -> set[str]:
     """The names in braces that CrewAI fills, in tasks and agents; JSON examples are not among them."""
     return {name for name in crew.fetch_inputs() if _PLACEHOLDER.fullmatch(name)}
+
+
+def _skills(obj: Any) -> tuple[AgentSkill, ...]:
+    """The tools of the crew's agents and tasks, or of the agent, for the card."""
+    owners = (*obj.agents, *obj.tasks) if isinstance(obj, Crew) else (obj,)
+    tools = {str(tool.name): tool for owner in owners for tool in owner.tools or ()}
+    return tuple(
+        AgentSkill(id=name, name=name, description=str(tool.description), tags=("tool",))
+        for name, tool in tools.items()
+    )
 
 
 def _description(obj: Any) -> str:

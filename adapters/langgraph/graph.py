@@ -10,7 +10,7 @@ checkpointer, also when the process is killed; a run that was killed is not take
 (`at_most_once`), and tool calls it left open get a result before the thread goes on.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias, get_type_hints
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from a2a_bridge.agent import Answer, Ask, Fail, Reply, Say, Traits, Turn
 from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Message
 from adapters.langgraph.calls import ModelCalls
 from adapters.langgraph.interrupts import UNCLEAR, ask_of, breakpoint_ask, resume_value
@@ -61,6 +62,7 @@ class GraphAgent:
             )
         self.traits = Traits(
             framework="langgraph",
+            skills=tuple(_skills(self._graph)),
             input_modes=_TEXT_MODES if self._input_key else (*_TEXT_MODES, *_FILE_MODES),
             stops_on_cancel=not _runs_in_threads(self._graph),
             keeps_context=self._keeps,
@@ -221,6 +223,14 @@ def _tool_nodes(graph: Graph) -> Iterator[str]:
     for name, step in _steps(graph):
         if any(cls.__name__ == "ToolNode" for cls in type(step).__mro__):
             yield name
+
+
+def _skills(graph: Graph) -> Iterator[AgentSkill]:
+    """The tools of the graph's tool nodes, for the card."""
+    for _, step in _steps(graph):
+        tools: Mapping[str, Any] = getattr(step, "tools_by_name", {})
+        for tool in tools.values():
+            yield AgentSkill(id=tool.name, name=tool.name, description=tool.description, tags=("tool",))
 
 
 def _runs_in_threads(graph: Graph) -> bool:

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("a2a_bridge.testing.adapter_contract")
+pytest.register_assert_rewrite("a2a_bridge.testing.adapter_case", "a2a_bridge.testing.adapter_contract")

@@ -4,8 +4,10 @@ import warnings
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import adapters.crewai.adapter  # noqa: F401  # before CrewAI: it switches the telemetry off
+from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 
@@ -24,6 +26,19 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+@tool("broken")
+def broken() -> str:
+    """Break."""
+    raise RuntimeError(SECRET)
+
+
+class Weather(BaseModel):
+    """What a structured answer is."""
+
+    city: str
+    degrees: float
+
+
 def worker(model: FakeOpenAI, **options: Any) -> Agent:
     """A CrewAI agent that talks to the fake server."""
     llm = LLM(model="openai/fake-model", base_url=model.base_url, api_key="x", max_retries=0)
@@ -35,18 +50,26 @@ def crew(agent: Agent, description: str = "{transcript}", **options: Any) -> Cre
     return Crew(agents=[agent], tasks=[Task(description=description, expected_output="x", agent=agent, **options)])
 
 
+THREAD = "CrewAI calls models from sync code in a thread, which ends at its next token"
+FILES = "CrewAI hands files to a model only with a package of its own, crewai-files"
+
+
 class TestCrew(AdapterContract):
     """A crew whose task has placeholders."""
 
     module = "adapters.crewai.adapter"
     ask = "SAY a draft"
     done = "a draft"
+    limits = {"cancels": THREAD, "images": FILES}
 
     def plain(self, model: FakeOpenAI) -> Any:
         return crew(worker(model))
 
-    def with_tool(self, model: FakeOpenAI) -> Any:
-        return crew(worker(model, tools=[add]), "{topic}")
+    def with_tools(self, model: FakeOpenAI) -> Any:
+        return crew(worker(model, tools=[add, broken]), "{topic}")
+
+    def structured(self, model: FakeOpenAI) -> Any:
+        return crew(worker(model), output_pydantic=Weather)
 
     def asking(self, model: FakeOpenAI, memory: Any) -> Any:
         return crew(worker(model), human_input=True)
@@ -56,9 +79,16 @@ class TestCrewAgent(AdapterContract):
     """A single CrewAI agent, which is handed the conversation."""
 
     module = "adapters.crewai.adapter"
+    limits = {
+        "cancels": THREAD,
+        "images": FILES,
+        "pauses": "a CrewAI agent outside a crew has no review by a human",
+        "restarts": "a CrewAI agent outside a crew has no review by a human",
+        "structured": "the form of an answer belongs to a task, which an agent outside a crew does not have",
+    }
 
     def plain(self, model: FakeOpenAI) -> Any:
         return worker(model)
 
-    def with_tool(self, model: FakeOpenAI) -> Any:
-        return worker(model, tools=[add])
+    def with_tools(self, model: FakeOpenAI) -> Any:
+        return worker(model, tools=[add, broken])

@@ -20,7 +20,7 @@ import adapters.crewai.adapter
 from a2a_bridge.agent import Ask, Chunk, Progress, outcome
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
-from a2a_bridge.testing.adapter_contract import IMPORT_WAIT, said, within
+from a2a_bridge.testing.adapter_case import IMPORT_WAIT, said, within
 from a2a_bridge.testing.fake_model import Conversation, Said, directed
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of

@@ -7,7 +7,9 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
+from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 
@@ -30,6 +32,19 @@ def erase(what: str) -> str:
     return f"erase {what}: {answer}"
 
 
+@tool
+def broken() -> str:
+    """Break."""
+    raise RuntimeError(SECRET)
+
+
+class Weather(BaseModel):
+    """What a structured answer is."""
+
+    city: str
+    degrees: float
+
+
 class TestLangGraphAgentWithCheckpointer(AdapterContract):
     """`create_agent` with a checkpointer: the thread keeps the conversation."""
 
@@ -40,8 +55,11 @@ class TestLangGraphAgentWithCheckpointer(AdapterContract):
     def plain(self, model: FakeOpenAI) -> Any:
         return create_agent(chat(model), checkpointer=InMemorySaver(), name="plain")
 
-    def with_tool(self, model: FakeOpenAI) -> Any:
-        return create_agent(chat(model), [add], checkpointer=InMemorySaver())
+    def with_tools(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), [add, broken], checkpointer=InMemorySaver())
+
+    def structured(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), response_format=Weather, checkpointer=InMemorySaver())
 
     def memory(self) -> Any:
         return InMemorySaver()
@@ -54,9 +72,16 @@ class TestLangGraphAgentWithoutCheckpointer(AdapterContract):
     """`create_agent` without one: the history is handed over each time."""
 
     module = "adapters.langgraph.adapter"
+    limits = {
+        "pauses": "a graph without a checkpointer cannot wait",
+        "restarts": "a graph without a checkpointer cannot wait",
+    }
 
     def plain(self, model: FakeOpenAI) -> Any:
         return create_agent(chat(model))
 
-    def with_tool(self, model: FakeOpenAI) -> Any:
-        return create_agent(chat(model), [add])
+    def with_tools(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), [add, broken])
+
+    def structured(self, model: FakeOpenAI) -> Any:
+        return create_agent(chat(model), response_format=Weather)

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from a2a_bridge.agent import Agent, Ask, Caller, Chunk, Progress, Reply, Say, ToolCall, ToolResult, outcome, traits_of
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
-from a2a_bridge.testing.adapter_contract import asked, said, within
+from a2a_bridge.testing.adapter_case import asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
