@@ -8,7 +8,7 @@ Codes, HTTP statuses, their gRPC names and reasons of protocol errors stand here
     ├── A2AError               what the protocol can say; the client raises the classes that the server raised
     ├── CardError              a card that cannot be read, or must not be trusted
     ├── AdapterError           AdapterNotFoundError, AdapterNotInstalledError, AdapterFailedError
-    ├── ClientError            ConnectionFailedError, StreamBrokenError, RemoteTimeoutError
+    ├── ClientError            ConnectionFailedError, StreamBrokenError, RemoteTimeoutError, AddressRefusedError
     ├── StoreError             StoreConflictError, StoreUnavailableError
     ├── ConfigError            settings that contradict each other or are unknown
     └── ChatError              SpeakerSelectionError, ToolError, CodeExecutionError
@@ -184,6 +184,10 @@ class StreamBrokenError(ClientError):
 
 class RemoteTimeoutError(ClientError):
     """The agent did not answer in time."""
+
+
+class AddressRefusedError(ClientError):
+    """This address may not be called from here."""
 
 
 class StoreError(BridgeError):

@@ -9,6 +9,11 @@ answer early, closes that connection and nothing else. No task runs in the backg
 Requests go through httpx transports and not through `httpx.AsyncClient`: no cookies, no redirects, no credentials
 taken from URLs or the environment, so callers who share the pool share nothing else. Proxies of the environment
 (`HTTPS_PROXY`, `NO_PROXY`, ...) are used, but never for loopback.
+
+With a guard, a request goes to the addresses that the guard lets pass and to no other, and never through a proxy. Names
+are looked up once for each connection and the connection goes to what was checked, under the name in the URL (Host and
+TLS), so a name that changes its meaning in between reaches nothing else; connections of different names are never
+shared, also where the address is the same.
 """
 
 import asyncio
@@ -16,18 +21,25 @@ import ipaddress
 import ssl
 import time
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+import httpcore
 import httpx
 
-from a2a_bridge.errors import ConnectionFailedError, InvalidAgentResponseError, RemoteTimeoutError
+from a2a_bridge.errors import (
+    AddressRefusedError,
+    ConnectionFailedError,
+    InvalidAgentResponseError,
+    RemoteTimeoutError,
+)
+from a2a_bridge.guard import Guard
 
 Transport = httpx.AsyncBaseTransport
 """What carries requests; one of one's own replaces the network, as the in-process transport for tests does."""
@@ -178,11 +190,73 @@ class Answer:
         return b"".join(pieces)
 
 
-class Http:
-    """Pools of connections, one pool for each way out; see the module's text for who closes it."""
+async def check_address(url: str, guard: Guard) -> None:
+    """AddressRefusedError unless a request to this URL could be sent now: for URLs that are kept for later."""
+    try:
+        target = _parsed(url)
+    except ValueError:
+        raise AddressRefusedError("that is not an http or https URL") from None
+    await guard.addresses(*_judged(target))
 
-    def __init__(self, transport: Transport | None = None) -> None:
+
+def _judged(url: httpx.URL) -> tuple[str, str, int | None]:
+    """What a guard judges of a URL."""
+    if url.userinfo:
+        raise AddressRefusedError("a URL must not carry credentials")
+    return url.scheme, url.raw_host.decode("ascii"), url.port
+
+
+class _GuardedBackend(httpcore.AnyIOBackend):
+    """Connects to what the guard has checked, whatever the name means by then."""
+
+    def __init__(self, guard: Guard, scheme: str) -> None:
+        self._guard = guard
+        self._scheme = scheme
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        failed: httpcore.ConnectError | None = None
+        for address in await self._guard.addresses(self._scheme, host, port):
+            try:
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            except httpcore.ConnectError as error:
+                failed = error
+        raise failed or httpcore.ConnectError("no address")
+
+
+class _GuardedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport, with connections made by the guard's backend. httpx has no setting for that, so its pool is
+    replaced; should it keep its pool in another place one day, this refuses to work rather than work unguarded."""
+
+    def __init__(self, guard: Guard, scheme: str) -> None:
+        context = _tls()
+        super().__init__(verify=context, trust_env=False)
+        if not isinstance(vars(self).get("_pool"), httpcore.AsyncConnectionPool):
+            raise RuntimeError("this version of httpx keeps its connections in another way: use httpx 0.28")
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=_LIMITS.max_connections,
+            max_keepalive_connections=_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_LIMITS.keepalive_expiry,
+            network_backend=_GuardedBackend(guard, scheme),
+        )
+
+
+class Http:
+    """Pools of connections, one pool for each way out; see the module's text for who closes it.
+
+    `guard` judges every address that is called; without one, callers vouch for their URLs.
+    """
+
+    def __init__(self, transport: Transport | None = None, *, guard: Guard | None = None) -> None:
         self._given = transport
+        self._guard = guard
         self._pools: dict[tuple[str, str | None], Transport] = {}
         self._of_origin: dict[tuple[str, str], Transport] = {}
 
@@ -207,9 +281,12 @@ class Http:
         """Send a request and wait for the head of its answer, whatever its status.
 
         Raises ConnectionFailedError when there is no connection or it breaks before the head has come,
-        RemoteTimeoutError when nothing comes in time, ValueError for what is not an http(s) URL or not a header.
+        RemoteTimeoutError when nothing comes in time, AddressRefusedError when the guard does not let it out,
+        ValueError for what is not an http(s) URL or not a header.
         """
         target = _parsed(url)
+        if self._guard is not None:
+            self._guard.check(*_judged(target))
         request = httpx.Request(
             method,
             target,
@@ -240,8 +317,9 @@ class Http:
         return Answer(response, url, timeouts, deadline)
 
     def _transport(self, url: httpx.URL) -> Transport:
-        """The pool for a URL. Whoever must refuse addresses (rules for card and webhook URLs) does it here: every
-        request of the project passes."""
+        """The pool for a URL."""
+        if self._guard is not None:
+            return self._pool(url.scheme, None)
         origin = (url.scheme, url.netloc.decode("ascii"))
         found = self._of_origin.get(origin)
         if found is None:
@@ -252,7 +330,9 @@ class Http:
 
     def _pool(self, scheme: str, proxy: str | None) -> Transport:
         key = (scheme, proxy)
-        if key not in self._pools:
+        if key not in self._pools and self._guard is not None:
+            self._pools[key] = _GuardedTransport(self._guard, scheme)
+        elif key not in self._pools:
             secure = scheme == "https" or proxy is not None
             self._pools[key] = httpx.AsyncHTTPTransport(
                 verify=_tls() if secure else False, proxy=proxy, limits=_LIMITS, trust_env=False
