@@ -50,12 +50,30 @@ class DeviceCodeOAuthFlow(WireObject):
     scopes: Mapping[str, str] = Field(default_factory=dict)
 
 
+class ImplicitOAuthFlow(WireObject):
+    """OAuth 2 implicit flow: deprecated, read and never offered."""
+
+    authorization_url: str | None = None
+    refresh_url: str | None = None
+    scopes: Mapping[str, str] = Field(default_factory=dict)
+
+
+class PasswordOAuthFlow(WireObject):
+    """OAuth 2 password flow: deprecated, read and never offered."""
+
+    token_url: str | None = None
+    refresh_url: str | None = None
+    scopes: Mapping[str, str] = Field(default_factory=dict)
+
+
 class OAuthFlows(WireObject):
     """The one flow of an OAuth 2 scheme."""
 
     authorization_code: AuthorizationCodeOAuthFlow | None = None
     client_credentials: ClientCredentialsOAuthFlow | None = None
     device_code: DeviceCodeOAuthFlow | None = None
+    implicit: ImplicitOAuthFlow | None = None
+    password: PasswordOAuthFlow | None = None
 
 
 class OAuth2SecurityScheme(WireObject):

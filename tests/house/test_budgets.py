@@ -21,6 +21,7 @@ DEFERRED = {
     "a2a_bridge/__init__.py",  # the lazy door
     "a2a_bridge/__main__.py",
     "a2a_bridge/cli/main.py",
+    "a2a_bridge/cards/sign.py",  # the extra `security`
     "a2a_bridge/chat/model.py",
     "a2a_bridge/server/jsonrpc.py",
     "a2a_bridge/server/sse.py",

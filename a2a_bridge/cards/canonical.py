@@ -1,0 +1,203 @@
+"""What exactly a card's signature covers (A2A 1.0.1 §8.4.1): plain JSON in, plain JSON out, no cryptography.
+
+The signed text is the card without `signatures`, in canonical form. Which members belong to it is read in two ways.
+The specification keeps members that are required, or explicit, and empty; the official SDKs for Python and JavaScript
+drop everything that is empty, wherever it stands, free-form parameters included. The two agree for cards that have no
+such member, so a card that would say something by being empty is not signed at all (R-SIGN-02); where a legal card
+must differ (an alternative that asks for a scheme with no scopes), it gets a signature of each kind.
+
+Members that v1.0 does not know are outside the signature, as they are for the SDKs, whose cards are protobuf messages;
+others sign the JSON as it stands. `readings` therefore gives, for each way of reading, what would have been signed
+and what the reader may then believe: never a member that the signature does not cover (R-SIGN-08).
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from a2a_bridge.cards.schema import Member, members
+from a2a_bridge.errors import CardError, Violation
+from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.objects import WireObject
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 128
+"""Containers inside each other, the card included: the limit of the official SDKs."""
+
+JSONObject = dict[str, Any]
+_NOTHING: tuple[Any, ...] = ("", [], {})
+
+
+def strict_json(data: bytes | str, source: str) -> JSONObject:
+    """JSON text as an object; CardError for what two readers could read differently: a member that stands twice, text
+    that is not UTF-8, numbers that are none, and for what is too large or too deep."""
+    if len(data) > MAX_BYTES:
+        raise CardError(f"{source}: larger than {MAX_BYTES} bytes")
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise CardError(f"{source}: nested deeper than {MAX_DEPTH}") from None
+    except ValueError as error:
+        raise CardError(f"{source}: not JSON that can be signed: {error}") from None
+    if not isinstance(found, dict):
+        raise CardError(f"{source}: a JSON object is expected, not {type(found).__name__}")
+    if too_deep(found):
+        raise CardError(f"{source}: nested deeper than {MAX_DEPTH}")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> JSONObject:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the member {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def too_deep(value: Any) -> bool:
+    """Whether more than MAX_DEPTH containers stand inside each other. Not recursive: it is asked before recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [item for item in level if isinstance(item, Mapping | list | tuple)]
+        if not inner:
+            return False
+        level = [child for item in inner for child in (item.values() if isinstance(item, Mapping) else item)]
+    return True
+
+
+def is_v1(body: Mapping[str, Any]) -> bool:
+    """Whether the card says where its agent is in the way of 1.0; a hybrid does, a pure 0.3 card does not."""
+    return "supportedInterfaces" in body or "supported_interfaces" in body
+
+
+def readings(body: Mapping[str, Any]) -> Iterator[tuple[JSONObject, JSONObject]]:
+    """For each way of reading a card: what was signed if it is the signer's way, and what may be believed then."""
+    raw = {name: value for name, value in body.items() if name != "signatures"}
+    if is_v1(body):
+        try:
+            known = projected(raw)
+        except CardError:
+            pass  # not a card that protobuf could hold; somebody may have signed it as it stands
+        else:
+            yield known, known
+            if (full := without_empties(known)) != known:
+                yield full, known
+    yield raw, raw
+
+
+def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
+    """What to sign of a card: one object, or one for each way of reading it where they differ.
+
+    Raises CardError for a card that says something by being empty.
+    """
+    raw = {name: value for name, value in body.items() if name != "signatures"}
+    if too_deep(raw):
+        raise CardError(f"the card cannot be signed: it is nested deeper than {MAX_DEPTH}")
+    if not is_v1(body):
+        return [raw]
+    known = projected(raw)
+    if problems := list(_unsignable(AgentCard, known, "")):
+        shown = "; ".join(f"{problem.field}: {problem.description}" for problem in problems[:5])
+        raise CardError(f"the card cannot be signed, because verifiers read what is empty differently: {shown}")
+    full = without_empties(known)
+    return [known] if full == known else [known, full]
+
+
+def projected(value: Mapping[str, Any], model: type[WireObject] = AgentCard, path: str = "") -> JSONObject:
+    """The members of v1.0 that the object has, with the presence rules of §8.4.1; CardError if it has not their shape.
+
+    Left out: unknown members, null, and what equals its default unless it is required or explicit.
+    """
+    found: JSONObject = {}
+    for member in members(model):
+        item = _given(value, member, path)
+        if item is None:
+            continue
+        item = _shaped(item, member, f"{path}.{member.name}" if path else member.name)
+        is_default = item is False or (item in _NOTHING and member.kind != "object")
+        if not is_default or member.required or member.explicit:
+            found[member.name] = item
+    return found
+
+
+def _given(value: Mapping[str, Any], member: Member, path: str) -> Any:
+    """The member under either spelling; under both it is ambiguous."""
+    if member.snake == member.name or member.snake not in value:
+        return value.get(member.name)
+    if member.name in value:
+        raise CardError(f"{path or 'card'}: {member.name} is given twice, also as {member.snake}")
+    return value[member.snake]
+
+
+def _shaped(item: Any, member: Member, path: str) -> Any:
+    many = member.kind in ("objects", "texts")
+    mapped = member.kind in ("object map", "text map")
+    wanted: type[Any] | Any = (
+        str if member.kind == "text" else bool if member.kind == "flag" else list if many else Mapping
+    )
+    if not isinstance(item, wanted):
+        raise CardError(f"{path}: not a {member.kind}")
+    if member.kind in ("text", "flag", "free"):
+        return item
+    if mapped:
+        return {name: _inner(part, member, f"{path}.{name}") for name, part in item.items()}
+    if many:
+        return [_inner(part, member, f"{path}[{index}]") for index, part in enumerate(item)]
+    return _inner(item, member, path)
+
+
+def _inner(item: Any, member: Member, path: str) -> Any:
+    if member.model is None:
+        if not isinstance(item, str):
+            raise CardError(f"{path}: not a text")
+        return item
+    if not isinstance(item, Mapping):
+        raise CardError(f"{path}: not an object")
+    return projected(item, member.model, path)
+
+
+def without_empties(value: Any) -> Any:
+    """The value as both official SDKs sign it: no empty text, list or object, and no null, at any depth."""
+    if isinstance(value, Mapping):
+        inner = {name: without_empties(item) for name, item in value.items()}
+        return {name: item for name, item in inner.items() if not _is_nothing(item)}
+    if isinstance(value, list | tuple):
+        return [item for item in map(without_empties, value) if not _is_nothing(item)]
+    return value
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | Mapping) and not value)
+
+
+def _unsignable(model: type[WireObject], value: Mapping[str, Any], path: str) -> Iterator[Violation]:
+    """Members that mean something by being empty: a required text or list, anything in free-form parameters."""
+    for member in members(model):
+        item = value.get(member.name)
+        where = f"{path}.{member.name}" if path else member.name
+        if item is None:
+            continue
+        if item in ("", []):
+            yield Violation(where, "is empty")
+        elif member.kind == "free" and without_empties(item) != item:
+            yield Violation(where, "holds something empty or null")
+        elif member.kind == "texts" and "" in item:
+            yield Violation(where, "holds an empty text")
+        elif member.model is not None:
+            yield from _inside(member, member.model, item, where)
+
+
+def _inside(member: Member, model: type[WireObject], item: Any, where: str) -> Iterator[Violation]:
+    if member.kind == "objects":
+        for index, part in enumerate(item):
+            yield from _unsignable(model, part, f"{where}[{index}]")
+    elif member.kind == "object map":
+        for name, part in item.items():
+            yield from _unsignable(model, part, f"{where}.{name}")
+    else:
+        yield from _unsignable(model, item, where)
