@@ -36,6 +36,11 @@ def current_traceparent() -> str | None:
     return _current.get()
 
 
+def set_current(traceparent: str | None) -> None:
+    """Make this the trace of the running task, or none; for spans, which know what was there before."""
+    _current.set(traceparent)
+
+
 def current_trace_id() -> str | None:
     """The 32 hexadecimal digits that all of a trace share, for log lines."""
     found = _current.get()
