@@ -31,6 +31,7 @@ from a2a_bridge.cards.load import load_card
 from a2a_bridge.config import check_agent_name
 from a2a_bridge.errors import ConfigError, StoreError
 from a2a_bridge.observe import log
+from a2a_bridge.observe.switches import Observe
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.server.app import App
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
@@ -81,7 +82,7 @@ class Bridge:
     `agents`: anything `adapt` takes, a list of such things, or a mapping from URL names to them. `store`: memory if
     not given. `root`: the agent that also stands at the root of the URL; the first one if not given. `public_url`:
     where callers reach the server; cards name it. `cards`: cards to serve instead of built ones, by URL name; a path
-    is loaded.
+    is loaded. `observe`: what operators see, for the whole process.
     """
 
     def __init__(
@@ -94,10 +95,12 @@ class Bridge:
         cards: Mapping[str, AgentCard | Path | str] | None = None,
         limits: Limits = Limits(),
         keeping: Keeping = Keeping(),
+        observe: Observe = Observe(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.agents = _named_agents(agents)
         self.store: Store = MemoryStore() if store is None else store
+        observe.switch_on()
         self._grace = limits.grace
         self._is_open = False
         self._ready = False
@@ -361,4 +364,4 @@ def _bridge(
         store = f"a2a-bridge-{next(iter(_named_agents(agents)))}.sqlite"
     if isinstance(store, str | Path):
         store = SQLiteStore(store)
-    return Bridge(agents, store=store, public_url=public_url)
+    return Bridge(agents, store=store, public_url=public_url, observe=Observe(requests=True))

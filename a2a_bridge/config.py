@@ -130,6 +130,14 @@ class KeepingSettings(_Section):
     sent: float = Field(default=600.0, gt=0)
 
 
+class ObserveSettings(_Section):
+    """What operators see: `metrics` at /metrics, OpenTelemetry `traces`, a log line for each of the `requests`."""
+
+    metrics: bool = False
+    traces: bool = False
+    requests: bool = True
+
+
 class Settings(_Section):
     """Everything that `a2a-bridge.toml` can say."""
 
@@ -137,6 +145,7 @@ class Settings(_Section):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     keeping: KeepingSettings = KeepingSettings()
+    observe: ObserveSettings = ObserveSettings()
 
     @field_validator("agents")
     @classmethod
@@ -264,6 +273,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("server", "limits"): LimitSettings,
     ("store",): StoreSettings,
     ("keeping",): KeepingSettings,
+    ("observe",): ObserveSettings,
 }
 
 

@@ -17,6 +17,8 @@ from weakref import WeakKeyDictionary
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.errors import ChatError
+from a2a_bridge.observe import names
+from a2a_bridge.observe.spans import span
 from a2a_bridge.protocol.objects import JSONValue
 
 if TYPE_CHECKING:
@@ -86,19 +88,24 @@ class OpenAIModel:
         import openai
 
         client = await self._clients.get(self)
-        try:
-            response = await self._open(client, messages, schema)
-        except openai.OpenAIError as error:
-            raise ChatError(self._trouble(error)) from None
-        try:
-            async with response:
-                async for chunk in response:
-                    if chunk.choices and (text := chunk.choices[0].delta.content):
-                        yield text
-                    if chunk.usage is not None:
-                        yield self._usage(chunk.usage)
-        except openai.OpenAIError as error:
-            raise ChatError(self._trouble(error)) from None
+        with span(
+            f"{names.CHAT} {self.model}", "client", {names.OPERATION: names.CHAT, names.MODEL: self.model}
+        ) as made:
+            try:
+                response = await self._open(client, messages, schema)
+            except openai.OpenAIError as error:
+                raise ChatError(self._trouble(error)) from None
+            try:
+                async with response:
+                    async for chunk in response:
+                        if chunk.choices and (text := chunk.choices[0].delta.content):
+                            yield text
+                        if chunk.usage is not None:
+                            made.set(names.INPUT_TOKENS, chunk.usage.prompt_tokens)
+                            made.set(names.OUTPUT_TOKENS, chunk.usage.completion_tokens)
+                            yield self._usage(chunk.usage)
+            except openai.OpenAIError as error:
+                raise ChatError(self._trouble(error)) from None
 
     async def _open(self, client: Any, messages: Sequence[ModelMessage], schema: JSONValue) -> Any:
         from openai import BadRequestError, UnprocessableEntityError

@@ -34,6 +34,7 @@ from a2a_bridge.chat.spoken import StopChat
 from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.termination import Checked
 from a2a_bridge.chat.turns import SeatTurns
+from a2a_bridge.chat.watch import choice_span, watch_run, watch_turn
 from a2a_bridge.errors import BridgeError, StoreError
 from a2a_bridge.protocol.objects import Message, Part, Role
 
@@ -87,25 +88,28 @@ class Room:
 
     async def play(self) -> AsyncGenerator[Entry | Reply, None]:
         """Run the room: its log entries, once they are kept, and between them what the seats say while they say it."""
-        try:
-            await self._open()
-            while self.stop is None and not self._paused:
-                if self._next is None and not self._choose_at_once():
-                    async with aclosing(self._choose()) as entries:
-                        async for entry in entries:
-                            yield entry
+        with watch_run(self.rules.manager.name, self._turn.context_id) as watch:
+            try:
+                await self._open()
+                while self.stop is None and not self._paused:
+                    if self._next is None and not self._choose_at_once():
+                        async with aclosing(self._choose()) as entries:
+                            async for entry in entries:
+                                yield entry
+                    for entry in await self._commit():
+                        yield entry
+                    if self._next is not None and self.stop is None:
+                        async with aclosing(self._hear(*self._next)) as said:
+                            async for shown in said:
+                                yield shown
                 for entry in await self._commit():
                     yield entry
-                if self._next is not None and self.stop is None:
-                    async with aclosing(self._hear(*self._next)) as said:
-                        async for shown in said:
-                            yield shown
-            for entry in await self._commit():
-                yield entry
-            for last in await self._end():
-                yield last
-        finally:
-            self._watch.close()
+                for last in await self._end():
+                    yield last
+            finally:
+                self._watch.close()
+                if self.stop is not None or self._paused:
+                    watch.stopped(self.stop)
 
     def result(self) -> ChatResult:
         """What came of the run, once `play` has ended."""
@@ -186,7 +190,8 @@ class Room:
         """Choose with the help of a function, a model or a person; what was said before is shown first."""
         for entry in await self._commit():
             yield entry
-        chosen, usage = await choose(self.rules, self._floor, self.log)
+        with choice_span(self.rules.manager.name):
+            chosen, usage = await choose(self.rules, self._floor, self.log)
         if not self._settled(chosen, usage):
             await self._choose_by_hand(self._floor.candidates(self.log.floor))
 
@@ -243,26 +248,28 @@ class Room:
             chair, self.log.turn, turn.attempt, chair.words_metadata(self.log.open.why if self.log.open else None)
         )
         trouble: Exception | None = None
-        try:
-            async with aclosing(heard(chair.speak(turn), chair.timeout, self._watch)) as replies:
-                async for reply in replies:
-                    shown = speech.take(reply)
-                    if shown is not None:
-                        yield shown
-        except StoreError:  # our own log, not the seat: the run must end
-            raise
-        except Exception as error:  # whatever a seat raises is that seat's failure, not the room's
-            log_failure(chair.name, error, self._traced)
-            trouble = error
-        rest = speech.rest()
-        if rest is not None:
-            yield rest
-        try:
-            self._settle(chair, turn, speech, trouble)
-        except Exception as error:  # what it said cannot be written down, and nothing of it has been: its failure too
-            log_failure(chair.name, error, self._traced)
-            told = Failure("could not answer: what it said cannot be written down", repr(error))
-            self._failed(chair, turn, told, None)
+        with watch_turn(self.rules.manager.name, chair, turn) as watch:
+            try:
+                async with aclosing(heard(chair.speak(turn), chair.timeout, self._watch)) as replies:
+                    async for reply in replies:
+                        shown = speech.take(reply)
+                        if shown is not None:
+                            yield shown
+            except StoreError:  # our own log, not the seat: the run must end
+                raise
+            except Exception as error:  # whatever a seat raises is that seat's failure, not the room's
+                log_failure(chair.name, error, self._traced)
+                trouble = error
+            rest = speech.rest()
+            if rest is not None:
+                yield rest
+            try:
+                self._settle(chair, turn, speech, trouble)
+            except Exception as error:  # it cannot be written down, and nothing of it has been: its failure too
+                log_failure(chair.name, error, self._traced)
+                told = Failure("could not answer: what it said cannot be written down", repr(error))
+                self._failed(chair, turn, told, None)
+            watch.settled(self.log.entries[-1])
         if self.log.pending is not None:
             for entry in await self._commit():
                 yield entry

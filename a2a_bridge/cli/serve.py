@@ -19,6 +19,7 @@ from a2a_bridge.cli.output import note
 from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, Settings, StoreSettings, load_config
 from a2a_bridge.observe import log
+from a2a_bridge.observe.switches import Observe
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
@@ -75,6 +76,7 @@ def serve(options: ServeOptions) -> None:
         cards=cards,
         limits=limits,
         keeping=Keeping(**settings.keeping.model_dump()),
+        observe=Observe(**settings.observe.model_dump()),
     )
     _announce(bridge, base, settings)
     signal.signal(signal.SIGTERM, _leave)

@@ -19,6 +19,7 @@ from a2a_bridge.client.retry import Retries, with_retries
 from a2a_bridge.client.sending import SendOptions, answer_in, headers_of, message_of, request_of
 from a2a_bridge.client.transport import R
 from a2a_bridge.client.transport import Transport as Wire
+from a2a_bridge.client.watch import watched
 from a2a_bridge.errors import ClientError
 from a2a_bridge.net import Deadline, Http, Timeouts, Transport, shared
 from a2a_bridge.protocol.card import AgentCard
@@ -49,6 +50,11 @@ class _Target:
     @property
     def streams(self) -> bool:
         return self.fetched.card.capabilities.streaming is True
+
+    @property
+    def watched(self) -> Wire:
+        """The wire, told about to whoever has switched traces or metrics on."""
+        return watched(self.wire, self.fetched.card.name, self.fetched.url)
 
 
 class Client:
@@ -185,7 +191,7 @@ class Client:
         deadline = Deadline(self._timeouts.total)
         if target.streams:
             events = follower.events(
-                lambda: target.wire.stream("SendStreamingMessage", request, headers, deadline),
+                lambda: target.watched.stream("SendStreamingMessage", request, headers, deadline),
                 answers=said.task_id is not None,
             )
         else:
@@ -197,7 +203,7 @@ class Client:
 
     def _follower(self, target: _Target, task_id: str | None, context_id: str | None) -> Follower:
         return Follower(
-            target.wire,
+            target.watched,
             retries=self._retries,
             deadline=Deadline(self._timeouts.total),
             tenant=target.tenant,
@@ -270,5 +276,5 @@ class Client:
     ) -> R:
         deadline = Deadline(self._timeouts.total)
         return await with_retries(
-            lambda: target.wire.call(operation, request, result, headers or {}, deadline), self._retries, deadline
+            lambda: target.watched.call(operation, request, result, headers or {}, deadline), self._retries, deadline
         )

@@ -2,7 +2,7 @@
 
 The library itself never configures logging; `configure` is called by whoever runs a process. Fields beside the usual
 ones come with `extra={"fields": {...}}` or are the trace of the running task. Values of headers, tokens and message
-texts are never logged.
+texts are never logged; what looks like a credential in a text that others made is scrubbed.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from a2a_bridge.observe.scrub import scrub
 from a2a_bridge.observe.trace import current_trace_id
 
 
@@ -19,7 +20,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     found: dict[str, Any] = {
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
         "level": record.levelname.lower(),
-        "event": record.getMessage(),
+        "event": scrub(record.getMessage()),
         "logger": record.name,
     }
     trace_id = current_trace_id()
@@ -37,7 +38,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         found = _fields(record)
         if record.exc_info:
-            found["exception"] = self.formatException(record.exc_info)
+            found["exception"] = scrub(self.formatException(record.exc_info))
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
@@ -48,7 +49,7 @@ class KeyValues(logging.Formatter):
         found = _fields(record)
         head = f"{found.pop('timestamp')} {found.pop('level'):<7} {found.pop('event')}"
         line = " ".join([head, *(f"{key}={value}" for key, value in found.items())])
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{scrub(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 def configure(level: str = "info", *, json_lines: bool | None = None) -> None:

@@ -83,7 +83,7 @@ def is_on() -> bool:
 class span:
     """One span, for the length of a `with` block. An exception that leaves the block is named in it, by its class."""
 
-    __slots__ = ("_attributes", "_before", "_kind", "_made", "_name", "_trace")
+    __slots__ = ("_attributes", "_before", "_is_left", "_kind", "_made", "_name", "_trace", "_trace_id")
 
     def __init__(
         self, name: str, kind: Kind = "internal", attributes: Mapping[str, Attribute | None] | None = None
@@ -94,8 +94,11 @@ class span:
         self._made: Any = None
         self._before: Any = None
         self._trace: str | None = None
+        self._trace_id: str | None = None
+        self._is_left = False
 
     def __enter__(self) -> "span":
+        self._trace_id = trace.current_trace_id()
         if _otel is None:
             return self
         given = {name: value for name, value in (self._attributes or {}).items() if value is not None}
@@ -103,7 +106,8 @@ class span:
         self._made, self._before, self._trace = made, _otel.enter(made), trace.current_traceparent()
         found = made.get_span_context()
         if found.is_valid:
-            trace.set_current(f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}")
+            self._trace_id = f"{found.trace_id:032x}"
+            trace.set_current(f"00-{self._trace_id}-{found.span_id:016x}-{found.trace_flags:02x}")
         return self
 
     def set(self, name: str, value: Attribute | None) -> None:
@@ -117,15 +121,30 @@ class span:
             self._made.set_attribute(ERROR_TYPE, kind)
             self._made.set_status(_otel.api.StatusCode.ERROR)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    @property
+    def trace_id(self) -> str | None:
+        """The 32 hexadecimal digits that all of the trace share: this span's, or those that came with the request."""
+        return self._trace_id
+
+    def leave(self) -> None:
+        """What was current before is current again; the span itself stays open until `end`."""
+        if self._made is not None and not self._is_left:
+            self._is_left = True
+            trace.set_current(self._trace)
+            if _otel is not None:
+                _otel.context.attach(self._before)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It is over, because of this error if there is one."""
         if self._made is None:
             return
         if error is not None and not isinstance(error, GeneratorExit):
             self.fail(type(error).__name__)
         self._made.end()
-        trace.set_current(self._trace)
-        if _otel is not None:
-            _otel.context.attach(self._before)
         self._made = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.leave()
+        self.end(error)

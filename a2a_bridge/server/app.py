@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from a2a_bridge.cards.build import card_bytes, card_etag
+from a2a_bridge.observe import metrics
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
 from a2a_bridge.server.http import Answer, Responds
 
@@ -69,6 +70,14 @@ class Health:
         return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
 
+async def show_metrics(request: Request) -> Response:
+    """Prometheus' text format; nothing is here while metrics are off."""
+    if metrics.active is None:
+        return JSONResponse({"error": "Metrics are off: set observe.metrics = true."}, 404)
+    text, kind = metrics.active.text()
+    return Response(text, headers={"content-type": kind, "cache-control": "no-store"})
+
+
 class App:
     """The whole server. `agents`: for each name its JSON-RPC endpoint and its card; `root` also stands at `/`."""
 
@@ -91,6 +100,7 @@ class App:
             Route("/healthz", health.live),
             Route("/health", health.live),
             Route("/readyz", health.readiness),
+            Route("/metrics", show_metrics),
         ]
         self._rest = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found})
 

@@ -27,7 +27,7 @@ from a2a_bridge.errors import (
     UnsupportedOperationError,
     VersionNotSupportedError,
 )
-from a2a_bridge.observe import trace
+from a2a_bridge.observe import requests, trace
 from a2a_bridge.protocol import requests as r
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.dialect import SUPPORTED_VERSIONS, Dialect
@@ -66,6 +66,7 @@ class Context(NamedTuple):
     last_event_id: int | None
     spelled: bool  # the parameters may hold snake_case names
     missing: frozenset[str]  # extensions that the card requires and the request does not name
+    binding: str = "JSONRPC"
 
 
 class Operations:
@@ -122,6 +123,27 @@ class Operations:
 
     async def perform(self, context: Context, params: Any) -> Result:
         """The result, or the rows of a stream; raises A2AError and nothing else."""
+        if not requests.is_watched():
+            return await self._perform(context, params)
+        call = context.call
+        request = requests.Watched(context.operation.name, context.binding, call.agent, call.caller, params)
+        try:
+            with request:  # from here on the trace is the request's own
+                call = call._replace(traceparent=trace.current_traceparent())
+                result = await self._perform(context._replace(call=call), params)
+        except A2AError as error:
+            request.end(error.reason)
+            raise
+        except BaseException:  # cancelled: the client has gone
+            request.end("CANCELLED")
+            raise
+        if isinstance(result, bytes):
+            request.saw(result)
+            request.end()
+            return result
+        return request.rows(result)
+
+    async def _perform(self, context: Context, params: Any) -> Result:
         operation, dialect = context.operation, context.dialect
         try:
             if not dialect.speaks(context.version):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from a2a_bridge.agent import Agent, Answer, Ask, Caller, Journal, Turn, abandon, traits_of
 from a2a_bridge.errors import StoreError, StoreUnavailableError
-from a2a_bridge.observe import trace
+from a2a_bridge.observe import metrics, spans, trace
 from a2a_bridge.protocol.events import message_json, quoted, text_part
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, hops_in, section
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Struct, TaskState, json_bytes
@@ -34,6 +34,7 @@ from a2a_bridge.tasks.context import Contexts, ServedTurn, take_queued
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask
 from a2a_bridge.tasks.log import TaskLog
 from a2a_bridge.tasks.run import drive, new_id
+from a2a_bridge.tasks.watch import watched
 
 _log = logging.getLogger(__name__)
 
@@ -274,7 +275,12 @@ class Turns:
         )
         if journal is not None:
             turn = replace(turn, journal=journal)
-        await drive(live, self._agents[who.agent], turn, bells=self._bells)
+        agent = self._agents[who.agent]
+        if spans.is_on() or metrics.active is not None:
+            async with watched(live, agent.name):
+                await drive(live, agent, turn, bells=self._bells)
+        else:
+            await drive(live, agent, turn, bells=self._bells)
 
     def _heard(self, live: LiveTask, acceptance: Acceptance, row: bytes) -> list[Message]:
         """What was sent while the task worked, then the answer: all part of the history from now on."""
