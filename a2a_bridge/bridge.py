@@ -76,13 +76,24 @@ class Limits:
     send: float = 30.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What else can be said about a server.
+
+    `observe`: what operators see, for the whole process. `clock`: seconds since 1970.
+    """
+
+    observe: Observe = Observe()
+    clock: Callable[[], float] = time.time
+
+
 class Bridge:
     """Agents, served over A2A from one ASGI app.
 
     `agents`: anything `adapt` takes, a list of such things, or a mapping from URL names to them. `store`: memory if
     not given. `root`: the agent that also stands at the root of the URL; the first one if not given. `public_url`:
     where callers reach the server; cards name it. `cards`: cards to serve instead of built ones, by URL name; a path
-    is loaded. `observe`: what operators see, for the whole process.
+    is loaded. `options`: the rest.
     """
 
     def __init__(
@@ -95,12 +106,11 @@ class Bridge:
         cards: Mapping[str, AgentCard | Path | str] | None = None,
         limits: Limits = Limits(),
         keeping: Keeping = Keeping(),
-        observe: Observe = Observe(),
-        clock: Callable[[], float] = time.time,
+        options: Options = Options(),
     ) -> None:
         self.agents = _named_agents(agents)
         self.store: Store = MemoryStore() if store is None else store
-        observe.switch_on()
+        options.observe.switch_on()
         self._grace = limits.grace
         self._is_open = False
         self._ready = False
@@ -114,7 +124,7 @@ class Bridge:
         self.service = TaskService(
             self.agents,
             self.store,
-            clock=clock,
+            clock=options.clock,
             keeping=keeping,
             turn_seconds=limits.turn,
             durable=not isinstance(self.store, MemoryStore),
@@ -364,4 +374,4 @@ def _bridge(
         store = f"a2a-bridge-{next(iter(_named_agents(agents)))}.sqlite"
     if isinstance(store, str | Path):
         store = SQLiteStore(store)
-    return Bridge(agents, store=store, public_url=public_url, observe=Observe(requests=True))
+    return Bridge(agents, store=store, public_url=public_url, options=Options(observe=Observe(requests=True)))

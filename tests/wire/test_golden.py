@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from a2a_bridge.agent import Traits
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.protocol.sse import SSEParser
 from a2a_bridge.testing.agents import Obedient
 
@@ -111,7 +111,9 @@ async def test_the_server_answers_as_recorded(start: Any, path: Path) -> None:
     for agent in agents:
         agent.gate.open()
     moments = itertools.count(1_790_000_000)  # no two things happen at the same time: lists have one order
-    http = await start(Bridge(agents, public_url="https://agents.example.org", clock=lambda: float(next(moments))))
+    http = await start(
+        Bridge(agents, public_url="https://agents.example.org", options=Options(clock=lambda: float(next(moments))))
+    )
     del http.headers["a2a-version"]
     places = Places()
     for step in scenario["steps"]:

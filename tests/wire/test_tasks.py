@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from a2a_bridge.agent import Ask, Traits
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Obedient, Scripted
@@ -87,7 +87,7 @@ async def listed(request: Any, start: Any, tmp_path: Any) -> tuple[Wire, list[di
     """Twelve tasks, two in each second, of three states and three contexts; newest first, ties by greatest id."""
     clock = Clock()
     store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "s.sqlite")
-    wire = Wire(await start(Bridge(Obedient(), store=store, clock=clock)))
+    wire = Wire(await start(Bridge(Obedient(), store=store, options=Options(clock=clock))))
     tasks = []
     for number, word in enumerate(itertools.islice(itertools.cycle(["hello", "ask", "fail"]), 12)):
         tasks.append(await wire.send(word, contextId=f"c{number % 3 and number % 2}"))

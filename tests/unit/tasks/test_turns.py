@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from a2a_bridge.agent import Ask, Chunk, Say, Traits
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.live import Keeping
@@ -512,7 +512,7 @@ async def test_a_question_that_nobody_answers_expires(start: Any, store: Any) ->
 
     clock = Clock()
     agent = Scripted(behave_with_questions, traits=KEEPS, on_abandon=abandoned)
-    bridge = Bridge(agent, store=store, clock=clock)
+    bridge = Bridge(agent, store=store, options=Options(clock=clock))
     wire = Wire(await start(bridge))
     task = await wire.send("ask", contextId="c")
     clock.now += Keeping().waiting - 1
@@ -546,7 +546,7 @@ async def test_what_has_been_kept_long_enough_is_forgotten(start: Any, store: An
     """Our decision: messageIds after ten minutes, events after a day, tasks after thirty days."""
     clock = Clock()
     agent = Scripted(behave_with_questions)
-    bridge = Bridge(agent, store=store, clock=clock)
+    bridge = Bridge(agent, store=store, options=Options(clock=clock))
     wire = Wire(await start(bridge))
     params = say("hello", contextId="c")
     task = (await wire.result("SendMessage", params))["task"]
@@ -569,7 +569,7 @@ async def test_what_has_been_kept_long_enough_is_forgotten(start: Any, store: An
 async def test_a_task_of_several_turns_leaves_no_message_ids_behind(start: Any, store: Any) -> None:
     """Our decision: the ids of all its messages are forgotten, also those of turns before the last."""
     clock = Clock()
-    bridge = Bridge(Scripted(behave_with_questions), store=store, clock=clock)
+    bridge = Bridge(Scripted(behave_with_questions), store=store, options=Options(clock=clock))
     wire = Wire(await start(bridge))
     task = await wire.send("ask", messageId="first")
     await wire.send("blue", taskId=task["id"], messageId="second")
