@@ -23,6 +23,8 @@ DEFERRED = {
     "a2a_bridge/cli/main.py",
     "a2a_bridge/cards/sign.py",  # the extra `security`
     "a2a_bridge/chat/model.py",
+    "a2a_bridge/observe/metrics.py",  # the extra `metrics`
+    "a2a_bridge/observe/spans.py",  # the extra `otel`
     "a2a_bridge/server/jsonrpc.py",
     "a2a_bridge/server/sse.py",
     "a2a_bridge/adaptation.py",  # a URL becomes a RemoteAgent: the client is loaded then
