@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 OUTSIDE: dict[str, set[str]] = {
     "errors": set(),
-    "observe": set(),
+    "observe": {"opentelemetry", "prometheus_client"},
     "protocol": {"pydantic", "pydantic_core"},
     "guard": set(),
     "net": {"httpx", "httpcore"},
@@ -55,6 +55,8 @@ ONE_FILE = {
     "sqlite3": "a2a_bridge/store/sqlite.py",
     "openai": "a2a_bridge/chat/model.py",
     "rfc8785": "a2a_bridge/cards/sign.py",
+    "opentelemetry": "a2a_bridge/observe/spans.py",
+    "prometheus_client": "a2a_bridge/observe/metrics.py",
     "jsonrpcserver": "a2a_bridge/server/jsonrpc.py",
     "sse_starlette": "a2a_bridge/server/sse.py",
     "xllamacpp": "a2a_bridge/demo/model.py",
