@@ -14,11 +14,10 @@ from pydantic import ValidationError
 
 from a2a_bridge.errors import InvalidAgentResponseError
 from a2a_bridge.protocol.objects import WireObject
-from a2a_bridge.protocol.requests import ListTasksResponse, violations_of
+from a2a_bridge.protocol.requests import FREE_FORM, ListTasksResponse, violations_of
 
 R = TypeVar("R", bound=WireObject)
 
-_FREE_FORM = frozenset({"metadata", "data", "params", "header"})
 _MAY_BE_EMPTY = frozenset({"text", "raw", "nextPageToken", "tasks"})
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
@@ -63,7 +62,7 @@ def _cleaned(value: Any) -> Any:
         return value
     found = {}
     for name, item in value.items():
-        if name not in _FREE_FORM:
+        if name not in FREE_FORM:
             item = _cleaned(item)
         if name == "data" or name in _MAY_BE_EMPTY or item not in _NOTHING:
             found[name] = item

@@ -154,7 +154,8 @@ class StreamResponse(WireObject):
 
 
 _SNAKE_NAME = re.compile(rb'_[a-z]+"\s*:')
-_FREE_FORM = frozenset({"metadata", "data", "params", "header"})
+FREE_FORM = frozenset({"metadata", "data", "params", "header"})
+"""Members whose names inside are the caller's own."""
 
 R = TypeVar("R", bound=WireObject)
 
@@ -171,12 +172,18 @@ def _twice_spelled(value: object, path: str = "") -> list[Violation]:
             here = f"{path}.{name}" if path else name
             if "_" in name and to_camel(name) in value:
                 found.append(Violation(here, "given in both spellings, camelCase and snake_case"))
-            if name not in _FREE_FORM:
+            if name not in FREE_FORM:
                 found += _twice_spelled(item, here)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             found += _twice_spelled(item, f"{path}[{index}]")
     return found
+
+
+def refuse_twice_spelled(params: object) -> None:
+    """InvalidParamsError if a member is given in both spellings (R-DM-02)."""
+    if twice := _twice_spelled(params):
+        raise InvalidParamsError(violations=twice)
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -199,8 +206,8 @@ def violations_of(error: ValidationError) -> list[Violation]:
 
 def parse(model: type[R], params: Any, *, check_spelling: bool = False) -> R:
     """The request that `params` is; InvalidParamsError names every field that is wrong and why."""
-    if check_spelling and (twice := _twice_spelled(params)):
-        raise InvalidParamsError(violations=twice)
+    if check_spelling:
+        refuse_twice_spelled(params)
     try:
         return model.model_validate(params)
     except ValidationError as error:
