@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from a2a_bridge.errors import A2AError
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.methods import Operation
 
@@ -19,7 +20,9 @@ class Dialect:
 
     `version` is what answers say in A2A-Version. `speaks` tells whether a request that asks for this version (None: it
     did not say) is meant. The rest is None where nothing differs from 1.0: `lift` makes parameters of 1.0 and raises
-    InvalidParamsError, `lower` makes the result from its JSON, `lower_row` the data of one event.
+    InvalidParamsError, `lower` makes the result from its JSON, `lower_row` the data of one event, `lower_error` the
+    error object of JSON-RPC. `streams_refusals`: a stream that is refused is a stream of one event, the error, and
+    errors have no event name of their own (R-COMPAT-12, R-JRPC-24). `pings`: quiet streams get comments (R-JRPC-22).
     """
 
     version: str
@@ -27,6 +30,9 @@ class Dialect:
     lift: Callable[[Operation, Any], Any] | None = None
     lower: Callable[[Operation, bytes], bytes] | None = None
     lower_row: Callable[[bytes], bytes] | None = None
+    lower_error: Callable[[A2AError], dict[str, Any]] | None = None
+    streams_refusals: bool = False
+    pings: bool = True
 
 
 def _speaks_1_0(version: str | None) -> bool:
@@ -37,5 +43,3 @@ def _speaks_1_0(version: str | None) -> bool:
 
 
 V1 = Dialect(PROTOCOL_VERSION, _speaks_1_0)
-SUPPORTED_VERSIONS = (V1.version,)
-"""What an error about versions offers, oldest first (R-VER-04)."""

@@ -19,16 +19,19 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
 
 from a2a_bridge.errors import A2AError, InvalidParamsError, TaskNotFoundError, Violation
+from a2a_bridge.protocol.dialect import Dialect
 from a2a_bridge.protocol.events import TEXT_CHUNK_END
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, section
+from a2a_bridge.protocol.methods import OPERATIONS, Operation
 from a2a_bridge.protocol.objects import TaskState, json_bytes
-from a2a_bridge.protocol.requests import FREE_FORM, refuse_twice_spelled
+from a2a_bridge.protocol.requests import FREE_FORM
 
 VERSION: Final = "0.3"
 FULL_VERSION: Final = "0.3.0"
@@ -51,14 +54,6 @@ JSONObject = dict[str, Any]
 
 _COMPAT = "data_part_compat"
 _CACHED_BYTES = 16 * 1024
-
-
-class Lifted(NamedTuple):
-    """A request of 0.3 as one of 1.0: the operation, its parameters, and what makes its result one of 0.3 again."""
-
-    operation: str
-    params: JSONObject
-    lower: Callable[[bytes], bytes]
 
 
 # --- words
@@ -86,16 +81,10 @@ def _camel(value: Any) -> Any:
         return [_camel(item) for item in value]
     if not isinstance(value, Mapping):
         return value
-    return {to_camel(name): item if name in FREE_FORM else _camel(item) for name, item in value.items()}
-
-
-def _spelled(params: Any, *, check_spelling: bool) -> JSONObject:
-    """The parameters as an object in camelCase; refused if a name is there in both spellings (R-DM-02)."""
-    if not check_spelling:
-        return dict(params)
-    refuse_twice_spelled(params)
-    found: JSONObject = _camel(params)
-    return found
+    return {
+        to_camel(name) if "_" in name else name: item if name in FREE_FORM else _camel(item)
+        for name, item in value.items()
+    }
 
 
 def _refusal(field: str, why: str) -> InvalidParamsError:
@@ -242,7 +231,7 @@ def _lift_configuration(configuration: Any) -> JSONObject:
 # --- lifting: requests
 
 
-def lift_send(params: Mapping[str, Any], *, rest: bool = False) -> JSONObject:
+def lift_send(params: Mapping[str, Any], rest: bool = False) -> JSONObject:
     """MessageSendParams of 0.3, or its SendMessageRequest, as a SendMessageRequest of 1.0."""
     found = _given(params, "metadata")
     message = _first(params, "message", "request") if rest else params.get("message")
@@ -255,177 +244,62 @@ def lift_send(params: Mapping[str, Any], *, rest: bool = False) -> JSONObject:
     return found
 
 
-def lift_rpc(method: str, params: Mapping[str, Any], *, check_spelling: bool = False) -> Lifted:
-    """The request that a method of `OPERATION_OF` with these parameters is; InvalidParamsError says what is wrong.
-
-    `check_spelling`: the body may hold names in snake_case.
-    """
-    found = _spelled(params, check_spelling=check_spelling)
-    operation = OPERATION_OF[method]
-    if operation in ("SendMessage", "SendStreamingMessage"):
-        return Lifted(operation, lift_send(found), _lower_with(lower_stream_response))
-    if operation == "GetTask":
-        return Lifted(operation, _given(found, "id") | _lift_history_length(found), _lower_with(lower_task))
-    if operation == "CancelTask":
-        return Lifted(operation, _given(found, "id", "metadata"), _lower_with(lower_task))
-    if operation == "SubscribeToTask":
-        return Lifted(operation, _given(found, "id"), bytes)
-    if operation == "GetExtendedAgentCard":
-        return Lifted(operation, {}, _lower_with(lower_card))
-    if operation == "CreateTaskPushNotificationConfig":
-        config = lift_webhook(found.get("pushNotificationConfig"))
-        return Lifted(operation, config | _task_id(found, "taskId", "id"), _lower_with(lower_webhook))
-    return lift_webhook_question(operation, found)
+def _lift(operation: Operation, params: Any, *, rest: bool = False) -> JSONObject:
+    """The parameters of a request of 0.3 as 1.0 has them; of HTTP+JSON those of the path, the query and the body."""
+    return _LIFT[operation.name](_camel(params), rest)
 
 
-def _task_id(params: Mapping[str, Any], *names: str) -> JSONObject:
-    task_id = _first(params, *names)
-    if task_id is None:
-        raise _refusal(names[0], "Field required")
-    return {"taskId": task_id}
+def _lift_get(params: Mapping[str, Any], _: bool) -> JSONObject:
+    return _given(params, "id") | _lift_history_length(params)
 
 
-def lift_webhook_question(operation: str, params: Mapping[str, Any], *, rest: bool = False) -> Lifted:
-    """The get, list or delete of a webhook: `id` is the task, `pushNotificationConfigId` the config.
+def _lift_new_webhook(params: Mapping[str, Any], rest: bool) -> JSONObject:
+    """`{taskId, pushNotificationConfig}`; over HTTP+JSON `{parent, configId, config: {name, pushNotificationConfig}}`,
+    or only what stands under `config`: the annotation of the protobuf definition says that is the body."""
+    where = "pushNotificationConfig"
+    held = params
+    if rest and isinstance(params.get("config"), Mapping):
+        held, where = params["config"], f"config.{where}"
+    found = lift_webhook(held if rest and held.get("url") else held.get("pushNotificationConfig"), where)
+    if "id" not in found and rest and params.get("configId"):
+        found["id"] = params["configId"]
+    return found | _task_of(params, "taskId" if "taskId" in params else "id")
 
-    `taskId` beside `id` is understood as 1.0 means it. A get that names no config asks for the first one of the task
-    (R-COMPAT-20).
-    """
-    task = _task_id(params, "taskId", "id") if params.get("taskId") else _task_id(params, "id")
-    config_id = params.get("pushNotificationConfigId") or (params.get("id") if params.get("taskId") else None)
-    lower_one = _lower_with(partial(lower_webhook, rest=rest))
-    if operation == "ListTaskPushNotificationConfigs":
-        return Lifted(operation, task, _lower_with(partial(lower_webhooks, rest=rest)))
-    if operation == "DeleteTaskPushNotificationConfig":
-        if config_id is None:
-            raise _refusal("pushNotificationConfigId", "Field required")
-        return Lifted(operation, task | {"id": config_id}, _nothing)
+
+def _task_of(params: Mapping[str, Any], name: str) -> JSONObject:
+    if params.get(name) is None:
+        raise _refusal(name, "Field required")
+    return {"taskId": params[name]}
+
+
+def _config_of(params: Mapping[str, Any]) -> Any:
+    """The id of a webhook: beside `taskId`, which 0.3 calls `id`, it may be called as 1.0 calls it."""
+    return params.get("pushNotificationConfigId") or (params.get("id") if params.get("taskId") else None)
+
+
+def _lift_webhook_task(params: Mapping[str, Any], _: bool) -> JSONObject:
+    return _task_of(params, "taskId" if params.get("taskId") else "id")
+
+
+def _lift_webhook_key(params: Mapping[str, Any], rest: bool) -> JSONObject:
+    found, config_id = _lift_webhook_task(params, rest), _config_of(params)
     if config_id is None:
-        return Lifted("ListTaskPushNotificationConfigs", task, lambda body: lower_one(_first_config(body)))
-    return Lifted(operation, task | {"id": config_id}, lower_one)
+        raise _refusal("pushNotificationConfigId", "Field required")
+    return found | {"id": config_id}
 
 
-def _nothing(_: bytes) -> bytes:
-    return b"null"
-
-
-def _first_config(body: bytes) -> bytes:
-    configs = json.loads(body).get("configs") or ()
-    if not configs:
-        raise TaskNotFoundError
-    return json_bytes(configs[0])
-
-
-def _lower_with(lower: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
-    """`lower` from bytes to bytes."""
-    return lambda body: json_bytes(lower(json.loads(body)))
-
-
-# --- lifting: REST
-
-
-def lift_rest(
-    operation: str, path: Mapping[str, str], query: Mapping[str, Any], body: Any, *, check_spelling: bool = False
-) -> Lifted:
-    """A request of 0.3 over HTTP+JSON (0.3 §3.5.6): `path` holds `id` of the task and `config_id`, `body` is JSON.
-
-    The path wins over what stands in the body: `parent` and `name` say the same there.
-    """
-    if not isinstance(body, Mapping | None):
-        raise _refusal("", "the body must be a JSON object")
-    found = _spelled(body or {}, check_spelling=check_spelling)
-    if operation in ("SendMessage", "SendStreamingMessage"):
-        params = lift_send(found, rest=True)
-        return Lifted(operation, params, _lower_with(partial(lower_stream_response, rest=True)))
-    if operation == "GetExtendedAgentCard":
-        return Lifted(operation, {}, _lower_with(lower_card))
-    task = {"id": path["id"]}
-    lower = _lower_with(partial(lower_task, rest=True))
-    if operation == "GetTask":
-        return Lifted(operation, task | _lift_history_length(_spelled(query, check_spelling=True)), lower)
-    if operation == "CancelTask":
-        return Lifted(operation, task | _given(found, "metadata"), lower)
-    if operation == "SubscribeToTask":
-        return Lifted(operation, task, bytes)
-    if operation == "CreateTaskPushNotificationConfig":
-        params = _lift_rest_webhook(found) | {"taskId": path["id"]}
-        return Lifted(operation, params, _lower_with(partial(lower_webhook, rest=True)))
-    asked = {"id": path["id"], "pushNotificationConfigId": path.get("config_id")}
-    lifted = lift_webhook_question(operation, asked, rest=True)
-    return lifted._replace(lower=_empty_object) if lifted.lower is _nothing else lifted
-
-
-def _empty_object(_: bytes) -> bytes:
-    return b"{}"
-
-
-def _lift_rest_webhook(body: Mapping[str, Any]) -> JSONObject:
-    """`{parent, configId, config: {name, pushNotificationConfig}}`, or only what stands under `config`: the annotation
-    of the protobuf definition says that is the body."""
-    config = body["config"] if isinstance(body.get("config"), Mapping) else body
-    held = config["pushNotificationConfig"] if config.get("pushNotificationConfig") is not None else config
-    found = lift_webhook(held, "config.pushNotificationConfig")
-    if "id" not in found and body.get("configId"):
-        found["id"] = body["configId"]
-    return found
-
-
-# --- lifting: results, for a client
-
-
-def _lift_status(status: Any, *, rest: bool) -> JSONObject:
-    if not isinstance(status, Mapping):
-        raise _refusal("status", "must be an object")
-    state = status.get("state", "unknown")
-    found: JSONObject = {"state": _STATE_NAMES.get(state, state), **_given(status, "timestamp")}
-    said = _first(status, "message", "update")
-    if isinstance(said, Mapping):
-        found["message"] = lift_message(said, "status.message", rest=rest)
-    return found
-
-
-def _lift_artifact(artifact: Any, *, rest: bool) -> JSONObject:
-    if not isinstance(artifact, Mapping):
-        raise _refusal("artifact", "must be an object")
-    found = _given(artifact, "artifactId", "name", "description", "metadata", "extensions")
-    return found | {"parts": _lift_parts(artifact.get("parts") or [], "artifact.parts", rest=rest)}
-
-
-def lift_task(task: Mapping[str, Any], *, rest: bool = False) -> JSONObject:
-    """A task of 0.3 as one of 1.0."""
-    found = _given(task, "id", "contextId", "metadata")
-    found["status"] = _lift_status(task.get("status"), rest=rest)
-    if artifacts := task.get("artifacts"):
-        found["artifacts"] = [_lift_artifact(artifact, rest=rest) for artifact in artifacts]
-    if history := task.get("history"):
-        found["history"] = [lift_message(message, "history", rest=rest) for message in history]
-    return found
-
-
-_KINDS = {"task": "task", "message": "message", "status-update": "statusUpdate", "artifact-update": "artifactUpdate"}
-
-
-def lift_stream_response(result: Mapping[str, Any], *, rest: bool = False) -> JSONObject:
-    """What a send or a stream of 0.3 gave, as a StreamResponse. InvalidParamsError for what is none of the four."""
-    if rest:
-        found = _camel(result)
-        kind = next((name for name in (*_KINDS.values(), "msg") if isinstance(found.get(name), Mapping)), "")
-        value = found.get(kind)
-        kind = "message" if kind == "msg" else kind
-    else:
-        kind, value = _KINDS.get(str(result.get("kind")), ""), result
-    if not kind:
-        raise _refusal("kind", "must be task, message, status-update or artifact-update")
-    if kind == "task":
-        return {kind: lift_task(value, rest=rest)}
-    if kind == "message":
-        return {kind: lift_message(value, rest=rest)}
-    update = _given(value, "taskId", "contextId", "append", "lastChunk", "metadata")
-    if kind == "statusUpdate":
-        update["status"] = _lift_status(value.get("status"), rest=rest)
-    else:
-        update["artifact"] = _lift_artifact(value.get("artifact"), rest=rest)
-    return {kind: update}
+_LIFT: Mapping[str, Callable[[Any, bool], JSONObject]] = {
+    "SendMessage": lift_send,
+    "SendStreamingMessage": lift_send,
+    "GetTask": _lift_get,
+    "CancelTask": lambda params, _: _given(params, "id", "metadata"),
+    "SubscribeToTask": lambda params, _: _given(params, "id"),
+    "CreateTaskPushNotificationConfig": _lift_new_webhook,
+    "GetTaskPushNotificationConfig": _lift_webhook_key,
+    "ListTaskPushNotificationConfigs": _lift_webhook_task,
+    "DeleteTaskPushNotificationConfig": _lift_webhook_key,
+    "GetExtendedAgentCard": lambda params, _: {},
+}
 
 
 # --- lowering: objects
@@ -694,3 +568,92 @@ def lower_card(card: Mapping[str, Any]) -> JSONObject:
     if schemes:
         found["securitySchemes"] = schemes
     return found | old_members(card)
+
+
+# --- the two dialects
+
+
+def _lower(operation: Operation, result: bytes, *, rest: bool = False) -> bytes:
+    """The result of an operation, as JSON of 1.0, in the words of 0.3."""
+    if operation.name == "DeleteTaskPushNotificationConfig":
+        return b"{}" if rest else b"null"
+    found = json.loads(result)
+    if operation.name == "GetExtendedAgentCard":
+        return json_bytes(lower_card(found))
+    return json_bytes(_LOWER[operation.name](found, rest=rest))
+
+
+_LOWER: Mapping[str, Callable[..., Any]] = {
+    "SendMessage": lower_stream_response,
+    "GetTask": lower_task,
+    "CancelTask": lower_task,
+    "CreateTaskPushNotificationConfig": lower_webhook,
+    "GetTaskPushNotificationConfig": lower_webhook,
+    "ListTaskPushNotificationConfigs": lower_webhooks,
+}
+
+
+def _lower_first(operation: Operation, result: bytes) -> bytes:
+    configs = json.loads(result).get("configs") or ()
+    if not configs:
+        raise TaskNotFoundError
+    return json_bytes(lower_webhook(configs[0]))
+
+
+def _speaks(version: str | None) -> bool:
+    """A missing version means 0.3 (R-VER-02); the patch number does not matter (R-VER-03)."""
+    return version is None or (version.count(".") <= 2 and version.split(".")[:2] == ["0", "3"])
+
+
+RPC: Final = Dialect(
+    VERSION,
+    _speaks,
+    lift=_lift,
+    lower=_lower,
+    lower_row=lower_row,
+    lower_error=lower_error,
+    streams_refusals=True,
+    pings=False,
+)
+_RPC_SENT = replace(RPC, lower_row=partial(lower_row, closes=True))
+_RPC_FIRST = replace(RPC, lower=_lower_first)
+REST: Final = replace(
+    RPC,
+    lift=partial(_lift, rest=True),
+    lower=partial(_lower, rest=True),
+    lower_row=partial(lower_row, rest=True),
+    lower_error=None,
+    streams_refusals=False,
+)
+_REST_SENT = replace(REST, lower_row=partial(lower_row, rest=True, closes=True))
+
+_BY_NAME = {operation.name: operation for operation in OPERATIONS}
+Asked = tuple[Operation, Dialect]
+"""An operation, and the dialect in which it was asked for."""
+_ASKED: Mapping[str, Asked] = {
+    method: (_BY_NAME[name], _RPC_SENT if name == "SendStreamingMessage" else RPC)
+    for method, name in OPERATION_OF.items()
+}
+_FIRST_WEBHOOK: Asked = (_BY_NAME["ListTaskPushNotificationConfigs"], _RPC_FIRST)
+
+
+def asked_by(method: str, params: Any) -> Asked | None:
+    """What a method of 0.3 over JSON-RPC asks for; None for a name that is none.
+
+    The get of a webhook that does not say which asks for the task's first one (R-COMPAT-20).
+    """
+    if method == "tasks/pushNotificationConfig/get" and isinstance(params, Mapping) and not _config_of(_camel(params)):
+        return _FIRST_WEBHOOK
+    return _ASKED.get(method)
+
+
+ROUTES: Final[tuple[tuple[str, str, Asked], ...]] = tuple(
+    (
+        operation.verb,
+        "/v1/card" if operation.name == "GetExtendedAgentCard" else "/v1" + operation.path,
+        (operation, _REST_SENT if operation.name == "SendStreamingMessage" else REST),
+    )
+    for operation in OPERATIONS
+    if operation.name in OPERATION_OF.values()
+)
+"""Verb and path of each operation over HTTP+JSON (0.3 §3.5.6)."""

@@ -25,12 +25,12 @@ from a2a_bridge.errors import (
 )
 from a2a_bridge.observe import trace
 from a2a_bridge.protocol import requests as r
+from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.dialect import V1, Dialect
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.jsonrpc import (
     RequestId,
     check_envelope,
-    error_details,
     error_object,
     error_response,
     parse_body,
@@ -41,6 +41,7 @@ from a2a_bridge.protocol.methods import OPERATIONS, Operation
 from a2a_bridge.server.http import (
     Answer,
     ClientGone,
+    HeaderPairs,
     Headers,
     Refused,
     Responds,
@@ -56,7 +57,10 @@ from a2a_bridge.server.sse import EventStream, Streams, framer
 _POST_HERE = b'{"error":"An agent is here: POST JSON-RPC 2.0 to it; its card is at .well-known/agent-card.json below."}'
 _OLD_NAMES = ": it is one of A2A 0.3, and this server speaks 1.0 (SendMessage, with the header A2A-Version: 1.0)"
 METHODS: Mapping[str, tuple[Operation, Dialect]] = {operation.name: (operation, V1) for operation in OPERATIONS}
-"""Every method there is: its operation, and the version of the protocol that it belongs to."""
+"""Every method of 1.0: its operation, and the version of the protocol that it belongs to."""
+
+
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 class JsonRpcEndpoint:
@@ -116,15 +120,20 @@ class JsonRpcEndpoint:
     ) -> Responds:
         name, params, found = envelope["method"], envelope.get("params"), envelope.get("id")
         asked = METHODS.get(name)
+        speaks_old = v03.VERSION in self._operations.versions
+        if asked is None and speaks_old:
+            asked = v03.asked_by(name, params)
         refusal: A2AError | None = None
         if asked is None:
-            refusal = MethodNotFoundError(f"There is no method {name[:100]!r}{_OLD_NAMES if '/' in name else ''}.")
+            hint = _OLD_NAMES if "/" in name and not speaks_old else ""
+            refusal = MethodNotFoundError(f"There is no method {name[:100]!r}{hint}.")
         elif params is not None and not isinstance(params, dict):
             refusal = InvalidParamsError("The member params must be an object.")
         elif "id" not in envelope and asked[0].streams:
             refusal = InvalidRequestError("A streaming method needs a request id.")
         if refusal is not None or asked is None:
-            return Answer(error_response(error_object(refusal or MethodNotFoundError()), found))
+            dialect = V1 if asked is None else asked[1]
+            return Answer(error_response(_error_of(refusal or MethodNotFoundError(), dialect), found))
         context = self._operations.context(scope, headers, caller, asked, spelled=spelled)
         answer = await self._call_method(self._request(name, params or {}, found), context, self._method)
         if "id" not in envelope:  # a notification: done, and nothing to say (R-JRPC-09)
@@ -137,9 +146,7 @@ class JsonRpcEndpoint:
         kept = vars(answer)
         error = kept.get("_error")
         if error is not None:
-            object_ = {"code": error.code, "message": error.message, "data": error.data}
-            status = 503 if error.data[0]["reason"] == Unavailable.reason else 200
-            return Answer(error_response(object_, found), status, headers=headers)
+            return _refuse(error.data, found, context, headers)
         result = kept["_value"].result
         if isinstance(result, bytes):
             return Answer(result_head(found) + result + b"}", headers=headers)
@@ -148,8 +155,9 @@ class JsonRpcEndpoint:
             self._streams,
             result,
             framer(b"data: " + result_head(found), b"}", context.dialect.lower_row, shows_turns=shows_turns),
-            failed=lambda error: _error_frame(error, found),
+            failed=lambda error: _error_frame(told(error), found, context.dialect),
             headers={name.decode(): value.decode("latin-1") for name, value in headers},
+            pings=context.dialect.pings,
         )
 
     async def _method(self, context: Context, /, **params: Any) -> Any:
@@ -157,8 +165,23 @@ class JsonRpcEndpoint:
         try:
             return self._success(await self._operations.perform(context, params))
         except A2AError as error:
-            return self._error(error.code, error.message, error_details(error))
+            return self._error(error.code, error.message, error)
 
 
-def _error_frame(error: Exception, found: RequestId) -> bytes:
-    return b"event: error\ndata: " + error_response(error_object(told(error)), found) + b"\n\n"
+def _error_of(error: A2AError, dialect: Dialect) -> Mapping[str, Any]:
+    return error_object(error) if dialect.lower_error is None else dialect.lower_error(error)
+
+
+def _refuse(error: A2AError, found: RequestId, context: Context, headers: HeaderPairs) -> Answer:
+    """An error as an answer; of a stream of 0.3 as its only event, so that its clients see the code (R-COMPAT-12)."""
+    dialect = context.dialect
+    if context.operation.streams and dialect.streams_refusals and not isinstance(error, InvalidParamsError):
+        frame = _error_frame(error, found, dialect)
+        return Answer(frame, content_type=EVENT_STREAM, headers=(*headers, (b"cache-control", b"no-store")))
+    status = 503 if isinstance(error, Unavailable) else 200
+    return Answer(error_response(_error_of(error, dialect), found), status, headers=headers)
+
+
+def _error_frame(error: A2AError, found: RequestId, dialect: Dialect) -> bytes:
+    name = b"" if dialect.streams_refusals else b"event: error\n"
+    return name + b"data: " + error_response(_error_of(error, dialect), found) + b"\n\n"

@@ -30,7 +30,7 @@ from a2a_bridge.errors import (
 from a2a_bridge.observe import requests, trace
 from a2a_bridge.protocol import requests as r
 from a2a_bridge.protocol.card import AgentCard
-from a2a_bridge.protocol.dialect import SUPPORTED_VERSIONS, Dialect
+from a2a_bridge.protocol.dialect import Dialect
 from a2a_bridge.protocol.methods import Operation
 from a2a_bridge.protocol.objects import WireObject
 from a2a_bridge.server.http import HeaderPairs, Headers, Unavailable, header_list, text_of
@@ -45,6 +45,12 @@ Result = bytes | Rows
 """A result as JSON of 1.0, or the rows of a stream."""
 ExtendedCard = Callable[[Call], Awaitable[bytes | None]]
 """The extended card for a caller as JSON, or None when none is configured."""
+
+
+SPOKEN = ("0.3", "1.0")
+"""The versions of the protocol that a server speaks unless it is told otherwise."""
+EXTENSION_HEADERS = (b"a2a-extensions", b"x-a2a-extensions")
+"""The second is how 0.3 spells it (R-EXT-01)."""
 
 
 class Gate(Protocol):
@@ -66,11 +72,16 @@ class Context(NamedTuple):
     last_event_id: int | None
     spelled: bool  # the parameters may hold snake_case names
     missing: frozenset[str]  # extensions that the card requires and the request does not name
+    named_in: tuple[bytes, ...]  # the headers that named extensions: 0.3 spelled it with an X- in front
     binding: str = "JSONRPC"
 
 
 class Operations:
-    """The operations of one agent. `gate` None: anybody may call."""
+    """The operations of one agent. `gate` None: anybody may call.
+
+    `versions`: those that are spoken, oldest first. `lenient_version`: a request that names no version means the one
+    that its method or path belongs to, instead of 0.3 (R-VER-06).
+    """
 
     def __init__(
         self,
@@ -80,9 +91,13 @@ class Operations:
         *,
         gate: Gate | None = None,
         extended_card: ExtendedCard | None = None,
+        versions: tuple[str, ...] = SPOKEN,
+        lenient_version: bool = False,
     ) -> None:
         self.gate = gate
         self.card = card
+        self.versions = versions
+        self._lenient_version = lenient_version
         self._service = service
         self._agent = agent
         self._extended_card = extended_card
@@ -111,13 +126,16 @@ class Operations:
         """What the head says about a call of this operation in this dialect."""
         operation, dialect = asked
         active, missing = _NONE, self._required
-        if b"a2a-extensions" in headers:
-            named = frozenset(header_list(scope["headers"], b"a2a-extensions"))
+        named_in = tuple(name for name in EXTENSION_HEADERS if name in headers)
+        if named_in:
+            named = frozenset(uri for name in named_in for uri in header_list(scope["headers"], name))
             active, missing = named & self._known, missing - named
         version = text_of(headers, b"a2a-version") or _query_version(scope)
+        if version is None and self._lenient_version:
+            version = dialect.version
         last_event_id = _last_event_id(headers) if operation.streams else None
         call = Call(self._agent, caller, active, trace.current_traceparent())
-        return Context(call, operation, dialect, version, last_event_id, spelled, missing)
+        return Context(call, operation, dialect, version, last_event_id, spelled, missing, named_in)
 
     # --- the operation
 
@@ -147,8 +165,10 @@ class Operations:
         operation, dialect = context.operation, context.dialect
         try:
             if not dialect.speaks(context.version):
-                raise _other_version(context)
+                raise self._other_version(context)
             if dialect.lift is not None:
+                if context.spelled:
+                    r.refuse_twice_spelled(params)
                 params = dialect.lift(operation, params)
             request = r.parse(operation.request, params, check_spelling=context.spelled)
             self._check_capability(context)
@@ -169,6 +189,18 @@ class Operations:
             error_id = new_id()[-8:]
             _log.exception("%s failed (error %s)", operation.name, error_id)
             raise InternalError(f"Internal error {error_id}.") from None
+
+    def _other_version(self, context: Context) -> VersionNotSupportedError:
+        """R-VER-02 to R-VER-04, R-VER-06: a missing version means 0.3."""
+        asked, spoken = context.version, context.dialect.version
+        if asked is None:
+            text = f"The request has no A2A-Version header, which means 0.3: add the header A2A-Version: {spoken}."
+        elif asked.rpartition(".")[0] in self.versions or asked in self.versions:
+            text = f"This is a request of A2A {spoken}, but it says {asked[:20]!r}: send A2A-Version: {spoken}."
+        else:
+            text = f"Version {asked[:20]!r} is not supported here: send A2A-Version: {spoken}."
+        told = {"supportedVersions": ",".join(self.versions), "requestedVersion": (asked or "0.3")[:20]}
+        return VersionNotSupportedError(text, metadata=told)
 
     def _entered(self, context: Context, tenant: str) -> Context:
         caller = context.call.caller
@@ -233,11 +265,13 @@ def told(error: Exception) -> A2AError:
 
 
 def answer_headers(context: Context) -> HeaderPairs:
-    """What every answer to an operation says: the version spoken, the extensions in use (R-VER-07, R-EXT-02)."""
+    """What every answer to an operation says: the version spoken, and the extensions in use under the name that the
+    client used (R-VER-07, R-EXT-02)."""
     active = context.call.extensions
     if not active:
         return _VERSION if context.dialect.version == "1.0" else _version(context.dialect)
-    return (*_version(context.dialect), (b"a2a-extensions", ", ".join(sorted(active)).encode("latin-1")))
+    told = ", ".join(sorted(active)).encode("latin-1")
+    return (*_version(context.dialect), *((name, told) for name in context.named_in))
 
 
 def _version(dialect: Dialect) -> HeaderPairs:
@@ -245,17 +279,6 @@ def _version(dialect: Dialect) -> HeaderPairs:
 
 
 _VERSION: HeaderPairs = ((b"a2a-version", b"1.0"),)
-
-
-def _other_version(context: Context) -> VersionNotSupportedError:
-    """R-VER-02 to R-VER-04, R-VER-06: a missing version means 0.3."""
-    asked, spoken = context.version, context.dialect.version
-    if asked is None:
-        text = f"The request has no A2A-Version header, which means 0.3: add the header A2A-Version: {spoken}."
-    else:
-        text = f"Version {asked[:20]!r} is not supported here: send A2A-Version: {spoken}."
-    told = {"supportedVersions": ",".join(SUPPORTED_VERSIONS), "requestedVersion": (asked or "0.3")[:20]}
-    return VersionNotSupportedError(text, metadata=told)
 
 
 def _query_version(scope: Scope) -> str | None:

@@ -119,7 +119,8 @@ def framer(
 
 
 class EventStream(EventSourceResponse):
-    """One stream of rows. `frame` makes the bytes of one event from its number and row."""
+    """One stream of rows. `frame` makes the bytes of one event from its number and row. `pings`: a comment now and
+    then while it is quiet."""
 
     def __init__(
         self,
@@ -129,9 +130,11 @@ class EventStream(EventSourceResponse):
         *,
         failed: Callable[[Exception], bytes],
         headers: dict[str, str],
+        pings: bool = True,
     ) -> None:
         super().__init__(self._chunks(rows, frame, failed), headers=headers, ping=0, sep="\n")
         self._streams = streams
+        self._ping_after = streams.ping if pings else 0.0
         self._task: asyncio.Task[None] | None = None
         self._asgi_send: Send | None = None
         self._stuck_since: float | None = None
@@ -168,7 +171,7 @@ class EventStream(EventSourceResponse):
                 _log.warning("a reader of a stream did not read for %g seconds and was cut", self._streams.send_timeout)
                 _abort(self._asgi_send)
                 self._cut()
-        elif self._streams.ping and now - self._last_sent >= self._streams.ping and self._asgi_send is not None:
+        elif self._ping_after and now - self._last_sent >= self._ping_after and self._asgi_send is not None:
             self._last_sent = now
             self._pinging = asyncio.get_running_loop().create_task(self._send_ping(self._asgi_send))
 

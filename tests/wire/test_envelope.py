@@ -82,7 +82,7 @@ async def test_a_batch_is_told_to_send_one_request_at_a_time(wire: Wire) -> None
     assert (await wire.result("ListTasks", {}))["totalSize"] == 0
 
 
-@pytest.mark.parametrize("method", ["Nonsense", "sendMessage", "message/send", "tasks/get", "__init__", "GetTask "])
+@pytest.mark.parametrize("method", ["Nonsense", "sendMessage", "tasks/send", "tasks/list", "__init__", "GetTask "])
 async def test_an_unknown_method_is_not_found(wire: Wire, method: str) -> None:
     """R-JRPC-06; names are exact."""
     error = await wire.error(method, {})

@@ -61,7 +61,7 @@ async def test_other_versions_are_refused(plain: Wire, version: str, method: str
     """R-VER-03, R-VER-04: by every operation, told which would do; R-ERR-07: before the parameters are looked at."""
     error = await plain.error(method, {"nonsense": 1}, headers={"a2a-version": version})
     assert (error["code"], reason_of(error)) == (-32009, "VERSION_NOT_SUPPORTED")
-    assert metadata_of(error) == {"supportedVersions": "1.0", "requestedVersion": version[:20]}
+    assert metadata_of(error) == {"supportedVersions": "0.3,1.0", "requestedVersion": version[:20]}
     assert "A2A-Version: 1.0" in error["message"]
 
 
@@ -98,7 +98,7 @@ async def test_the_version_may_stand_in_the_query(plain: Wire, query: str, heade
 
 async def test_an_unknown_method_is_told_before_the_version(plain: Wire) -> None:
     """R-ERR-07: envelope, then method, then version, then parameters."""
-    assert (await plain.error("message/send", {}))["code"] == -32601
+    assert (await plain.error("tasks/list", {}))["code"] == -32601
     assert (await plain.error("GetTask", {}))["code"] == -32009
     assert (await plain.error("GetTask", {}, headers={"a2a-version": "1.0"}))["code"] == -32602
 

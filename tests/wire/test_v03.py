@@ -1,0 +1,203 @@
+"""Version 0.3 over JSON-RPC, on the same URL as 1.0 (A2A 0.3 §6, §7)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from a2a_bridge.agent import Chunk
+from a2a_bridge.bridge import Bridge, Limits
+from a2a_bridge.server.operations import Operations
+from a2a_bridge.testing.agents import Obedient, Scripted
+from a2a_bridge.testing.wire import Reader, Wire, eventually, say
+
+
+def old(text: str = "hello", **members: Any) -> dict[str, Any]:
+    """Parameters of message/send."""
+    message = say(text)["message"]
+    return {
+        "message": message | {"kind": "message", "role": "user", "parts": [{"kind": "text", "text": text}]} | members
+    }
+
+
+@pytest.fixture
+def wire(wire: Wire) -> Wire:
+    """Says nothing of versions by itself: that is what clients of 0.3 do."""
+    del wire.http.headers["a2a-version"]
+    return wire
+
+
+# --- which version is meant
+
+VERSIONS = {
+    None: "0.3", "": "0.3", "0.3": "0.3", "0.3.0": "0.3", "1.0": "1.0", "1.0.1": "1.0", "1.7": None, "99.0": None,
+    "junk": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=repr)
+@pytest.mark.parametrize("way", ["header", "query"])
+@pytest.mark.parametrize(
+    ("method", "belongs"), [("GetTask", "1.0"), ("tasks/get", "0.3"), ("tasks/resubscribe", "0.3")]
+)
+async def test_the_method_and_the_version_must_agree(
+    wire: Wire, version: Any, way: str, method: str, belongs: str
+) -> None:
+    """R-VER-01 to R-VER-07, R-COMPAT-01, T-02, T-07: every version, in the header or the query, with both methods."""
+    if way == "query" and version is not None:
+        wire.path = f"/?A2A-Version={version}"
+    headers = {"a2a-version": version} if way == "header" and version is not None else {}
+    response = await wire.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"id": "nothing"}}, headers)
+    body = (
+        json.loads(response.text.partition("data: ")[2])
+        if "event-stream" in response.headers["content-type"]
+        else response.json()
+    )
+    assert response.headers["a2a-version"] == belongs
+    if VERSIONS[version] == belongs:
+        assert body["error"]["code"] == -32001
+        return
+    assert body["error"]["code"] == -32009
+    data = body["error"]["data"]
+    told = data if belongs == "0.3" else data[0]["metadata"]
+    assert told["supportedVersions"] == "0.3,1.0"
+    assert told["requestedVersion"] == (version or "0.3")
+    assert f"A2A-Version: {belongs}" in body["error"]["message"]
+
+
+async def test_the_header_wins_over_the_query(wire: Wire) -> None:
+    """R-VER-02."""
+    wire.path = "/?A2A-Version=1.0"
+    assert (await wire.error("tasks/get", {"id": "x"}, headers={"a2a-version": "0.3"}))["code"] == -32001
+    assert (await wire.error("tasks/get", {"id": "x"}))["code"] == -32009
+
+
+# --- one set of tasks
+
+
+async def test_a_task_of_one_version_is_there_for_the_other(wire: Wire) -> None:
+    """R-COMPAT-05, R-VER-05: got, answered, listed and canceled across."""
+    v1 = {"a2a-version": "1.0"}
+    asked = await wire.result("message/send", old("ask"))
+    assert (asked["kind"], asked["status"]["state"]) == ("task", "input-required")
+    done = await wire.result("SendMessage", say("blue", taskId=asked["id"]), headers=v1)
+    assert done["task"]["contextId"] == asked["contextId"]
+    shown = await wire.result("tasks/get", {"id": asked["id"]})
+    assert shown["status"]["state"] == "completed"
+    assert [message["role"] for message in shown["history"]] == ["user", "agent", "user"]
+    again = (await wire.result("SendMessage", say("ask"), headers=v1))["task"]
+    assert (await wire.result("tasks/cancel", {"id": again["id"]}))["status"]["state"] == "canceled"
+    assert (await wire.result("ListTasks", {}, headers=v1))["totalSize"] == 2
+
+
+async def test_a_running_task_is_followed_by_both_versions_at_once(wire: Wire, agent: Obedient) -> None:
+    """R-COMPAT-05, R-COMPAT-10, R-STRM-06, R-SUB-01: the same events, each in its own words."""
+    async with wire.stream("message/stream", old("wait")) as first:
+        opened = await first.next()
+        assert opened is not None
+        task_id = opened.data["result"]["id"]
+        await agent.gate.reached()
+        v1 = {"a2a-version": "1.0"}
+        async with (
+            wire.stream("tasks/resubscribe", {"id": task_id}) as second,
+            wire.stream("SubscribeToTask", {"id": task_id}, v1) as third,
+        ):
+            snapshot = await second.next()
+            assert snapshot is not None
+            assert snapshot.data["result"]["kind"] == "task"
+            assert (await third.next()) is not None
+            agent.gate.open()
+            rests = [[frame.data["result"] for frame in await reader.rest()] for reader in (first, second, third)]
+    assert rests[0][-2:] == rests[1]
+    assert [found["kind"] for found in rests[1]] == ["artifact-update", "status-update"]
+    assert rests[1][-1]["final"] is True
+    assert rests[2][0]["artifactUpdate"]["artifact"]["parts"] == [{"text": "after"}]
+
+
+async def test_a_send_that_does_not_block_is_answered_at_once(wire: Wire, agent: Obedient) -> None:
+    """R-SEND-03: `blocking: false` is what 1.0 calls returnImmediately."""
+    task = await wire.result("message/send", old("wait") | {"configuration": {"blocking": False}})
+    assert task["status"]["state"] == "working"
+    agent.gate.open()
+
+    async def completed() -> bool:
+        found = await wire.result("tasks/get", {"id": task["id"]})
+        return bool(found["status"]["state"] == "completed")
+
+    await eventually(completed)
+
+
+async def test_a_message_to_a_task_that_has_ended_is_refused(wire: Wire) -> None:
+    """R-COMPAT-11, R-SEND-06."""
+    task = await wire.result("message/send", old())
+    assert (await wire.error("message/send", old("more", taskId=task["id"])))["code"] == -32004
+
+
+# --- streams
+
+
+async def raw(wire: Wire, method: str, params: Any) -> tuple[str, str]:
+    """The content type and the body of an answer, whole."""
+    response = await wire.post({"jsonrpc": "2.0", "id": "s", "method": method, "params": params})
+    return response.headers["content-type"].partition(";")[0], response.text
+
+
+async def test_a_refused_stream_is_a_stream_of_one_error(wire: Wire) -> None:
+    """R-COMPAT-12, R-JRPC-24: with no name of the event, and closed after it; bad parameters are a plain answer."""
+    kind, text = await raw(wire, "tasks/resubscribe", {"id": "nothing"})
+    assert (kind, text.startswith("data: {"), text.count("data:")) == ("text/event-stream", True, 1)
+    assert json.loads(text[6:])["error"]["code"] == -32001
+    kind, text = await raw(wire, "message/stream", {})
+    assert (kind, json.loads(text)["error"]["code"]) == ("application/json", -32602)
+
+
+async def test_a_stream_of_0_3_gets_no_pings(start: Any) -> None:
+    """R-JRPC-22: early clients stumble over comments. The same silence brings one to a reader of 1.0."""
+    agent = Obedient()
+    wire = Wire(await start(Bridge(agent, limits=Limits(ping=0.02))))
+
+    async def pinged(reader: Reader) -> None:
+        while b": ping" not in reader.raw:
+            reader.raw += await anext(reader._chunks)
+
+    async with wire.stream("message/stream", old("wait"), {"a2a-version": "0.3"}) as quiet:
+        opened = await quiet.next()
+        assert opened is not None
+        async with wire.stream("SubscribeToTask", {"id": opened.data["result"]["id"]}) as pinged_reader:
+            await pinged(pinged_reader)
+            await pinged(pinged_reader)
+        agent.gate.open()
+        await quiet.rest()
+    assert b": ping" not in quiet.raw
+
+
+# --- what is said of it
+
+
+async def test_a_server_without_0_3_says_what_it_speaks(start: Any) -> None:
+    """R-COMPAT-01, R-VER-04: the old names are unknown, and the answer says what to use."""
+    bridge = Bridge(Obedient())
+    endpoint = bridge.app._paths["/"]  # type: ignore[attr-defined]
+    endpoint._operations = Operations(bridge.service, "obedient", bridge.cards["obedient"], versions=("1.0",))
+    wire = Wire(await start(bridge))
+    error = await wire.error("message/send", old())
+    assert error["code"] == -32601
+    assert "A2A-Version: 1.0" in error["message"]
+    error = await wire.error("GetTask", {"id": "x"}, headers={"a2a-version": "0.3"})
+    assert error["data"][0]["metadata"]["supportedVersions"] == "1.0"
+
+
+async def test_pieces_of_text_arrive_in_order(start: Any) -> None:
+    """R-STRM-05: through the quick way of lowering and the slow one."""
+
+    async def talks(turn: Any) -> Any:
+        for number in range(40):
+            yield Chunk(f'"{number}\\', metadata={"n": number} if number % 7 == 3 else None)
+
+    http = await start(Bridge(Scripted(talks)))
+    frames = await Wire(http).frames("message/stream", old(), {"a2a-version": "0.3"})
+    updates = [frame.data["result"] for frame in frames if frame.data["result"]["kind"] == "artifact-update"]
+    assert "".join(update["artifact"]["parts"][0]["text"] for update in updates) == "".join(
+        f'"{n}\\' for n in range(40)
+    )
+    assert {update["artifact"]["parts"][0]["kind"] for update in updates} == {"text"}
