@@ -125,9 +125,9 @@ class Operations:
     ) -> Context:
         """What the head says about a call of this operation in this dialect."""
         operation, dialect = asked
-        active, missing = _NONE, self._required
-        named_in = tuple(name for name in EXTENSION_HEADERS if name in headers)
-        if named_in:
+        active, missing, named_in = _NONE, self._required, _NO_HEADERS
+        if b"a2a-extensions" in headers or b"x-a2a-extensions" in headers:
+            named_in = tuple(name for name in EXTENSION_HEADERS if name in headers)
             named = frozenset(uri for name in named_in for uri in header_list(scope["headers"], name))
             active, missing = named & self._known, missing - named
         version = text_of(headers, b"a2a-version") or _query_version(scope)
@@ -257,6 +257,7 @@ class Operations:
 
 ANYBODY = Caller()
 _NONE: frozenset[str] = frozenset()
+_NO_HEADERS: tuple[bytes, ...] = ()
 
 
 def told(error: Exception) -> A2AError:
