@@ -33,9 +33,10 @@ from a2a_bridge.errors import ConfigError, StoreError
 from a2a_bridge.observe import log
 from a2a_bridge.observe.switches import Observe
 from a2a_bridge.protocol.card import AgentCard
-from a2a_bridge.server.app import App
+from a2a_bridge.server.app import App, Served
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
 from a2a_bridge.server.operations import Operations
+from a2a_bridge.server.rest import RestEndpoint
 from a2a_bridge.server.sse import Streams
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
@@ -130,24 +131,24 @@ class Bridge:
             durable=not isinstance(self.store, MemoryStore),
             input_modes={key: input_modes(card) for key, card in self.cards.items()},
         )
-        endpoints = {
-            key: JsonRpcEndpoint(
-                Operations(self.service, key, self.cards[key]),
-                self._streams,
-                max_body=limits.body,
-                max_depth=limits.depth,
-            )
-            for key in self.agents
-        }
+        served = {key: self._served(key, limits) for key in self.agents}
         root = next(iter(self.agents)) if root is None else root
         if root not in self.agents:
             raise ConfigError(f"root={root!r} is none of the agents: {', '.join(self.agents)}")
         self.app: ASGIApp = App(
-            {key: (endpoints[key], self.cards[key]) for key in self.agents},
+            served,
             root=root,
             root_card=_card(self.agents[root], known.get(root), f"{base}/"),
             ready=lambda: self._ready,
             lifespan=self._lifespan,
+        )
+
+    def _served(self, key: str, limits: Limits) -> Served:
+        operations = Operations(self.service, key, self.cards[key])
+        return Served(
+            JsonRpcEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
+            RestEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
+            self.cards[key],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

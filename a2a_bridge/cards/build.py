@@ -23,7 +23,7 @@ from a2a_bridge.protocol.card import (
 from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION
 from a2a_bridge.protocol.objects import JSONValue, dump, json_bytes
 
-SERVED_BINDINGS = ("JSONRPC",)
+SERVED_BINDINGS = ("JSONRPC", "HTTP+JSON")
 """The bindings that our server speaks, in order of preference."""
 
 DEFAULT_VERSION = "0.1.0"
@@ -139,8 +139,13 @@ def card_etag(body: bytes) -> str:
 
 
 def _interfaces(url: str) -> tuple[AgentInterface, ...]:
+    """HTTP+JSON without the slash at the end: its routes begin with one, and clients put the two together."""
     return tuple(
-        AgentInterface(url=url, protocol_binding=binding, protocol_version=PROTOCOL_VERSION)
+        AgentInterface(
+            url=url if binding == "JSONRPC" else url.rstrip("/"),
+            protocol_binding=binding,
+            protocol_version=PROTOCOL_VERSION,
+        )
         for binding in SERVED_BINDINGS
     )
 

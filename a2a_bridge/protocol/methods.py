@@ -13,7 +13,8 @@ class Operation:
     """One operation: its JSON-RPC method name, its HTTP route, what goes in and what comes out.
 
     `response` None means an empty result. `streams`: the answer is a stream of StreamResponse. `needs` names the
-    capability of the card without which the operation is refused (R-CAP-01 to R-CAP-03).
+    capability of the card without which the operation is refused (R-CAP-01 to R-CAP-03). `also`: another verb of the
+    route, with the same meaning.
     """
 
     name: str
@@ -23,6 +24,12 @@ class Operation:
     response: type[WireObject] | None
     streams: bool = False
     needs: str | None = None
+    also: str | None = None
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The verbs of its route."""
+        return (self.verb,) if self.also is None else (self.verb, self.also)
 
 
 OPERATIONS: Final = (
@@ -36,7 +43,7 @@ OPERATIONS: Final = (
     Operation("CancelTask", "POST", "/tasks/{id}:cancel", r.CancelTaskRequest, Task),
     Operation(
         "SubscribeToTask", "POST", "/tasks/{id}:subscribe", r.SubscribeToTaskRequest, r.StreamResponse,
-        streams=True, needs="streaming",
+        streams=True, needs="streaming", also="GET",
     ),
     Operation(
         "CreateTaskPushNotificationConfig", "POST", "/tasks/{task_id}/pushNotificationConfigs",
@@ -48,7 +55,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "ListTaskPushNotificationConfigs", "GET", "/tasks/{task_id}/pushNotificationConfigs",
-        r.ListTaskPushNotificationConfigsRequest, None, needs="push_notifications",
+        r.ListTaskPushNotificationConfigsRequest, r.ListTaskPushNotificationConfigsResponse, needs="push_notifications",
     ),
     Operation(
         "DeleteTaskPushNotificationConfig", "DELETE", "/tasks/{task_id}/pushNotificationConfigs/{id}",

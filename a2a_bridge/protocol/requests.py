@@ -131,6 +131,13 @@ class ListTaskPushNotificationConfigsRequest(WireObject):
     page_token: str | None = None
 
 
+class ListTaskPushNotificationConfigsResponse(WireObject):
+    """Result of ListTaskPushNotificationConfigs; neither member is required."""
+
+    configs: tuple[TaskPushNotificationConfig, ...] = ()
+    next_page_token: str = ""
+
+
 class GetExtendedAgentCardRequest(WireObject):
     """Parameters of GetExtendedAgentCard (§3.1.11)."""
 

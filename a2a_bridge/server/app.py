@@ -1,11 +1,13 @@
 """The ASGI app: several agents in one process under /NAME/, one of them at the root too.
 
-Known paths are found in one dictionary, whatever the number of agents; everything else is Starlette's: health, 404,
-405. Only pure ASGI here: nothing wraps a request.
+Fixed paths are found in one dictionary, whatever the number of agents; then come the routes of the HTTP+JSON binding;
+everything else is Starlette's: health, and 404. Only pure ASGI here: nothing wraps a request.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,7 +18,9 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from a2a_bridge.cards.build import card_bytes, card_etag
 from a2a_bridge.observe import metrics
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
-from a2a_bridge.server.http import Answer, Responds
+from a2a_bridge.protocol.routes import ROUTES
+from a2a_bridge.server.http import Answer, Responds, headers_of
+from a2a_bridge.server.rest import RestEndpoint, not_found
 
 OLD_WELL_KNOWN_PATH = "/.well-known/agent.json"
 """The name of before 0.3; some clients still ask for it (R-CARD-02)."""
@@ -78,12 +82,20 @@ async def show_metrics(request: Request) -> Response:
     return Response(text, headers={"content-type": kind, "cache-control": "no-store"})
 
 
+class Served(NamedTuple):
+    """One agent: its JSON-RPC endpoint, its HTTP+JSON routes and its card."""
+
+    rpc: Responds
+    rest: RestEndpoint
+    card: AgentCard
+
+
 class App:
-    """The whole server. `agents`: for each name its JSON-RPC endpoint and its card; `root` also stands at `/`."""
+    """The whole server. `agents` by their names in URLs; `root` also stands at `/`."""
 
     def __init__(
         self,
-        agents: Mapping[str, tuple[Responds, AgentCard]],
+        agents: Mapping[str, Served],
         *,
         root: str | None,
         root_card: AgentCard | None,
@@ -91,10 +103,12 @@ class App:
         lifespan: Lifespan[Starlette],
     ) -> None:
         self._paths: dict[str, ASGIApp] = {}
-        for name, (endpoint, card) in agents.items():
+        for name, (endpoint, _, card) in agents.items():
             self._add(f"/{name}", endpoint, card)
         if root is not None and root_card is not None:
-            self._add("", agents[root][0], root_card)
+            self._add("", agents[root].rpc, root_card)
+        self._rest = {name.encode("ascii"): served.rest for name, served in agents.items()}
+        self._root_rest = None if root is None else agents[root].rest
         health = Health(ready)
         routes = [
             Route("/healthz", health.live),
@@ -102,7 +116,7 @@ class App:
             Route("/readyz", health.readiness),
             Route("/metrics", show_metrics),
         ]
-        self._rest = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found})
+        self._others = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found})
 
     def _add(self, prefix: str, endpoint: Responds, card: AgentCard) -> None:
         """Both forms of the URL, so that nobody is redirected (R-JRPC-01)."""
@@ -121,8 +135,28 @@ class App:
             if endpoint is not None:
                 await endpoint(scope, receive, send)
                 return
-        await self._rest(scope, receive, send)
+            rest, segments = self._routed(_raw_path(scope))
+            found = None if rest is None else ROUTES.find(segments)
+            if rest is not None and found is not None:
+                await rest.answer(found, scope, receive, send)
+                return
+        await self._others(scope, receive, send)
+
+    def _routed(self, path: bytes) -> tuple[RestEndpoint | None, Sequence[bytes]]:
+        """Whose path it is, and what is left of it."""
+        segments = path.split(b"/")[1:]
+        rest = self._rest.get(segments[0]) if len(segments) > 1 else None
+        return (self._root_rest, segments) if rest is None else (rest, segments[1:])
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """The path as it was sent: decoded, it no longer says where its segments end."""
+    raw: bytes | None = scope.get("raw_path")
+    raw = quote(scope["path"]).encode("ascii") if raw is None else raw
+    root_path: str = scope.get("root_path", "")
+    return raw.removeprefix(root_path.encode("utf-8")) if root_path else raw
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "There is nothing at this path; agents are at /NAME/, cards below them."}, 404)
+    found = not_found(headers_of(request.scope))
+    return Response(found.body, found.status, media_type=found.content_type.decode("ascii"))

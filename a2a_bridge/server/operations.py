@@ -24,6 +24,7 @@ from a2a_bridge.errors import (
     InternalError,
     PushNotificationNotSupportedError,
     StoreError,
+    TaskNotFoundError,
     UnsupportedOperationError,
     VersionNotSupportedError,
 )
@@ -77,7 +78,7 @@ class Context(NamedTuple):
 
 
 class Operations:
-    """The operations of one agent. `gate` None: anybody may call.
+    """The operations of one agent. `gate` None: anybody may call, in the tenants that the card names.
 
     `versions`: those that are spoken, oldest first. `lenient_version`: a request that names no version means the one
     that its method or path belongs to, instead of 0.3 (R-VER-06).
@@ -101,6 +102,7 @@ class Operations:
         self._service = service
         self._agent = agent
         self._extended_card = extended_card
+        self._tenants = frozenset(interface.tenant for interface in card.supported_interfaces if interface.tenant)
         extensions = card.capabilities.extensions or ()
         self._known = frozenset(extension.uri for extension in extensions)
         self._required = frozenset(extension.uri for extension in extensions if extension.required)
@@ -164,8 +166,7 @@ class Operations:
     async def _perform(self, context: Context, params: Any) -> Result:
         operation, dialect = context.operation, context.dialect
         try:
-            if not dialect.speaks(context.version):
-                raise self._other_version(context)
+            self.check_version(context)
             if dialect.lift is not None:
                 if context.spelled:
                     r.refuse_twice_spelled(params)
@@ -190,6 +191,11 @@ class Operations:
             _log.exception("%s failed (error %s)", operation.name, error_id)
             raise InternalError(f"Internal error {error_id}.") from None
 
+    def check_version(self, context: Context) -> None:
+        """R-VER-02 to R-VER-04; `perform` does it first of all."""
+        if not context.dialect.speaks(context.version):
+            raise self._other_version(context)
+
     def _other_version(self, context: Context) -> VersionNotSupportedError:
         """R-VER-02 to R-VER-04, R-VER-06: a missing version means 0.3."""
         asked, spoken = context.version, context.dialect.version
@@ -204,7 +210,12 @@ class Operations:
 
     def _entered(self, context: Context, tenant: str) -> Context:
         caller = context.call.caller
-        caller = replace(caller, tenant=tenant) if self.gate is None else self.gate.enter(caller, tenant)
+        if self.gate is not None:
+            caller = self.gate.enter(caller, tenant)
+        elif tenant in self._tenants:
+            caller = replace(caller, tenant=tenant)
+        else:
+            raise TaskNotFoundError(NO_TENANT)
         return context._replace(call=context.call._replace(caller=caller))
 
     def _check_capability(self, context: Context) -> None:
@@ -255,6 +266,7 @@ class Operations:
         raise UnsupportedOperationError(f"{context.operation.name} is not available yet.")
 
 
+NO_TENANT = "There is no such tenant here, or it is not yours."
 ANYBODY = Caller()
 _NONE: frozenset[str] = frozenset()
 _NO_HEADERS: tuple[bytes, ...] = ()

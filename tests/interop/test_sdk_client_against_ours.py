@@ -97,7 +97,8 @@ async def test_the_sdk_reads_our_card(peer: Peer) -> None:
     card = await A2ACardResolver(peer.http, peer.url).get_agent_card()
     assert card.name == "obedient"
     assert [(i.url, i.protocol_binding, i.protocol_version) for i in card.supported_interfaces] == [
-        (f"{peer.url}/", "JSONRPC", "1.0")
+        (f"{peer.url}/", "JSONRPC", "1.0"),
+        (peer.url, "HTTP+JSON", "1.0"),
     ]
     assert card.capabilities.streaming is True
     assert TURN_EXTENSION in [extension.uri for extension in card.capabilities.extensions]

@@ -34,7 +34,7 @@ async def test_a_card_is_pure_1_0(wire: Wire) -> None:
     card = (await wire.http.get(CARD)).json()
     assert not card.keys() & {"url", "preferredTransport", "protocolVersion", "additionalInterfaces"}
     spoken = [(i["protocolBinding"], i["protocolVersion"]) for i in card["supportedInterfaces"]]
-    assert spoken == [("JSONRPC", "1.0")]
+    assert spoken == [("JSONRPC", "1.0"), ("HTTP+JSON", "1.0")]
     assert card["capabilities"]["streaming"] is True
     assert card["capabilities"]["pushNotifications"] is False
 

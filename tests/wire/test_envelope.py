@@ -279,10 +279,10 @@ async def test_large_numbers_that_fit_are_kept(wire: Wire) -> None:
 
 
 async def test_an_unknown_path_is_not_found(wire: Wire) -> None:
-    """No agent is there, and the answer says where they are."""
+    """R-REST-10: no agent is there, and the answer says where they are."""
     response = await wire.http.post("/nobody/", content="{}")
     assert response.status_code == 404
-    assert "/NAME/" in response.json()["error"]
+    assert "/NAME/" in response.json()["error"]["message"]
 
 
 async def test_a_client_that_hangs_up_while_sending_leaves_nothing(start: Any) -> None:

@@ -1,36 +1,53 @@
 """Error objects (A2A 1.0.1 §3.3.2, §5.4, §9.5): their codes, their details, and what they never say."""
 
+import contextlib
 import inspect
 import json
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
+import httpx
 import pytest
 
 from a2a_bridge import errors
 from a2a_bridge.bridge import Bridge
+from a2a_bridge.cards.build import build_card
 from a2a_bridge.errors import A2AError, StoreUnavailableError, Violation
+from a2a_bridge.protocol.card import AgentCapabilities
 from a2a_bridge.protocol.jsonrpc import error_object
 from a2a_bridge.protocol.methods import OPERATIONS
+from a2a_bridge.server.app import App, Served
+from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
+from a2a_bridge.server.operations import Operations
+from a2a_bridge.server.rest import RestEndpoint
+from a2a_bridge.server.sse import Streams
 from a2a_bridge.store.memory import MemoryStore
+from a2a_bridge.tasks.service import TaskService
 from a2a_bridge.testing.agents import Obedient
+from a2a_bridge.testing.rest_wire import RestWire, request_of
+from a2a_bridge.testing.transport import AppTransport
 from a2a_bridge.testing.wire import Wire, reason_of, say
 
 CODES = {
-    "TaskNotFoundError": (-32001, 404, "TASK_NOT_FOUND"),
-    "TaskNotCancelableError": (-32002, 400, "TASK_NOT_CANCELABLE"),
-    "PushNotificationNotSupportedError": (-32003, 400, "PUSH_NOTIFICATION_NOT_SUPPORTED"),
-    "UnsupportedOperationError": (-32004, 400, "UNSUPPORTED_OPERATION"),
-    "ContentTypeNotSupportedError": (-32005, 400, "CONTENT_TYPE_NOT_SUPPORTED"),
-    "InvalidAgentResponseError": (-32006, 500, "INVALID_AGENT_RESPONSE"),
-    "ExtendedAgentCardNotConfiguredError": (-32007, 400, "EXTENDED_AGENT_CARD_NOT_CONFIGURED"),
-    "ExtensionSupportRequiredError": (-32008, 400, "EXTENSION_SUPPORT_REQUIRED"),
-    "VersionNotSupportedError": (-32009, 400, "VERSION_NOT_SUPPORTED"),
-    "InvalidRequestError": (-32600, 400, "INVALID_REQUEST"),
-    "MethodNotFoundError": (-32601, 404, "METHOD_NOT_FOUND"),
-    "InvalidParamsError": (-32602, 400, "INVALID_PARAMS"),
-    "InternalError": (-32603, 500, "INTERNAL_ERROR"),
-    "JSONParseError": (-32700, 400, "INVALID_REQUEST"),
+    "TaskNotFoundError": (-32001, 404, "NOT_FOUND", "TASK_NOT_FOUND"),
+    "TaskNotCancelableError": (-32002, 400, "FAILED_PRECONDITION", "TASK_NOT_CANCELABLE"),
+    "PushNotificationNotSupportedError": (-32003, 400, "FAILED_PRECONDITION", "PUSH_NOTIFICATION_NOT_SUPPORTED"),
+    "UnsupportedOperationError": (-32004, 400, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION"),
+    "ContentTypeNotSupportedError": (-32005, 400, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED"),
+    "InvalidAgentResponseError": (-32006, 500, "INTERNAL", "INVALID_AGENT_RESPONSE"),
+    "ExtendedAgentCardNotConfiguredError": (-32007, 400, "FAILED_PRECONDITION", "EXTENDED_AGENT_CARD_NOT_CONFIGURED"),
+    "ExtensionSupportRequiredError": (-32008, 400, "FAILED_PRECONDITION", "EXTENSION_SUPPORT_REQUIRED"),
+    "VersionNotSupportedError": (-32009, 400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"),
+    "InvalidRequestError": (-32600, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"),
+    "MethodNotFoundError": (-32601, 404, "NOT_FOUND", "METHOD_NOT_FOUND"),
+    "InvalidParamsError": (-32602, 400, "INVALID_ARGUMENT", "INVALID_PARAMS"),
+    "InternalError": (-32603, 500, "INTERNAL", "INTERNAL_ERROR"),
+    "JSONParseError": (-32700, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"),
 }
+
+
+DOMAIN = "a2a-protocol.org"
+TYPES = "type.googleapis.com/google.rpc."
 
 
 def protocol_errors() -> dict[str, type[A2AError]]:
@@ -40,8 +57,10 @@ def protocol_errors() -> dict[str, type[A2AError]]:
 
 
 def test_each_error_has_the_code_of_the_specification() -> None:
-    """R-ERR-01, R-ERR-02: code, HTTP status and reason, written down a second time here."""
-    found = {name: (kind.code, kind.http_status, kind.reason) for name, kind in protocol_errors().items()}
+    """R-ERR-01, R-ERR-02: code, HTTP status, its name and reason, written down a second time here."""
+    found = {
+        name: (kind.code, kind.http_status, kind.grpc_status, kind.reason) for name, kind in protocol_errors().items()
+    }
     assert found == CODES
 
 
@@ -60,6 +79,55 @@ def test_each_error_says_something_and_has_details(kind: type[A2AError]) -> None
         }
     ]
     json.dumps(found)
+
+
+class Failing:
+    """An agent's service that answers every operation with one error."""
+
+    def __init__(self, error: A2AError) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        async def operation(*given: Any) -> Any:
+            raise self.error
+
+        return operation
+
+
+@pytest.mark.parametrize("kind", protocol_errors().values(), ids=lambda kind: kind.__name__)
+async def test_every_row_of_the_table_is_told_by_both_bindings(start: Any, kind: type[A2AError]) -> None:
+    """R-ERR-01, R-ERR-02, R-ERR-03, R-BIND-01, R-REST-09: code and 200 here, status and its name there, one reason."""
+    error = kind("What happened.", violations=[Violation("message.parts", "missing")], metadata={"key": "value"})
+    details = [
+        {
+            "@type": TYPES + "ErrorInfo",
+            "reason": kind.reason,
+            "domain": "a2a-protocol.org",
+            "metadata": {"key": "value"},
+        },
+        {"@type": TYPES + "BadRequest", "fieldViolations": [{"field": "message.parts", "description": "missing"}]},
+    ]
+    card = build_card(Obedient(), url="http://test/")
+    card = card.model_copy(update={"capabilities": AgentCapabilities(streaming=True)})
+    operations = Operations(cast(TaskService, Failing(error)), "a", card)
+    served = Served(JsonRpcEndpoint(operations, Streams()), RestEndpoint(operations, Streams()), card)
+    app = App({"a": served}, root="a", root_card=card, ready=lambda: True, lifespan=_nothing)
+    async with httpx.AsyncClient(transport=AppTransport(app), base_url="http://test") as http:
+        http.headers["a2a-version"] = "1.0"
+        for method, params in (("SendMessage", say()), ("SendStreamingMessage", say()), ("GetTask", {"id": "x"})):
+            request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+            response = await http.post("/", json=request)
+            told = {"code": kind.code, "message": "What happened.", "data": details}
+            assert (response.status_code, response.json()) == (200, {"jsonrpc": "2.0", "id": 7, "error": told})
+            verb, url, body = request_of(next(o for o in OPERATIONS if o.name == method), params)
+            response = await http.request(verb, url, json=body)
+            told = {"code": kind.http_status, "status": kind.grpc_status, "message": "What happened."}
+            assert (response.status_code, response.json()) == (kind.http_status, {"error": told | {"details": details}})
+
+
+@contextlib.asynccontextmanager
+async def _nothing(app: Any) -> AsyncIterator[None]:
+    yield
 
 
 def test_violations_are_listed_but_not_without_end() -> None:
@@ -95,10 +163,13 @@ class Breakable(MemoryStore):
 
 
 @pytest.mark.parametrize("method", ["GetTask", "CancelTask", "SubscribeToTask", "SendMessage", "SendStreamingMessage"])
-async def test_a_fault_of_our_own_is_an_internal_error_with_an_id(start: Any, caplog: Any, method: str) -> None:
+@pytest.mark.parametrize("kind", [Wire, RestWire])
+async def test_a_fault_of_our_own_is_an_internal_error_with_an_id(
+    start: Any, caplog: Any, method: str, kind: type[Wire]
+) -> None:
     """R-ERR-06: the id stands in the log beside the trace, and nothing else is told."""
     store = Breakable()
-    wire = Wire(await start(Bridge(Obedient(), store=store)))
+    wire = kind(await start(Bridge(Obedient(), store=store)))
     store.broken = ZeroDivisionError("secret detail")
     error = await wire.error(method, say(taskId="x") if "Send" in method else {"id": "x"})
     assert (error["code"], reason_of(error)) == (-32603, "INTERNAL_ERROR")
@@ -111,7 +182,7 @@ async def test_a_fault_of_our_own_is_an_internal_error_with_an_id(start: Any, ca
 
 @pytest.mark.parametrize("method", ["GetTask", "CancelTask", "SubscribeToTask", "SendMessage", "SendStreamingMessage"])
 async def test_a_store_that_cannot_be_reached_is_503(start: Any, method: str) -> None:
-    """R-JRPC-04: a transport condition, so that clients try again; the path of the store stays here (R-ERR-06)."""
+    """R-JRPC-04, R-REST-12: a condition of HTTP, so that clients try again; nothing of the store is told (R-ERR-06)."""
     store = Breakable()
     wire = Wire(await start(Bridge(Obedient(), store=store)))
     store.broken = StoreUnavailableError("the store /secret/path cannot be read")
@@ -119,6 +190,10 @@ async def test_a_store_that_cannot_be_reached_is_503(start: Any, method: str) ->
     response = await wire.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     assert response.status_code == 503
     assert reason_of(response.json()["error"]) == "UNAVAILABLE"
+    assert "secret" not in response.text
+    verb, url, body = request_of(next(o for o in OPERATIONS if o.name == method), params)
+    response = await wire.http.request(verb, url, json=body)
+    assert (response.status_code, response.json()["error"]["status"]) == (503, "UNAVAILABLE")
     assert "secret" not in response.text
 
 

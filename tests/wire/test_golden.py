@@ -82,7 +82,7 @@ async def ask(http: httpx.AsyncClient, request: dict[str, Any], places: Places) 
     headers = {"content-type": "application/json", "a2a-version": "1.0"} | request.get("headers", {})
     response = await http.request(
         request.get("method", "POST"),
-        request.get("path", "/"),
+        places.fill(request.get("path", "/")),
         content=None if content is None else places.fill(content),
         headers={name: value for name, value in headers.items() if value is not None},
     )

@@ -34,7 +34,8 @@ def test_a_card_of_any_agent_is_valid_and_names_the_given_url() -> None:
     card = build_card(Spoken(), url=URL)
     assert card_from_json(card_bytes(card)) == card
     assert [(i.url, i.protocol_binding, i.protocol_version) for i in card.supported_interfaces] == [
-        (URL, "JSONRPC", "1.0")
+        (URL, "JSONRPC", "1.0"),
+        (URL.rstrip("/"), "HTTP+JSON", "1.0"),
     ]
 
 
@@ -115,7 +116,7 @@ def _loaded(**more: Any) -> AgentCard:
 def test_the_server_fills_in_urls_and_says_open_capabilities_aloud() -> None:
     """R-CARD-05: interfaces are what the server really speaks."""
     card = with_url(_loaded(capabilities=AgentCapabilities()), URL)
-    assert [i.url for i in card.supported_interfaces] == [URL]
+    assert [i.url for i in card.supported_interfaces] == [URL, URL.rstrip("/")]
     assert card.capabilities == AgentCapabilities(streaming=True, push_notifications=False)
 
 
@@ -124,7 +125,7 @@ def test_an_interface_of_a_binding_that_we_do_not_speak_stays_behind_ours() -> N
     grpc = AgentInterface(url="agents.example:443", protocol_binding="GRPC")
     stale = AgentInterface(url="https://old.example/", protocol_binding="jsonrpc")
     card = with_url(_loaded(supported_interfaces=(grpc, stale)), URL)
-    assert [i.url for i in card.supported_interfaces] == [URL, "agents.example:443"]
+    assert [i.url for i in card.supported_interfaces] == [URL, URL.rstrip("/"), "agents.example:443"]
 
 
 @pytest.mark.parametrize("promise", ["push_notifications", "extended_agent_card"])

@@ -1,0 +1,139 @@
+"""The HTTP+JSON binding (A2A 1.0.1 §11): routes, queries and statuses around the same operations.
+
+The app finds the route (`protocol/routes.py`); here its parameters are put together from path, query and body, and
+the result is told as this binding tells it.
+"""
+
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from a2a_bridge.agent import Caller
+from a2a_bridge.errors import A2AError, InvalidRequestError, MethodNotFoundError
+from a2a_bridge.observe import trace
+from a2a_bridge.protocol import requests as r
+from a2a_bridge.protocol.extensions import TURN_EXTENSION
+from a2a_bridge.protocol.jsonrpc import parse_body
+from a2a_bridge.protocol.rest import A2A_JSON, query_params, status_body, with_path
+from a2a_bridge.protocol.routes import Asked, Found
+from a2a_bridge.server.http import (
+    JSON,
+    Answer,
+    ClientGone,
+    Headers,
+    Refused,
+    Responds,
+    check_type,
+    headers_of,
+    read_body,
+    text_of,
+)
+from a2a_bridge.server.operations import ANYBODY, Context, Operations, Result, answer_headers, told
+from a2a_bridge.server.sse import EventStream, Streams, framer
+
+A2A = A2A_JSON.encode("ascii")
+BINDING = "HTTP+JSON"
+
+
+class RestEndpoint:
+    """One agent's HTTP+JSON routes."""
+
+    def __init__(
+        self, operations: Operations, streams: Streams, *, max_body: int = 4 << 20, max_depth: int = 64
+    ) -> None:
+        self._operations = operations
+        self._streams = streams
+        self._max_body = max_body
+        self._max_depth = max_depth
+
+    async def answer(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to this route, or to a verb that it does not have."""
+        headers = headers_of(scope)
+        try:
+            answer = await self._answer(found, scope, headers, receive)
+        except ClientGone:
+            return
+        except Refused as refused:
+            answer = refusal(refused, headers)
+        await answer(scope, receive, send)
+
+    async def _answer(self, found: Found, scope: Scope, headers: Headers, receive: Receive) -> Responds:
+        asked = found.verbs.get(scope["method"])
+        if asked is None:
+            error = MethodNotFoundError(f"This path takes {found.allow}.")
+            raise Refused(error, 405, ((b"allow", found.allow.encode("ascii")),))
+        operations = self._operations
+        caller = ANYBODY if operations.gate is None else await operations.admit(scope)
+        body = b""
+        if scope["method"] == "POST" and _has_body(headers):
+            check_type(headers)
+            body = await read_body(headers, receive, self._max_body)
+        if (traceparent := text_of(headers, b"traceparent")) is None:
+            return await self._execute(asked, found, scope, headers, caller, body)
+        with trace.continue_trace(traceparent):
+            return await self._execute(asked, found, scope, headers, caller, body)
+
+    async def _execute(
+        self, asked: Asked, found: Found, scope: Scope, headers: Headers, caller: Caller, body: bytes
+    ) -> Responds:
+        spelled = bool(body) and r.may_use_snake_case(body)
+        context = self._operations.context(scope, headers, caller, asked, spelled=spelled)
+        context = context._replace(binding=BINDING)
+        try:
+            params = {} if not body else self._object(body)
+            self._operations.check_version(context)  # before what is wrong with parameters (R-ERR-07)
+            if scope["method"] != "POST":
+                params = query_params(asked[0].request, scope["query_string"].decode("latin-1"))
+            values = {**found.values, "tenant": found.tenant} if found.tenant else found.values
+            result = await self._operations.perform(context, with_path(params, values) if values else params)
+        except A2AError as error:
+            raise Refused(error, headers=answer_headers(context)) from None
+        return self._respond(result, context, headers)
+
+    def _object(self, body: bytes) -> dict[str, Any]:
+        found = parse_body(body, self._max_depth)
+        if not isinstance(found, dict):
+            raise InvalidRequestError("The body must be a JSON object.")
+        return found
+
+    def _respond(self, result: Result, context: Context, headers: Headers) -> Responds:
+        more = answer_headers(context)
+        if isinstance(result, bytes):
+            body = b"{}" if context.operation.response is None else result
+            return Answer(body, content_type=answer_type(headers), headers=more)
+        shows_turns = TURN_EXTENSION in context.call.extensions
+        return EventStream(
+            self._streams,
+            result,
+            framer(b"data: ", b"", context.dialect.lower_row, shows_turns=shows_turns),
+            failed=lambda error: b"event: error\ndata: " + status_body(told(error)) + b"\n\n",
+            headers={name.decode(): value.decode("latin-1") for name, value in more},
+            pings=context.dialect.pings,
+        )
+
+
+def refusal(refused: Refused, headers: Headers) -> Answer:
+    """A refusal as this binding tells it (R-REST-09, R-REST-12)."""
+    body = status_body(refused.error, refused.status)
+    return Answer(body, refused.status, answer_type(headers), refused.headers)
+
+
+def not_found(headers: Headers) -> Answer:
+    """There is no such route (R-REST-10)."""
+    return refusal(Refused(MethodNotFoundError(_NOTHING_HERE)), headers)
+
+
+_NOTHING_HERE = "There is nothing at this path; agents are at /NAME/, cards below them."
+
+
+def answer_type(headers: Headers) -> bytes:
+    """R-REST-07: what Accept names, else what the request was sent as, else the binding's own type."""
+    accept = headers.get(b"accept", b"")
+    takes_own, takes_json = A2A in accept, JSON in accept
+    if takes_own != takes_json:
+        return A2A if takes_own else JSON
+    return JSON if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == JSON else A2A
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
