@@ -9,7 +9,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -103,6 +103,14 @@ class AdapterCase:
     def asking(self, model: FakeOpenAI, memory: Any) -> Any:
         """An object that asks before it goes on."""
         raise NotImplementedError
+
+    async def close(self) -> None:
+        """Called after each test, in its event loop: close the connections of what the factories made."""
+
+    @pytest.fixture(autouse=True)
+    async def _closed(self) -> AsyncIterator[None]:
+        yield
+        await self.close()
 
     @pytest.fixture
     def adapter(self) -> Adapter:

@@ -1,0 +1,60 @@
+"""Model clients on their way through a turn: usage is counted when they stream, and a stream that is left is closed.
+
+AutoGen's client reads OpenAI's stream a chunk at a time, each as a task of its own. A cancel that comes between two
+chunks leaves the stream half read and unclosed, so the connection, and the model's work, would go on until the garbage
+collector comes by. The stream is then found in the frames that were left, and closed here.
+"""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from types import AsyncGeneratorType, FrameType, TracebackType
+from typing import Any
+
+from autogen_core.models import ChatCompletionClient
+
+
+def for_one_turn(client: ChatCompletionClient) -> Any:
+    """The client, on the same connections, with a `create_stream` that counts and closes."""
+    found = object.__new__(type(client))  # copy.copy would open connections of its own
+    vars(found).update(vars(client))
+    create = client.create_stream
+    if "include_usage" in inspect.signature(create).parameters:
+        create = functools.partial(create, include_usage=True)
+    vars(found)["create_stream"] = functools.partial(_closing, create)
+    return found
+
+
+async def _closing(create: Callable[..., Any], *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
+    stream = create(*args, **options)
+    try:
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                yield piece
+    except BaseException as error:  # cancelled, or left by its reader: whatever it is goes on
+        for response in _responses(_frames(error.__traceback__, stream)):
+            with contextlib.suppress(Exception):  # a connection that is closed already
+                await response.close()
+        raise
+
+
+def _frames(trace: TracebackType | None, stream: Any) -> list[FrameType]:
+    frames = [stream.ag_frame] if isinstance(stream, AsyncGeneratorType) and stream.ag_frame else []
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return frames
+
+
+def _responses(frames: list[FrameType]) -> Iterator[Any]:
+    """OpenAI's streams among the locals of the frames, and of the generators that are left in them."""
+    for frame in frames:
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, AsyncGeneratorType) and value.ag_frame is not None and value.ag_frame not in frames:
+                frames.append(value.ag_frame)
+            elif "response" in getattr(value, "__dict__", ()) and inspect.iscoroutinefunction(
+                getattr(type(value), "close", None)
+            ):
+                yield value
