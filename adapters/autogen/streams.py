@@ -8,7 +8,7 @@ collector comes by. The stream is then found in the frames that were left, and c
 import contextlib
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from types import AsyncGeneratorType, FrameType, TracebackType
 from typing import Any
@@ -23,12 +23,11 @@ def for_one_turn(client: ChatCompletionClient) -> Any:
     create = client.create_stream
     if "include_usage" in inspect.signature(create).parameters:
         create = functools.partial(create, include_usage=True)
-    vars(found)["create_stream"] = functools.partial(_closing, create)
+    vars(found)["create_stream"] = lambda *args, **options: _closing(create(*args, **options))
     return found
 
 
-async def _closing(create: Callable[..., Any], *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
-    stream = create(*args, **options)
+async def _closing(stream: Any) -> AsyncGenerator[Any, None]:
     try:
         async with aclosing(stream) as pieces:
             async for piece in pieces:
