@@ -212,7 +212,7 @@ def _models(obj: Any) -> list[tuple[str, str]]:
         for client in (part for part in vars(agent).values() if isinstance(part, ChatCompletionClient)):
             try:
                 model = client.dump_component().config.get("model")
-            except Exception:  # a client that cannot be written down does not tell its model
+            except (TypeError, ValueError, AttributeError, NotImplementedError):  # it cannot be written down
                 continue
             if isinstance(model, str):
                 found.append((agent.name, model))

@@ -37,7 +37,7 @@ def maker(obj: Any) -> Make:
     make = functools.partial(_copied, obj)
     try:
         make()
-    except Exception as error:  # whatever a part of it says when it is copied
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # what objects say that cannot be copied
         raise AdapterError(
             f"{obj.name!r} cannot be copied for each turn ({type(error).__name__}). Give a function that makes it"
             " instead: adapters.autogen.adapter.ADAPTER.adapt(make_team)"

@@ -8,6 +8,7 @@ collector comes by. The stream is then found in the frames that were left, and c
 import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from types import AsyncGeneratorType, FrameType, TracebackType
@@ -28,15 +29,17 @@ def for_one_turn(client: ChatCompletionClient) -> Any:
 
 
 async def _closing(stream: Any) -> AsyncGenerator[Any, None]:
+    is_complete = False
     try:
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 yield piece
-    except BaseException as error:  # cancelled, or left by its reader: whatever it is goes on
-        for response in _responses(_frames(error.__traceback__, stream)):
-            with contextlib.suppress(Exception):  # a connection that is closed already
-                await response.close()
-        raise
+        is_complete = True
+    finally:
+        if not is_complete:  # cancelled, failed, or left by its reader
+            for response in _responses(_frames(sys.exc_info()[2], stream)):
+                with contextlib.suppress(Exception):  # a connection that is closed already
+                    await response.close()
 
 
 def _frames(trace: TracebackType | None, stream: Any) -> list[FrameType]:

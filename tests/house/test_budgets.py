@@ -131,7 +131,11 @@ def test_broad_excepts_are_few_and_say_why() -> None:
                 reraises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
                 near = " ".join(lines[node.lineno - 2 : node.lineno + 1])
                 assert "#" in near or reraises, f"{path}:{node.lineno} catches everything and does not say why"
-    assert len(places) <= 30, places
+    ours = [place for place in places if not place.startswith("adapters/")]
+    assert len(ours) <= 30, ours
+    # A framework's errors and its model provider's have no common base: each adapter catches them in one place.
+    frameworks = [place.split("/")[1] for place in places if place.startswith("adapters/")]
+    assert len(frameworks) == len(set(frameworks)), places
 
 
 def test_mocks_are_rare() -> None:
