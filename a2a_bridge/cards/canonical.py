@@ -72,7 +72,7 @@ def too_deep(value: Any) -> bool:
 
 def is_v1(body: Mapping[str, Any]) -> bool:
     """Whether the card says where its agent is in the way of 1.0; a hybrid does, a pure 0.3 card does not."""
-    return "supportedInterfaces" in body or "supported_interfaces" in body
+    return body.get("supportedInterfaces") is not None or body.get("supported_interfaces") is not None
 
 
 def readings(body: Mapping[str, Any]) -> Iterator[tuple[JSONObject, JSONObject]]:
@@ -99,6 +99,10 @@ def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
     if too_deep(raw):
         raise CardError(f"the card cannot be signed: it is nested deeper than {MAX_DEPTH}")
     if not is_v1(body):
+        if "url" not in body:
+            raise CardError(
+                "the card cannot be signed: it says nowhere where its agent is, so a server still fills it in"
+            )
         return [raw]
     known = projected(raw)
     if problems := list(_unsignable(AgentCard, known, "")):

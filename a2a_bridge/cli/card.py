@@ -1,5 +1,11 @@
-"""`a2a-bridge card`: agent cards."""
+"""`a2a-bridge card`: agent cards.
 
+`get` is a client command and exits as those do. The commands that judge cards exit with 0 when there is nothing to
+say against them, with 1 when there is, with 2 for wrong use and 3 when a card cannot be had.
+"""
+
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +13,30 @@ from typing import Annotated
 import typer
 
 from a2a_bridge.cards.build import card_json
+from a2a_bridge.cards.canonical import JSONObject, strict_json
+from a2a_bridge.cards.diff import CHANGES, Change, compare
+from a2a_bridge.cards.findings import Finding
+from a2a_bridge.cards.lint import lint_text
 from a2a_bridge.cards.load import card_from_json
-from a2a_bridge.cli.fault import CARD_NOT_FOUND, CommandError, Fault
-from a2a_bridge.cli.options import AgentOptions, flat, local_card
-from a2a_bridge.cli.output import card_text, emit, emit_json
+from a2a_bridge.cards.sign import ALGORITHMS, TrustedKeys, load_signing_key, sign_card, verify_card
+from a2a_bridge.cli.card_text import CardText, read_card, served_findings
+from a2a_bridge.cli.fault import CARD_NOT_FOUND, CommandError, Fault, usage
+from a2a_bridge.cli.options import AgentOptions, Output, flat, local_card, seconds
+from a2a_bridge.cli.output import card_text, emit, emit_json, field, note, safe
 from a2a_bridge.cli.session import Session
 from a2a_bridge.client.client import Client
 from a2a_bridge.errors import CardError
 from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.objects import JSONValue
+
+Reference = Annotated[str, typer.Argument(metavar="CARD", help="A file, - for standard input, a host or a URL.")]
+AsText = Annotated[Output, typer.Option("--output", "-o", envvar="A2ACLI_OUTPUT", help="Text or JSON.")]
+Bearer = Annotated[
+    str | None, typer.Option(envvar="A2ACLI_BEARER", metavar="TOKEN", show_default=False, help="Bearer token.")
+]
+Timeout = Annotated[
+    float | None, typer.Option(parser=seconds, envvar="A2ACLI_TIMEOUT", metavar="DURATION", help="Default: 30s.")
+]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -60,9 +82,151 @@ def _read(path: Path, *, strict: bool) -> AgentCard:
         body = path.read_bytes()
     except OSError as error:
         raise CommandError(Fault(CARD_NOT_FOUND, f"{path}: {error.strerror or error}")) from error
+    return _parsed(body, str(path), strict=strict)
+
+
+def _parsed(body: bytes, name: str, *, strict: bool) -> AgentCard:
+    """A card of ours, which may leave its interfaces to the server, else one of somebody's."""
     try:
-        return card_from_json(body, source=str(path))
+        return card_from_json(body, source=name)
     except CardError:
         if strict:
             raise
-        return card_from_json(body, lenient=True, source=str(path))
+        return card_from_json(body, lenient=True, source=name)
+
+
+@app.command("lint")
+def lint_cards(
+    cards: Annotated[list[str], typer.Argument(metavar="CARD...", help="Files, - for standard input, hosts or URLs.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
+    output: AsText = Output.TEXT,
+    bearer: Bearer = None,
+    timeout: Timeout = None,
+) -> None:
+    """Hold cards to the specification, versions 1.0 and 0.3: coded findings, each with its place and a hint."""
+    judged = [_judged(read_card(card, bearer=bearer, timeout=timeout)) for card in cards]
+    if output is Output.JSON:
+        emit_json([_report(*each) for each in judged])
+    else:
+        emit("".join(_report_text(*each) for each in judged))
+    grave = {"error", "warning"} if strict else {"error"}
+    if any(finding.severity in grave for _, _, findings in judged for finding in findings):
+        raise typer.Exit(1)
+
+
+Judged = tuple[str, str, list[Finding]]
+
+
+def _judged(card: CardText) -> Judged:
+    shape, findings = lint_text(card.body, served=card.url is not None)
+    if shape != "unknown":
+        findings = [*findings, *served_findings(card, strict_json(card.body.removeprefix(b"\xef\xbb\xbf"), card.name))]
+    return card.name, shape, findings
+
+
+def _count(findings: Sequence[Finding], severity: str) -> int:
+    return sum(finding.severity == severity for finding in findings)
+
+
+def _report(name: str, shape: str, findings: Sequence[Finding]) -> dict[str, JSONValue]:
+    return {
+        "card": name,
+        "version": shape,
+        "errors": _count(findings, "error"),
+        "warnings": _count(findings, "warning"),
+        "findings": [finding.as_json() for finding in findings],
+    }
+
+
+def _report_text(name: str, shape: str, findings: Sequence[Finding]) -> str:
+    text = field("Card", f"{name} ({shape})")
+    for finding in findings:
+        where = f" {finding.field}:" if finding.field else ""
+        text += safe(f"{finding.code} {finding.severity}{where} {finding.message}".replace("\n", " ")) + "\n"
+        text += safe(f"    {finding.hint}") + "\n" if finding.hint else ""
+    return text + field("Found", f"{_count(findings, 'error')} errors, {_count(findings, 'warning')} warnings")
+
+
+@app.command("sign")
+def sign(
+    card: Reference,
+    key: Annotated[str, typer.Option(metavar="FILE", help="Private key: PEM, or a JWK.")],
+    key_id: Annotated[
+        str | None, typer.Option("--kid", metavar="ID", help="Default: the JWK's kid, or the key's thumbprint.")
+    ] = None,
+    algorithm: Annotated[str | None, typer.Option("--alg", help="Default: the usual one of the key.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write here, not to standard output.")] = None,
+) -> None:
+    """Add a signature to a card, and write the card; signatures that it has stay."""
+    text = read_card(card)
+    signed = sign_card(strict_json(text.body, text.name), [load_signing_key(key, key_id=key_id, algorithm=algorithm)])
+    if out is None:
+        emit_json(signed)
+        return
+    out.write_text(_pretty(signed), "utf-8")
+    note(f"signed: {out}")
+
+
+@app.command("verify")
+def verify(
+    card: Reference,
+    keys: Annotated[
+        list[str] | None, typer.Option("--key", metavar="FILE", help="Public key: PEM or JWK; may be repeated.")
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--jwks", metavar="FILE", help="JWK set; may be repeated.")] = None,
+    algorithms: Annotated[
+        list[str] | None, typer.Option("--alg", help="Accept these algorithms only; may be repeated.")
+    ] = None,
+    output: AsText = Output.TEXT,
+    bearer: Bearer = None,
+    timeout: Timeout = None,
+) -> None:
+    """Check a card's signature with keys that you have; exit with 1 when none of its signatures can be trusted.
+
+    Keys are never fetched: a card cannot name the key that vouches for it.
+    """
+    sources = [*(keys or ()), *(sets or ())]
+    if not sources:
+        raise usage("name the keys that you trust: --key FILE or --jwks FILE")
+    trusted = TrustedKeys(*sources, algorithms=algorithms or ALGORITHMS)
+    text = read_card(card, bearer=bearer, timeout=timeout)
+    found = verify_card(text.body, trusted, source=text.name)
+    if output is Output.JSON:
+        emit_json({"verified": True, "keyId": found.key_id, "algorithm": found.algorithm, "card": found.body})
+        return
+    emit(field("Verified", "yes") + field("Key", found.key_id or "(unnamed)") + field("Algorithm", found.algorithm))
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A file, a host or a URL.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Likewise.")],
+    output: AsText = Output.TEXT,
+    bearer: Bearer = None,
+    timeout: Timeout = None,
+) -> None:
+    """Compare two cards of an agent; exit with 1 when a client of the first may fail with the second."""
+    texts = [read_card(reference, bearer=bearer, timeout=timeout) for reference in (before, after)]
+    old, new = (_parsed(text.body, text.name, strict=False) for text in texts)
+    changes = compare(old, new)
+    breaking = sum(change.is_breaking for change in changes)
+    if output is Output.JSON:
+        emit_json({"breaking": breaking, "changes": [change.as_json() for change in changes]})
+    else:
+        emit("".join(map(_change_text, changes)) + field("Found", f"{breaking} breaking, {len(changes)} in all"))
+    if breaking:
+        raise typer.Exit(1)
+
+
+def _change_text(change: Change) -> str:
+    kind = "breaking" if change.is_breaking else "compatible"
+    text = f"{change.code} {kind} {change.field}: {CHANGES[change.code]}\n"
+    if change.before is not None:
+        text += f"  - {change.before}\n"
+    if change.after is not None:
+        text += f"  + {change.after}\n"
+    return safe(text)
+
+
+def _pretty(card: JSONObject) -> str:
+    return json.dumps(card, ensure_ascii=False, indent=2) + "\n"

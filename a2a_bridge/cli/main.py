@@ -19,7 +19,7 @@ PROG = "a2a-bridge"
 COMMANDS = {
     "send": "Send a message to an agent, and wait for what comes of it.",
     "chat": "Talk with one agent, turn by turn.",
-    "card": "Agent cards: get.",
+    "card": "Agent cards: get, lint, sign, verify, diff.",
     "task": "Tasks: get, list, cancel, subscribe.",
     "serve": "Publish agents over A2A.",
     "demo": "A group chat of agents of several frameworks, over A2A.",
