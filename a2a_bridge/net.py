@@ -1,10 +1,11 @@
 """The one way out: pooled HTTP connections, timeouts that say what they mean, answers read piece by piece.
 
-Who owns what. Each event loop has one `Http`, made on first use by `shared()` and closed when the loop's runner closes
-its async generators (`asyncio.run`, uvicorn and pytest do); nobody else closes it. An `Http` around a transport of
-one's own belongs to whoever made it. An `Answer` belongs to the caller of `request`, who must close it: a body that
-was read to its end gives the connection back, any other close drops the connection. Cancelling a call, or closing an
-answer early, closes that connection and nothing else. No task runs in the background.
+Who owns what. Each event loop has one `Http`, and one more for each client certificate, made on first use by
+`shared()` and closed when the loop's runner closes its async generators (`asyncio.run`, uvicorn and pytest do); nobody
+else closes it. An `Http` around a transport of one's own belongs to whoever made it. An `Answer` belongs to the caller
+of `request`, who must close it: a body that was read to its end gives the connection back, any other close drops the
+connection. Cancelling a call, or closing an answer early, closes that connection and nothing else. No task runs in the
+background.
 
 Requests go through httpx transports and not through `httpx.AsyncClient`: no cookies, no redirects, no credentials
 taken from URLs or the environment, so callers who share the pool share nothing else. Proxies of the environment
@@ -23,7 +24,7 @@ import time
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from types import TracebackType
 from typing import Any, Self, cast
@@ -33,6 +34,7 @@ from weakref import WeakKeyDictionary
 import httpcore
 import httpx
 
+<<<<<<< HEAD
 from a2a_bridge.errors import (
     AddressRefusedError,
     ConnectionFailedError,
@@ -40,6 +42,9 @@ from a2a_bridge.errors import (
     RemoteTimeoutError,
 )
 from a2a_bridge.guard import Guard
+=======
+from a2a_bridge.errors import ConfigError, ConnectionFailedError, InvalidAgentResponseError, RemoteTimeoutError
+>>>>>>> 56635c7 (The client speaks HTTP+JSON and 0.3 too, with credentials by scheme; webhooks and the extended card)
 
 Transport = httpx.AsyncBaseTransport
 """What carries requests; one of one's own replaces the network, as the in-process transport for tests does."""
@@ -62,6 +67,20 @@ class Timeouts:
     first_byte: float | None = 300.0
     idle: float | None = 60.0
     total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What we show to servers that ask for a certificate (mutual TLS): files in PEM form.
+
+    `key` None means that the key is in `cert` too. `ca` is a file of certificate authorities to trust beside the usual
+    ones, for servers of one's own.
+    """
+
+    cert: str
+    key: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca: str | None = None
 
 
 class Deadline:
@@ -198,6 +217,7 @@ async def check_address(url: str, guard: Guard) -> None:
         raise AddressRefusedError("that is not an http or https URL") from None
     await guard.addresses(*_judged(target))
 
+<<<<<<< HEAD
 
 def _judged(url: httpx.URL) -> tuple[str, str, int | None]:
     """What a guard judges of a URL."""
@@ -257,6 +277,11 @@ class Http:
     def __init__(self, transport: Transport | None = None, *, guard: Guard | None = None) -> None:
         self._given = transport
         self._guard = guard
+=======
+    def __init__(self, transport: Transport | None = None, certificate: ClientCertificate | None = None) -> None:
+        self._given = transport
+        self._certificate = certificate
+>>>>>>> 56635c7 (The client speaks HTTP+JSON and 0.3 too, with credentials by scheme; webhooks and the extended card)
         self._pools: dict[tuple[str, str | None], Transport] = {}
         self._of_origin: dict[tuple[str, str], Transport] = {}
 
@@ -335,15 +360,23 @@ class Http:
         elif key not in self._pools:
             secure = scheme == "https" or proxy is not None
             self._pools[key] = httpx.AsyncHTTPTransport(
-                verify=_tls() if secure else False, proxy=proxy, limits=_LIMITS, trust_env=False
+                verify=_tls(self._certificate) if secure else False, proxy=proxy, limits=_LIMITS, trust_env=False
             )
         return self._pools[key]
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """One TLS context for the process: loading the certificates takes 30 ms."""
-    return httpx.create_ssl_context()
+def _tls(certificate: ClientCertificate | None) -> ssl.SSLContext:
+    """One TLS context for the process and certificate: loading the certificates takes 30 ms."""
+    context = httpx.create_ssl_context()
+    if certificate is not None:
+        try:
+            if certificate.ca is not None:
+                context.load_verify_locations(certificate.ca)
+            context.load_cert_chain(certificate.cert, certificate.key, lambda: certificate.password or "")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"the client certificate {certificate.cert} cannot be used: {error}") from error
+    return context
 
 
 def _proxy_for(url: httpx.URL) -> str | None:
@@ -354,25 +387,30 @@ def _proxy_for(url: httpx.URL) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Http, AsyncGenerator[None, None]]] = WeakKeyDictionary()
+_Kept = tuple[dict[ClientCertificate | None, Http], AsyncGenerator[None, None]]
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
 
 
-async def shared() -> Http:
-    """The `Http` of the running event loop."""
+async def shared(certificate: ClientCertificate | None = None) -> Http:
+    """The `Http` of the running event loop; one more for each client certificate."""
     loop = asyncio.get_running_loop()
     found = _shared.get(loop)
     if found is None:
-        http = Http()
-        keeper = _closing_with_the_loop(http)
-        found = _shared[loop] = (http, keeper)
+        pools: dict[ClientCertificate | None, Http] = {}
+        keeper = _closing_with_the_loop(pools)
+        found = _shared[loop] = (pools, keeper)
         await anext(keeper)  # from here on the loop knows the generator, and closes it when it shuts down
-    return found[0]
+    http = found[0].get(certificate)
+    if http is None:
+        http = found[0][certificate] = Http(certificate=certificate)
+    return http
 
 
-async def _closing_with_the_loop(http: Http) -> AsyncGenerator[None, None]:
+async def _closing_with_the_loop(pools: dict[ClientCertificate | None, Http]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         # The entry goes first: its connections refer to the loop and would keep it alive in the dictionary.
         _shared.pop(asyncio.get_running_loop(), None)
-        await http.aclose()
+        for http in pools.values():
+            await http.aclose()

@@ -17,7 +17,7 @@ import typer
 from a2a_bridge.cli import fault
 from a2a_bridge.cli.options import AgentOptions, agent_url, local_card
 from a2a_bridge.cli.output import emit, emit_json, event_json, event_text, field, ids_text, note, reply_text, task_text
-from a2a_bridge.client.client import Client, Retries, Timeouts
+from a2a_bridge.client.client import Client, Retries, Timeouts, Trust
 from a2a_bridge.errors import BridgeError, CardError, RemoteTimeoutError
 from a2a_bridge.protocol.objects import (
     Event,
@@ -83,7 +83,7 @@ class Session:
             headers={"authorization": f"Bearer {options.bearer}"} if options.bearer else {},
             timeouts=_WAITING,
             retries=_RETRIES,
-            allow_other_origin=options.allow_other_origin,
+            trust=Trust(allow_other_origin=options.allow_other_origin),
         )
 
     async def _bounded(self, work: Callable[[Client], Awaitable[None]]) -> None:

@@ -7,36 +7,55 @@ the remote task running; `cancel` ends it.
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from a2a_bridge.client.auth import Auth, Keyring
+from a2a_bridge.client.endpoint import Endpoint
 from a2a_bridge.client.follow import Follower
-from a2a_bridge.client.jsonrpc import JsonRpcTransport
-from a2a_bridge.client.resolve import FetchedCard, card_url, choose_interface, fetch_card
+from a2a_bridge.client.interface import ANY, Wanted, choose_interface, wire_to
+from a2a_bridge.client.resolve import FetchedCard, card_url, fetch_card
 from a2a_bridge.client.retry import Retries, with_retries
-from a2a_bridge.client.sending import SendOptions, answer_in, headers_of, message_of, request_of
-from a2a_bridge.client.transport import R
+from a2a_bridge.client.sending import SendOptions, answer_in, extension_headers, headers_of, message_of, request_of
+from a2a_bridge.client.transport import Nothing, R
 from a2a_bridge.client.transport import Transport as Wire
 from a2a_bridge.client.watch import watched
-from a2a_bridge.errors import ClientError
+from a2a_bridge.errors import ClientError, ConnectionFailedError
 from a2a_bridge.net import Deadline, Http, Timeouts, Transport, shared
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import Event, Message, Struct, Task, TaskState, WireObject
 from a2a_bridge.protocol.requests import (
     CancelTaskRequest,
+    GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
+    ListTaskPushNotificationConfigsResponse,
     ListTasksRequest,
     ListTasksResponse,
     SendMessageResponse,
-)  # fmt: skip
+    TaskPushNotificationConfig,
+)
 from a2a_bridge.protocol.sse import MAX_EVENT_BYTES
 
-__all__ = ["Client", "Retries", "SendOptions", "Timeouts"]
+__all__ = ["Client", "Retries", "SendOptions", "Timeouts", "Trust", "Wanted"]
 
 
 _PLAIN = SendOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far an agent is trusted.
+
+    A card that points to another origin than its own is refused unless `allow_other_origin`: credentials would go
+    there. `max_answer_bytes` limits one answer and one event.
+    """
+
+    allow_other_origin: bool = False
+    max_answer_bytes: int = MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +66,8 @@ class _Target:
     wire: Wire
     tenant: str | None
 
+    named: tuple[str, ...] = ()  # extensions that every call activates
+
     @property
     def streams(self) -> bool:
         return self.fetched.card.capabilities.streaming is True
@@ -56,6 +77,9 @@ class _Target:
         """The wire, told about to whoever has switched traces or metrics on."""
         return watched(self.wire, self.fetched.card.name, self.fetched.url)
 
+    def headers(self, extensions: tuple[str, ...] = ()) -> dict[str, str]:
+        return extension_headers(self.fetched.card, (*self.named, *extensions))
+
 
 class Client:
     """One A2A agent, by its base URL or the URL of its card.
@@ -63,31 +87,35 @@ class Client:
         client = Client("http://localhost:8080")
         answer = await client.send("hello")
 
-    Nothing is fetched until the first call. Errors that the agent reports are the A2AError classes it raised; others
-    are CardError and ClientError. No connection, 429, 502 and 503 are tried again as `retries` says, always with the
-    same messageId. `headers` go with every request to the agent, its card included. A card that points to another
-    origin is refused unless `allow_other_origin`. `transport` carries the requests instead of the network and stays
-    the caller's. `max_answer_bytes` limits one answer and one event.
+    Nothing is fetched until the first call; the card says which binding and version are spoken, among those that
+    `interface` wants. Errors that the agent reports are the A2AError classes it raised; others are CardError and
+    ClientError. No connection, 429, 502 and 503 are tried again as `retries` says, always with the same messageId.
+    `auth` goes to the agent's interface, as its card declares; see auth.py. `headers` go with every request, the card's
+    included. `transport` carries the requests instead of the network and stays the caller's.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        auth: Auth | None = None,
         headers: Mapping[str, str] | None = None,
+        interface: Wanted = ANY,
+        trust: Trust = Trust(),
         timeouts: Timeouts = Timeouts(),
         retries: Retries = Retries(),
-        allow_other_origin: bool = False,
-        max_answer_bytes: int = MAX_EVENT_BYTES,
         transport: Transport | None = None,
     ) -> None:
         self.url = url
         self._headers = {name.lower(): value for name, value in (headers or {}).items()}
+        named = self._headers.pop("a2a-extensions", "").split(",")
+        self._named = tuple(uri for found in named if (uri := found.strip()))
+        self._wanted = interface
+        self._trust = trust
         self._timeouts = timeouts
         self._retries = retries
-        self._allow_other_origin = allow_other_origin
-        self._limit = max_answer_bytes
         self._own_http = None if transport is None else Http(transport)
+        self._keyring = Keyring(auth, self._plain_http, timeouts, any_origin=trust.allow_other_origin)
         self._target: _Target | None = None
 
     def __repr__(self) -> str:
@@ -117,6 +145,9 @@ class Client:
         return None if self._target is None else self._target.fetched.card
 
     async def _http(self) -> Http:
+        return self._own_http or await shared(self._keyring.certificate)
+
+    async def _plain_http(self) -> Http:
         return self._own_http or await shared()
 
     async def _resolved(self, *, refresh: bool = False) -> _Target:
@@ -132,19 +163,48 @@ class Client:
                 raise
             return known  # the agent may well answer calls while its card cannot be had
         if known is not None and fetched.card is known.fetched.card:
-            target = _Target(fetched, known.wire, known.tenant)
+            self._target = replace(known, fetched=fetched)
         else:
-            interface = choose_interface(fetched.card, fetched.url, allow_other_origin=self._allow_other_origin)
-            wire = JsonRpcTransport(
-                interface.url, self._http, headers=self._headers, timeouts=self._timeouts, max_answer_bytes=self._limit
-            )
-            target = _Target(fetched, wire, interface.tenant or None)
-        self._target = target
-        return target
+            self._target = self._aimed(fetched)
+        return self._target
+
+    def _aimed(self, fetched: FetchedCard) -> _Target:
+        """Where calls go by this card."""
+        card = fetched.card
+        interface = choose_interface(
+            card, fetched.url, wanted=self._wanted, allow_other_origin=self._trust.allow_other_origin
+        )
+        endpoint = Endpoint(
+            interface.url,
+            self._http,
+            headers=self._headers,
+            timeouts=self._timeouts,
+            max_answer_bytes=self._trust.max_answer_bytes,
+            signer=self._keyring.signer(card, interface.url),
+        )
+        return _Target(fetched, wire_to(interface, endpoint), interface.tenant or None, self._named)
 
     async def _fetch(self, known: FetchedCard | None) -> FetchedCard:
-        http = await self._http()
-        return await fetch_card(http, card_url(self.url), headers=self._headers, timeouts=self._timeouts, known=known)
+        http, url = await self._http(), card_url(self.url)
+        try:
+            return await fetch_card(http, url, headers=self._headers, timeouts=self._timeouts, known=known)
+        except ConnectionFailedError as error:
+            credentials = self._keyring.for_card() if error.status == 401 else {}
+            if not credentials:
+                raise
+        headers = {**self._headers, **credentials}
+        return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known)
+
+    async def extended_card(self) -> AgentCard:
+        """The card for those who are known to the agent, in place of the public one until `aclose` (R-EXTC-03); the
+        public one when the agent has no other."""
+        target = await self._resolved()
+        if not target.fetched.card.capabilities.extended_agent_card:
+            return target.fetched.card
+        request = GetExtendedAgentCardRequest(tenant=target.tenant)
+        card = await self._call(target, "GetExtendedAgentCard", request, AgentCard)
+        self._target = self._aimed(FetchedCard(card, target.fetched.url, float("inf")))
+        return card
 
     # --- sending
 
@@ -164,10 +224,8 @@ class Client:
         target = await self._resolved()
         said = message_of(message, context_id, task_id, options)
         request = request_of(said, target.tenant, options)
-        answer = await self._call(
-            target, "SendMessage", request, SendMessageResponse, headers_of(said, options, self._headers)
-        )
-        return answer_in(answer)
+        headers = headers_of(said) | target.headers(options.extensions)
+        return answer_in(await self._call(target, "SendMessage", request, SendMessageResponse, headers))
 
     async def stream(
         self,
@@ -186,8 +244,9 @@ class Client:
         target = await self._resolved()
         said = message_of(message, context_id, task_id, options)
         request = request_of(said, target.tenant, options)
-        headers = headers_of(said, options, self._headers)
-        follower = self._follower(target, said.task_id, said.context_id)
+        extensions = target.headers(options.extensions)
+        headers = headers_of(said) | extensions
+        follower = self._follower(target, extensions, said.task_id, said.context_id)
         deadline = Deadline(self._timeouts.total)
         if target.streams:
             events = follower.events(
@@ -201,9 +260,12 @@ class Client:
             async for event in events:
                 yield event
 
-    def _follower(self, target: _Target, task_id: str | None, context_id: str | None) -> Follower:
+    def _follower(
+        self, target: _Target, headers: Mapping[str, str], task_id: str | None, context_id: str | None
+    ) -> Follower:
         return Follower(
             target.watched,
+            headers=headers,
             retries=self._retries,
             deadline=Deadline(self._timeouts.total),
             tenant=target.tenant,
@@ -257,7 +319,7 @@ class Client:
         taken up again as in `stream`. A task that has ended already comes as it is.
         """
         target = await self._resolved()
-        follower = self._follower(target, task_id, None)
+        follower = self._follower(target, target.headers(), task_id, None)
         if target.streams:
             opened = follower.events(lambda: follower.subscription(last_event_id))
         else:
@@ -265,6 +327,38 @@ class Client:
         async with aclosing(opened) as events:
             async for event in events:
                 yield event
+
+    # --- webhooks
+
+    async def create_push_config(self, config: TaskPushNotificationConfig) -> TaskPushNotificationConfig:
+        """Have a webhook told what happens to the task `config.task_id`; the answer has the id of the configuration."""
+        target = await self._resolved()
+        request = config.model_copy(update={"tenant": target.tenant})
+        return await self._call(target, "CreateTaskPushNotificationConfig", request, TaskPushNotificationConfig)
+
+    async def get_push_config(self, task_id: str, config_id: str) -> TaskPushNotificationConfig:
+        """One webhook of a task. TaskNotFoundError if there is none."""
+        target = await self._resolved()
+        request = GetTaskPushNotificationConfigRequest(task_id=task_id, id=config_id, tenant=target.tenant)
+        return await self._call(target, "GetTaskPushNotificationConfig", request, TaskPushNotificationConfig)
+
+    async def list_push_configs(
+        self, task_id: str, *, page_size: int | None = None, page_token: str | None = None
+    ) -> ListTaskPushNotificationConfigsResponse:
+        """The webhooks of a task; most agents give them all on one page."""
+        target = await self._resolved()
+        request = ListTaskPushNotificationConfigsRequest(
+            task_id=task_id, tenant=target.tenant, page_size=page_size, page_token=page_token
+        )
+        return await self._call(
+            target, "ListTaskPushNotificationConfigs", request, ListTaskPushNotificationConfigsResponse
+        )
+
+    async def delete_push_config(self, task_id: str, config_id: str) -> None:
+        """Have a webhook told no more. A configuration that does not exist is deleted already."""
+        target = await self._resolved()
+        request = GetTaskPushNotificationConfigRequest(task_id=task_id, id=config_id, tenant=target.tenant)
+        await self._call(target, "DeleteTaskPushNotificationConfig", request, Nothing)
 
     async def _call(
         self,
@@ -275,6 +369,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> R:
         deadline = Deadline(self._timeouts.total)
+        sent = target.headers() if headers is None else headers
         return await with_retries(
-            lambda: target.watched.call(operation, request, result, headers or {}, deadline), self._retries, deadline
+            lambda: target.watched.call(operation, request, result, sent, deadline), self._retries, deadline
         )

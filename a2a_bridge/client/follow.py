@@ -13,7 +13,7 @@ There is no task of our own. A cancelled reader leaves the remote task alone: ca
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 
 from a2a_bridge.client.retry import Retries, is_transient
@@ -57,6 +57,7 @@ class Follower:
         self,
         wire: Transport,
         *,
+        headers: Mapping[str, str],
         retries: Retries,
         deadline: Deadline,
         tenant: str | None = None,
@@ -67,6 +68,7 @@ class Follower:
         self.context_id = context_id
         self.last_id: str | None = None
         self._wire = wire
+        self._headers = headers
         self._retries = retries
         self._deadline = deadline
         self._tenant = tenant
@@ -167,11 +169,11 @@ class Follower:
     def _subscribe(self) -> AsyncGenerator[Received, None]:
         request = SubscribeToTaskRequest(id=self.task_id or "", tenant=self._tenant)
         headers = {} if self.last_id is None else {"last-event-id": self.last_id}
-        return self._wire.stream("SubscribeToTask", request, headers, self._deadline)
+        return self._wire.stream("SubscribeToTask", request, {**self._headers, **headers}, self._deadline)
 
     async def _get(self) -> Task:
         request = GetTaskRequest(id=self.task_id or "", tenant=self._tenant)
-        return await self._wire.call("GetTask", request, Task, {}, self._deadline)
+        return await self._wire.call("GetTask", request, Task, self._headers, self._deadline)
 
     async def _pause_or_give_up(self, failed: int, error: ClientError | None) -> None:
         if isinstance(error, RemoteTimeoutError) and (self._count == 0 or self._deadline.is_over):
@@ -240,7 +242,8 @@ class Follower:
             task = task.model_copy(update={"context_id": self.context_id})
         if first:
             return (task,)
-        updates: list[Event] = list(self._seen.missing(task))
+        # From a copy: what is handed on is noted then, and an appended piece must not be counted twice.
+        updates: list[Event] = list(Seen(self._seen.extents()).missing(task))
         if self._status is None or not _same(self._status, task.status):
             updates.append(
                 TaskStatusUpdateEvent(

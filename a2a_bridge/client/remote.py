@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from a2a_bridge.agent import MAX_HOPS, Progress, Refuse, Reply, Traits, Turn
+from a2a_bridge.client.auth import Auth
 from a2a_bridge.client.client import Client, SendOptions
 from a2a_bridge.client.remote_message import compose
 from a2a_bridge.client.remote_replies import Interpreter
@@ -40,32 +41,33 @@ class RemoteAgent:
     """An A2A agent at a URL. Nothing is fetched before the first turn, or before `describe()`.
 
     `name` and `description` are those of its card unless they are given; until the card has been read the name is
-    made from the URL. The other options are those of `Client`.
+    made from the URL. The other options are those of `Client`; whoever needs more of them gives a `Client` in place of
+    the URL, and then says them there.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Client,
         *,
         name: str | None = None,
         description: str | None = None,
+        auth: Auth | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts = Timeouts(),
         retries: Retries = Retries(),
-        allow_other_origin: bool = False,
         transport: Transport | None = None,
     ) -> None:
-        self.url = url
+        if isinstance(url, Client):
+            if auth or headers or transport or timeouts != Timeouts() or retries != Retries():
+                raise ValueError("with a Client, options other than name and description belong to that client")
+            self._client = url
+        else:
+            self._client = Client(
+                url, auth=auth, headers=headers, timeouts=timeouts, retries=retries, transport=transport
+            )
+        self.url = self._client.url
         self._name = name
         self._description = description
-        self._client = Client(
-            url,
-            headers=headers,
-            timeouts=timeouts,
-            retries=retries,
-            allow_other_origin=allow_other_origin,
-            transport=transport,
-        )
 
     def __repr__(self) -> str:
         return f"RemoteAgent({shown(self.url)!r}, name={self.name!r})"

@@ -1,25 +1,19 @@
-"""From a URL to an agent: fetch its card, choose the interface to talk to (R-CARD-06, R-CARD-10, R-CARD-14).
-
-A card may say where its agent lives, but not send us somewhere else: an interface on another origin is refused unless
-that is allowed, because the caller's headers would go there too.
-"""
+"""From a URL to a card: fetched, kept while it is fresh, asked for again with its ETag (R-CARD-10, R-CARD-14)."""
 
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin, urlsplit
 
 from a2a_bridge.cards.load import card_from_json
-from a2a_bridge.client.jsonrpc import http_error
+from a2a_bridge.client.refusal import http_error
 from a2a_bridge.errors import CardError
-from a2a_bridge.net import Answer, Deadline, Http, Timeouts, is_loopback, shown
+from a2a_bridge.net import Answer, Deadline, Http, Timeouts, shown
 from a2a_bridge.observe.trace import outgoing_headers
-from a2a_bridge.protocol.card import PROTOCOL_VERSION, WELL_KNOWN_PATH, AgentCard, AgentInterface
+from a2a_bridge.protocol.card import PROTOCOL_VERSION, WELL_KNOWN_PATH, AgentCard
 
 MAX_CARD_BYTES = 1024 * 1024
 DEFAULT_MAX_AGE = 300.0
-_PORTS = {"http": 80, "https": 443}
 _MAX_AGE = re.compile(r"max-age\s*=\s*\"?(\d{1,9})")
 
 
@@ -83,47 +77,3 @@ def _lifetime(answer: Answer) -> float:
         return 0.0
     found = _MAX_AGE.search(control)
     return float(found.group(1)) if found else DEFAULT_MAX_AGE
-
-
-def choose_interface(card: AgentCard, url: str, *, allow_other_origin: bool = False) -> AgentInterface:
-    """The first interface of the card that we speak, with an absolute URL; `url` is the card's own address.
-
-    CardError when there is none, or when it is on another origin than the card and that is not allowed.
-    """
-    spoken = [
-        entry
-        for entry in card.supported_interfaces
-        if entry.protocol_binding.upper() == "JSONRPC" and entry.protocol_version.partition(".")[0] == "1"
-    ]
-    exact = [entry for entry in spoken if _major_minor(entry.protocol_version) == PROTOCOL_VERSION]
-    for entry in exact or spoken:
-        found = entry.model_copy(update={"url": urljoin(url, entry.url.strip())})
-        if allow_other_origin or _same_origin(found.url, url):
-            return found
-        raise CardError(
-            f"the agent card at {shown(url)} points to {shown(found.url)}, which is another origin. If you trust it,"
-            " pass allow_other_origin=True; if the agent is yours, set its public URL"
-        )
-    offered = ", ".join(f"{entry.protocol_binding} {entry.protocol_version}" for entry in card.supported_interfaces)
-    raise CardError(
-        f"the agent {card.name!r} at {shown(url)} offers {offered or 'no interface'}; this client speaks JSONRPC"
-        f" {PROTOCOL_VERSION}"
-    )
-
-
-def _major_minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
-
-
-def _same_origin(one: str, other: str) -> bool:
-    return _origin(one) == _origin(other)
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port
-    except ValueError:
-        return (url, "", None)
-    # The names of this machine are one origin: a server on 127.0.0.1 often calls itself localhost.
-    return (parts.scheme, "loopback" if is_loopback(host) else host, port or _PORTS.get(parts.scheme))

@@ -1,15 +1,24 @@
 """The seam between operations and wires: `client.py` knows operations, a transport knows how they travel."""
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
+from a2a_bridge.cards.load import card_from_json
+from a2a_bridge.errors import CardError, InvalidAgentResponseError
 from a2a_bridge.net import Deadline
+from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.lenient import read_value
 from a2a_bridge.protocol.methods import OPERATIONS, Operation
 from a2a_bridge.protocol.objects import Event, WireObject
+from a2a_bridge.protocol.requests import StreamResponse
 
 BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 
 R = TypeVar("R", bound=WireObject)
+
+
+class Nothing(WireObject):
+    """The result of an operation that has none: null, `{}` and an empty body are all right."""
 
 
 class Received(NamedTuple):
@@ -33,3 +42,25 @@ class Transport(Protocol):
     ) -> AsyncGenerator[Received, None]:
         """One request and the events it is answered with; ends when the connection does, whatever came last."""
         ...
+
+
+def read_result(result: type[R], value: Any) -> R:
+    """The result that a JSON value is; a card may have the shape of any version."""
+    if result is Nothing:
+        return cast(R, Nothing())
+    if result is AgentCard:
+        try:
+            return cast(R, card_from_json(value, lenient=True, source="the agent's extended card"))
+        except CardError as error:
+            raise InvalidAgentResponseError(error.message) from None
+    return read_value(result, value)
+
+
+def received(answer: StreamResponse, event_id: str | None) -> Received:
+    """One event of a stream out of its wrapper."""
+    event = answer.task or answer.message or answer.status_update or answer.artifact_update
+    if event is None:
+        raise InvalidAgentResponseError(
+            "the agent sent an event that is neither task, message, statusUpdate nor artifactUpdate"
+        )
+    return Received(event, event_id)

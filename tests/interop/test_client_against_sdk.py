@@ -1,33 +1,26 @@
 """Our client and our `RemoteAgent` against a server of the official SDK (a2a-sdk 1.3.0), over real HTTP on loopback.
 
-What the issue demands of both directions: send, stream, direct message, get, list, cancel, multi-turn with
-INPUT_REQUIRED, subscribe, unknown task, failed task.
+In both bindings and both versions: card, send, stream, direct message, get, list where the version has it, cancel,
+multi-turn with INPUT_REQUIRED, subscribe, webhooks and their delivery, unknown task, failed task.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
-import uvicorn
-from a2a.helpers.proto_helpers import new_task_from_user_message, new_text_message, new_text_part
-from a2a.server.agent_execution import AgentExecutor, RequestContext
-from a2a.server.events import EventQueue
-from a2a.server.request_handlers.default_request_handler_v2 import DefaultRequestHandlerV2
-from a2a.server.routes.agent_card_routes import create_agent_card_routes
-from a2a.server.routes.jsonrpc_routes import create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
-from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
-from a2a.types.a2a_pb2 import Part as SdkPart
-from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.struct_pb2 import Value
-from starlette.applications import Starlette
+from google.protobuf.json_format import MessageToDict
+from sdk_peer import WAYS, Peer, Way, sdk_server, webhook
 
 from a2a_bridge.agent import Ask, Chunk, Fail, Progress, Refuse, Reply, Say, Turn, outcome, speaker_metadata
 from a2a_bridge.client.client import Client, Retries, SendOptions
 from a2a_bridge.client.remote import RemoteAgent
-from a2a_bridge.errors import TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError
+from a2a_bridge.errors import (
+    TaskNotCancelableError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+    VersionNotSupportedError,
+)
 from a2a_bridge.protocol.objects import (
     Message,
     Part,
@@ -36,121 +29,23 @@ from a2a_bridge.protocol.objects import (
     TaskState,
     TaskStatusUpdateEvent,
 )
+from a2a_bridge.protocol.requests import AuthenticationInfo, TaskPushNotificationConfig
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.turns import make_answer, make_message, make_turn
 
 
-class Scripted(AgentExecutor):
-    """Does what the first word of the message says."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-        self.canceled: list[str] = []
-        self.received: list[RequestContext] = []
-
-    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
-        self.received.append(context)
-        words = context.get_user_input().split()
-        if words[:1] == ["direct"]:
-            await event_queue.enqueue_event(new_text_message("directly", context_id=context.context_id))
-            return
-        task = context.current_task
-        if task is None:
-            task = new_task_from_user_message(context.message)
-            await event_queue.enqueue_event(task)
-        updater = TaskUpdater(event_queue, task.id, task.context_id)
-        word = words[0] if words else ""
-        await getattr(self, f"do_{word}", self.do_echo)(updater, context)
-
-    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
-        self.canceled.append(context.task_id)
-        await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
-
-    async def do_echo(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.start_work()
-        await updater.add_artifact([new_text_part(f"echo: {context.get_user_input()}")], artifact_id="answer")
-        await updater.complete()
-
-    async def do_tokens(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.start_work(updater.new_agent_message([new_text_part("thinking")]))
-        for number, word in enumerate(("one ", "two ", "three")):
-            await updater.add_artifact([new_text_part(word)], artifact_id="answer", append=number > 0)
-        await updater.complete()
-
-    async def do_parts(self, updater: TaskUpdater, context: RequestContext) -> None:
-        data = ParseDict({"n": 1, "list": [True, None]}, Value())
-        parts = [new_text_part("words"), SdkPart(raw=b"\x00\x01", filename="a.bin"), SdkPart(data=data)]
-        await updater.add_artifact(parts, artifact_id="files")
-        await updater.complete()
-
-    async def do_ask(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.add_artifact([new_text_part("so far")], artifact_id="notes")
-        await updater.requires_input(updater.new_agent_message([new_text_part("Which colour?")]))
-
-    async def do_blue(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.start_work()
-        await updater.add_artifact([new_text_part("painted blue")], artifact_id="answer")
-        await updater.complete(updater.new_agent_message([new_text_part("done")]))
-
-    async def do_fail(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.failed(updater.new_agent_message([new_text_part("no more paint")]))
-
-    async def do_refuse(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.reject(updater.new_agent_message([new_text_part("not my job")]))
-
-    async def do_wait(self, updater: TaskUpdater, context: RequestContext) -> None:
-        await updater.start_work()
-        await updater.add_artifact([new_text_part("before ")], artifact_id="answer")
-        await self.go_on.wait()
-        await updater.add_artifact([new_text_part("after")], artifact_id="answer", append=True)
-        await updater.complete()
-
-
-def make_card(url: str, *, streaming: bool = True) -> AgentCard:
-    """A card as the SDK's users write it."""
-    return AgentCard(
-        name="sdk agent",
-        description="An agent of the official SDK.",
-        version="1.0",
-        supported_interfaces=[AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version="1.0")],
-        capabilities=AgentCapabilities(streaming=streaming),
-        default_input_modes=["text/plain"],
-        default_output_modes=["text/plain"],
-        skills=[AgentSkill(id="echo", name="echo", description="Echoes.", tags=["test"])],
-    )
-
-
-class Peer:
-    """A running SDK server."""
-
-    def __init__(self, url: str, executor: Scripted) -> None:
-        self.url = url
-        self.executor = executor
+@pytest.fixture(params=WAYS, ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Every binding in every version."""
+    found: Way = request.param
+    return found
 
 
 @pytest.fixture
-async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
-    """A server on a free port of loopback, in this event loop. `indirect` False: one that cannot stream."""
-    streaming = getattr(request, "param", True)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        card = make_card(url + "/rpc", streaming=streaming)
-        executor = Scripted()
-        handler = DefaultRequestHandlerV2(executor, InMemoryTaskStore(), card)
-        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/rpc")]
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none"
-        )
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield Peer(url, executor)
-        finally:
-            executor.go_on.set()
-            server.should_exit = True
-            await asyncio.wait_for(running, 5)
+async def peer(way: Way, request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
+    """A server of the SDK. `indirect` False: one that cannot stream."""
+    async with sdk_server(way, streaming=getattr(request, "param", True)) as running:
+        yield running
 
 
 @pytest.fixture
@@ -165,7 +60,7 @@ async def collect(client: Client, text: str, **more: str) -> list[object]:
 
 
 async def test_the_card_of_an_sdk_agent_is_read(client: Client) -> None:
-    """Discovery, A2A 1.0 §8; R-CARD-06."""
+    """Discovery, A2A 1.0 §8; R-CARD-06, R-CARD-12: in 0.3 the card is a hybrid."""
     card = await client.card()
     assert card.name == "sdk agent"
     assert card.skills[0].tags == ("test",)
@@ -214,13 +109,17 @@ async def test_parts_of_every_kind_come_through(client: Client) -> None:
     assert data.data == {"n": 1.0, "list": [True, None]}
 
 
-async def test_a_task_can_be_got_and_listed(client: Client) -> None:
-    """R-GET-01, R-LIST-05; T-13: the SDK prints defaults in lists."""
+async def test_a_task_can_be_got_and_listed(client: Client, way: Way) -> None:
+    """R-GET-01, R-LIST-05, R-HIST-07: the SDK prints defaults in lists; 0.3 has none, and there 0 means all history."""
     task = await client.send("hello")
     assert isinstance(task, Task)
     again = await client.get(task.id, history_length=0)
     assert again.status.state is TaskState.COMPLETED
     assert not again.history
+    if way.is_old:
+        with pytest.raises(UnsupportedOperationError, match=r"0\.3, which has no ListTasks"):
+            await client.list()
+        return
     page = await client.list(context_id=task.context_id, include_artifacts=True)
     assert [found.id for found in page.tasks] == [task.id]
     assert page.tasks[0].artifacts is not None
@@ -312,6 +211,65 @@ async def test_an_agent_that_cannot_stream_is_asked_without(client: Client) -> N
     assert task.text == "one two three"
 
 
+async def test_a_client_that_is_known_gets_the_extended_card(client: Client) -> None:
+    """R-EXTC-03: in place of the public one."""
+    card = await client.extended_card()
+    assert card.description == "What only friends are told."
+    assert await client.card() is card
+    assert isinstance(await client.send("hello"), Task)
+
+
+# --- webhooks
+
+
+async def test_a_webhook_is_told_what_happens(client: Client, peer: Peer) -> None:
+    """R-PUSH-01, R-PUSH-09: made for a running task; the SDK tells everybody in the form of 1.0."""
+    async with webhook() as (url, told):
+        task = await client.send("wait", options=SendOptions(return_immediately=True))
+        assert isinstance(task, Task)
+        how = AuthenticationInfo(scheme="Bearer", credentials="c")
+        made = await client.create_push_config(
+            TaskPushNotificationConfig(task_id=task.id, url=url, id="mine", token="t", authentication=how)
+        )
+        assert (made.task_id, made.id, made.url, made.token) == (task.id, "mine", url, "t")
+        assert made.authentication == how
+        peer.executor.go_on.set()
+        while True:
+            delivery = await asyncio.wait_for(told.get(), 5)
+            update = delivery.body.get("statusUpdate")
+            if update is not None and update["status"]["state"] == "TASK_STATE_COMPLETED":
+                break
+        assert delivery.headers["x-a2a-notification-token"] == "t"
+        assert delivery.headers["authorization"] == "Bearer c"
+
+
+async def test_a_webhook_comes_with_the_send(client: Client) -> None:
+    """R-PUSH-03."""
+    async with webhook() as (url, told):
+        await client.send("hello", options=SendOptions(push=TaskPushNotificationConfig(url=url, token="t")))
+        delivery = await asyncio.wait_for(told.get(), 5)
+        assert delivery.headers["x-a2a-notification-token"] == "t"
+
+
+async def test_webhooks_are_got_listed_and_deleted(client: Client, way: Way) -> None:
+    """R-PUSH-05 to R-PUSH-07. Over HTTP the SDK has no route for deleting in 0.3."""
+    task = await client.send("ask")
+    assert isinstance(task, Task)
+    for number in (1, 2):
+        config = TaskPushNotificationConfig(task_id=task.id, id=f"c{number}", url=f"http://127.0.0.1:9/{number}")
+        await client.create_push_config(config)
+    assert (await client.get_push_config(task.id, "c2")).url == "http://127.0.0.1:9/2"
+    assert sorted(str(found.id) for found in (await client.list_push_configs(task.id)).configs) == ["c1", "c2"]
+    with pytest.raises(TaskNotFoundError):
+        await client.get_push_config(task.id, "c3")
+    if way == Way("HTTP+JSON", "0.3"):
+        with pytest.raises(VersionNotSupportedError):
+            await client.delete_push_config(task.id, "c1")
+        return
+    await client.delete_push_config(task.id, "c1")
+    assert [found.id for found in (await client.list_push_configs(task.id)).configs] == ["c2"]
+
+
 # --- RemoteAgent
 
 
@@ -382,7 +340,9 @@ async def test_a_new_turn_is_a_new_task_in_the_same_context(agent: RemoteAgent, 
     first, second = peer.executor.received
     assert first.context_id == second.context_id
     assert first.task_id != second.task_id
-    assert list(second.message.reference_task_ids) == [first.task_id]
+    # The proto form of 0.3 has no place for references.
+    references = [] if peer.way == Way("HTTP+JSON", "0.3") else [first.task_id]
+    assert list(second.message.reference_task_ids) == references
 
 
 async def test_failures_are_replies_and_not_words(agent: RemoteAgent) -> None:

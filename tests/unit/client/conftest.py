@@ -30,7 +30,8 @@ class Exchange:
         self.headers = headers
         self.body = body
         self.writer = writer
-        self.rpc: dict[str, Any] = json.loads(body) if body else {}
+        self.json: Any = json.loads(body) if body[:1] in (b"{", b"[") else None
+        self.rpc: dict[str, Any] = self.json if isinstance(self.json, dict) else {}
         self.gone = asyncio.Event()
 
     @property
@@ -66,6 +67,12 @@ class Exchange:
         await self.raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         await self.events(*events, ids=ids)
 
+    async def bare(self, *events: Any) -> None:
+        """A stream of bare JSON, as HTTP+JSON has it."""
+        await self.stream()
+        for event in events:
+            await self.raw(f"data: {json.dumps(event)}\n\n".encode())
+
     async def events(self, *events: Any, ids: int | None = None) -> None:
         """More events, each a StreamResponse."""
         for number, event in enumerate(events):
@@ -95,7 +102,7 @@ class RawServer:
         self._handlers: dict[str, deque[Handler]] = defaultdict(deque)
 
     def on(self, what: str, *handlers: Handler) -> None:
-        """What to do for a method, or for "card"."""
+        """What to do for a method, for "card", or for a verb and path such as "GET /tasks/t1"."""
         self._handlers[what].extend(handlers)
 
     def reset(self) -> None:
@@ -138,8 +145,9 @@ class RawServer:
         return Exchange(verb, path, headers, body, writer)
 
     async def _handle(self, exchange: Exchange) -> None:
-        what = "card" if exchange.verb == "GET" else exchange.rpc["method"]
-        handlers = self._handlers[what]
+        route = f"{exchange.verb} {exchange.path}"
+        what = "card" if exchange.verb == "GET" else exchange.rpc.get("method", route)
+        handlers = self._handlers[route if route in self._handlers else what]
         if handlers:
             await (handlers.popleft() if len(handlers) > 1 else handlers[0])(exchange)
         elif what == "card":

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from a2a_bridge.client.client import Retries, Timeouts
+from a2a_bridge.client.client import Retries, Timeouts, Trust
 from a2a_bridge.errors import (
     ConnectionFailedError,
     InvalidAgentResponseError,
@@ -285,7 +285,7 @@ async def test_an_agent_that_is_gone_is_a_failed_connection(raw: Any) -> None:
     client = raw.client()
     await client.card()
     raw.card["supportedInterfaces"][0]["url"] = "http://127.0.0.1:1/rpc"
-    client = raw.client(allow_other_origin=True)
+    client = raw.client(trust=Trust(allow_other_origin=True))
     with pytest.raises(ConnectionFailedError, match="cannot connect"):
         await read_all(client.stream("hi"))
 
@@ -430,6 +430,16 @@ async def test_any_cuts_give_the_same_text(raw: Any, cuts: list[int], numbered: 
     events = await read_all(client.stream("hi"))
     assert text_of(events) == "one two three"
     assert state_of(events) is TaskState.COMPLETED
+
+
+async def test_each_snapshot_adds_only_what_is_new(raw: Any) -> None:
+    """Three in a row: what the second one added is not counted twice."""
+    raw.card["capabilities"] = {}
+    raw.on("SendMessage", gives({"task": task("WORKING", "a")}))
+    raw.on("GetTask", gives(task("WORKING", "ab")), gives(task("COMPLETED", "abc")))
+    events = await read_all(raw.client().stream("hi"))
+    chunks = [event for event in events if isinstance(event, TaskArtifactUpdateEvent)]
+    assert [(chunk.artifact.text, chunk.append) for chunk in chunks] == [("b", True), ("c", True)]
 
 
 async def test_polling_goes_on_over_a_lost_connection(raw: Any) -> None:

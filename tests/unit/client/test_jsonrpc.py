@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from a2a_bridge.client.client import Retries, SendOptions, Timeouts
-from a2a_bridge.client.jsonrpc import error_from
+from a2a_bridge.client.client import Retries, SendOptions, Timeouts, Trust
+from a2a_bridge.client.refusal import error_from
 from a2a_bridge.errors import (
     A2AError,
     ConnectionFailedError,
@@ -243,7 +243,7 @@ async def test_an_event_without_end_is_cut_at_the_limit(raw: Any) -> None:
 
     raw.on("SendStreamingMessage", endless)
     with pytest.raises(InvalidAgentResponseError, match="more than 1000000 bytes"):
-        await read_all(raw.client(max_answer_bytes=1_000_000).stream("hi"))
+        await read_all(raw.client(trust=Trust(max_answer_bytes=1_000_000)).stream("hi"))
     assert sent < 50
 
 
@@ -251,7 +251,7 @@ async def test_an_answer_above_the_limit_is_refused(raw: Any) -> None:
     """The same for a plain answer."""
     raw.on("GetTask", lambda exchange: exchange.answer(b" " * 2000))
     with pytest.raises(InvalidAgentResponseError, match="more than 1000 bytes"):
-        await raw.client(max_answer_bytes=1000).get("t")
+        await raw.client(trust=Trust(max_answer_bytes=1000)).get("t")
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from a2a_bridge.client.client import Client
-from a2a_bridge.client.resolve import card_url, choose_interface
+from a2a_bridge.client.interface import ANY, Wanted, choose_interface
+from a2a_bridge.client.resolve import card_url
 from a2a_bridge.errors import CardError, ConnectionFailedError, InvalidAgentResponseError
 from a2a_bridge.protocol.card import AgentCard, AgentInterface
+from a2a_bridge.protocol.objects import TaskState
 
 CARD_URL = "http://127.0.0.1:8080/.well-known/agent-card.json"
+OLD_DONE = {"id": "t1", "contextId": "c1", "status": {"state": "completed"}}
 DONE = {"id": "t1", "contextId": "c1", "status": {"state": "TASK_STATE_COMPLETED"}}
 
 
@@ -34,26 +37,49 @@ def card_with(*interfaces: tuple[str, str, str]) -> AgentCard:
     return AgentCard(name="n", description="d", version="1", supported_interfaces=entries)
 
 
-def test_the_first_interface_that_we_speak_is_chosen() -> None:
-    """R-CARD-06, T-08: order of the card, binding in any case, 1.0 before other 1.x, a relative URL is completed."""
-    chosen = choose_interface(
-        card_with(
-            ("http://127.0.0.1:8080/old", "JSONRPC", "0.3"),
-            ("http://127.0.0.1:8080/rest", "HTTP+JSON", "1.0"),
-            ("http://127.0.0.1:8080/newer", "JSONRPC", "1.4"),
-            ("/rpc", "jsonrpc", "1.0.1"),
-        ),
-        CARD_URL,
-    )
-    assert chosen.url == "http://127.0.0.1:8080/rpc"
-    newer = choose_interface(card_with(("http://127.0.0.1:8080/newer", "JSONRPC", "1.4")), CARD_URL)
-    assert newer.url.endswith("/newer")
+BASE = "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "chosen"),
+    [
+        ([("/a", "GRPC", "1.0"), ("/b", "HTTP+JSON", "1.0"), ("/c", "JSONRPC", "1.0")], ANY, "/b HTTP+JSON 1.0"),
+        ([("/a", "JSONRPC", "0.3"), ("/b", "HTTP+JSON", "1.0")], ANY, "/a JSONRPC 0.3"),
+        ([("/a", "jsonrpc", "0.3.0"), ("/a", "JSONRPC", "1.0.1")], ANY, "/a JSONRPC 1.0.1"),
+        ([("/a", "JSONRPC", "0.3"), ("/b", "HTTP+JSON", "0.3"), ("/a", "JSONRPC", "1.0")], ANY, "/a JSONRPC 1.0"),
+        ([("/a", "JSONRPC", "1.4"), ("/b", "http+json", "0.3")], ANY, "/b http+json 0.3"),
+        ([("/a", "JSONRPC", "1.4")], ANY, "/a JSONRPC 1.4"),
+        ([("/a", "JSONRPC", "0.2.5"), ("/b", "JSONRPC", "1.0")], ANY, "/b JSONRPC 1.0"),
+        ([("/a", "JSONRPC", "1.0"), ("/b", "HTTP+JSON", "1.0")], Wanted(binding="http+json"), "/b HTTP+JSON 1.0"),
+        ([("/a", "JSONRPC", "1.0"), ("/a", "JSONRPC", "0.3")], Wanted(version="0.3"), "/a JSONRPC 0.3"),
+    ],
+)
+def test_the_first_interface_that_we_speak_is_chosen(
+    offered: list[tuple[str, str, str]], wanted: Wanted, chosen: str
+) -> None:
+    """R-CARD-06, R-VER-08: the order of the card, bindings in any case, relative URLs completed. Of one address in
+    two versions the better one counts; a later 1.x is spoken to only when nothing else is left."""
+    found = choose_interface(card_with(*offered), CARD_URL, wanted=wanted)
+    assert f"{found.url.removeprefix(BASE)} {found.protocol_binding} {found.protocol_version}" == chosen
 
 
 def test_an_agent_that_we_cannot_speak_to_is_described() -> None:
     """The message names what the agent offers and what we speak."""
-    with pytest.raises(CardError, match=r"offers GRPC 1\.0, JSONRPC 0\.3; this client speaks JSONRPC 1\.0"):
-        choose_interface(card_with(("http://x", "GRPC", "1.0"), ("http://x", "JSONRPC", "0.3")), CARD_URL)
+    card = card_with(("http://x", "GRPC", "1.0"), ("http://x", "JSONRPC", "0.2"))
+    with pytest.raises(
+        CardError, match=r"offers GRPC 1\.0, JSONRPC 0\.2; this client speaks JSONRPC or HTTP\+JSON 1\.0"
+    ):
+        choose_interface(card, CARD_URL)
+
+
+def test_a_version_that_is_asked_for_is_not_exchanged_for_another() -> None:
+    """R-VER-08: no silent downgrade; and what nobody speaks cannot be asked for."""
+    with pytest.raises(CardError, match=r"offers JSONRPC 0\.3; what was asked for is JSONRPC or HTTP\+JSON 1\.0"):
+        choose_interface(card_with((BASE, "JSONRPC", "0.3")), CARD_URL, wanted=Wanted(version="1.0"))
+    with pytest.raises(ValueError, match=r"there are 1\.0, 0\.3"):
+        Wanted(version="2.0")
+    with pytest.raises(ValueError, match="GRPC"):
+        Wanted(binding="GRPC")
 
 
 @pytest.mark.parametrize(
@@ -176,8 +202,11 @@ async def test_a_card_at_an_address_of_its_own_is_read_there(raw: Any) -> None:
     assert raw.requests[0].path == "/cards/mine.json"
 
 
-async def test_a_v03_card_is_understood_and_its_agent_is_not_spoken_to(raw: Any) -> None:
-    """R-CARD-12: read, and told apart."""
+async def test_an_agent_with_a_v03_card_is_spoken_to_in_0_3(raw: Any) -> None:
+    """R-CARD-12, R-COMPAT-22: the card decides the version, and every request says it."""
     raw.card = {"name": "old", "url": f"{raw.url}/rpc", "protocolVersion": "0.3.0", "skills": []}
-    with pytest.raises(CardError, match=r"'old' .* offers JSONRPC 0\.3"):
-        await raw.client().card()
+    raw.on("tasks/get", lambda exchange: exchange.result({"kind": "task", **OLD_DONE}))
+    task = await raw.client().get("t1")
+    assert task.status.state is TaskState.COMPLETED
+    assert raw.requests[-1].headers["a2a-version"] == "0.3"
+    assert raw.requests[-1].path == "/rpc"
