@@ -34,17 +34,14 @@ from weakref import WeakKeyDictionary
 import httpcore
 import httpx
 
-<<<<<<< HEAD
 from a2a_bridge.errors import (
     AddressRefusedError,
+    ConfigError,
     ConnectionFailedError,
     InvalidAgentResponseError,
     RemoteTimeoutError,
 )
 from a2a_bridge.guard import Guard
-=======
-from a2a_bridge.errors import ConfigError, ConnectionFailedError, InvalidAgentResponseError, RemoteTimeoutError
->>>>>>> 56635c7 (The client speaks HTTP+JSON and 0.3 too, with credentials by scheme; webhooks and the extended card)
 
 Transport = httpx.AsyncBaseTransport
 """What carries requests; one of one's own replaces the network, as the in-process transport for tests does."""
@@ -217,7 +214,6 @@ async def check_address(url: str, guard: Guard) -> None:
         raise AddressRefusedError("that is not an http or https URL") from None
     await guard.addresses(*_judged(target))
 
-<<<<<<< HEAD
 
 def _judged(url: httpx.URL) -> tuple[str, str, int | None]:
     """What a guard judges of a URL."""
@@ -255,7 +251,7 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
     replaced; should it keep its pool in another place one day, this refuses to work rather than work unguarded."""
 
     def __init__(self, guard: Guard, scheme: str) -> None:
-        context = _tls()
+        context = _tls(None)
         super().__init__(verify=context, trust_env=False)
         if not isinstance(vars(self).get("_pool"), httpcore.AsyncConnectionPool):
             raise RuntimeError("this version of httpx keeps its connections in another way: use httpx 0.28")
@@ -271,17 +267,20 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
 class Http:
     """Pools of connections, one pool for each way out; see the module's text for who closes it.
 
-    `guard` judges every address that is called; without one, callers vouch for their URLs.
+    `guard` judges every address that is called; without one, callers vouch for their URLs. `certificate` is shown to
+    servers that ask for one.
     """
 
-    def __init__(self, transport: Transport | None = None, *, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport | None = None,
+        *,
+        guard: Guard | None = None,
+        certificate: ClientCertificate | None = None,
+    ) -> None:
         self._given = transport
         self._guard = guard
-=======
-    def __init__(self, transport: Transport | None = None, certificate: ClientCertificate | None = None) -> None:
-        self._given = transport
         self._certificate = certificate
->>>>>>> 56635c7 (The client speaks HTTP+JSON and 0.3 too, with credentials by scheme; webhooks and the extended card)
         self._pools: dict[tuple[str, str | None], Transport] = {}
         self._of_origin: dict[tuple[str, str], Transport] = {}
 

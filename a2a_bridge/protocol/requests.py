@@ -132,11 +132,7 @@ class ListTaskPushNotificationConfigsRequest(WireObject):
 
 
 class ListTaskPushNotificationConfigsResponse(WireObject):
-<<<<<<< HEAD
     """Result of ListTaskPushNotificationConfigs; neither member is required."""
-=======
-    """Result of ListTaskPushNotificationConfigs; neither member is required (R-PUSH-06)."""
->>>>>>> 56635c7 (The client speaks HTTP+JSON and 0.3 too, with credentials by scheme; webhooks and the extended card)
 
     configs: tuple[TaskPushNotificationConfig, ...] = ()
     next_page_token: str = ""

@@ -52,7 +52,7 @@ OPERATION_OF: Final = {
 
 JSONObject = dict[str, Any]
 
-_COMPAT = "data_part_compat"
+COMPAT_DATA = "data_part_compat"
 _CACHED_BYTES = 16 * 1024
 
 
@@ -65,9 +65,9 @@ def _word_of(name: str) -> str:
 
 
 _STATE_WORDS = {state.value: _word_of(state.value) for state in TaskState}
-_STATE_NAMES = {word: name for name, word in _STATE_WORDS.items()} | {"TASK_STATE_CANCELLED": "TASK_STATE_CANCELED"}
+STATE_NAMES = {word: name for name, word in _STATE_WORDS.items()} | {"TASK_STATE_CANCELLED": "TASK_STATE_CANCELED"}
 _ROLE_WORDS = {"ROLE_USER": "user", "ROLE_AGENT": "agent", "ROLE_UNSPECIFIED": "user"}
-_ROLE_NAMES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
+ROLE_NAMES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
 _ENDS = frozenset(state.value for state in TaskState if state.is_terminal)
 _INTERRUPTS = frozenset(state.value for state in TaskState if state.is_interrupted)
 
@@ -100,7 +100,7 @@ def _first(value: Mapping[str, Any], *names: str) -> Any:
     return next((value[name] for name in names if value.get(name) is not None), None)
 
 
-def _decoded_once(text: str) -> str:
+def decoded_once(text: str) -> str:
     """Bytes that were encoded twice, encoded once; others as they are (see the module's text)."""
     plain = text.translate({45: 43, 95: 47})
     try:
@@ -122,7 +122,7 @@ def _lift_file(file: Any, where: str, *, rest: bool) -> JSONObject:
         raise _refusal(where, "exactly one of bytes and uri must be given")
     found = {"url": uri} if content is None else {"raw": content}
     if rest and isinstance(content, str):
-        found["raw"] = _decoded_once(content)
+        found["raw"] = decoded_once(content)
     for old, new in (("mimeType", "mediaType"), ("name", "filename")):
         if file.get(old):
             found[new] = file[old]
@@ -135,8 +135,8 @@ def _lift_data(part: Mapping[str, Any], metadata: JSONObject, where: str, *, res
         data = data.get("data", {})
     if not isinstance(data, Mapping):
         raise _refusal(f"{where}.data", "must be an object")
-    if metadata.get(_COMPAT) is True and data.keys() == {"value"}:
-        del metadata[_COMPAT]
+    if metadata.get(COMPAT_DATA) is True and data.keys() == {"value"}:
+        del metadata[COMPAT_DATA]
         return {"data": data["value"]}
     return {"data": dict(data)}
 
@@ -165,7 +165,7 @@ def _lift_parts(parts: Any, where: str, *, rest: bool) -> Any:
 
 
 def _lift_role(role: Any) -> Any:
-    return _ROLE_NAMES.get(role, role) if isinstance(role, str) else role
+    return ROLE_NAMES.get(role, role) if isinstance(role, str) else role
 
 
 def lift_message(message: Mapping[str, Any], where: str = "message", *, rest: bool = False) -> JSONObject:
@@ -326,7 +326,7 @@ def _lower_part(part: Mapping[str, Any], *, rest: bool) -> JSONObject:
         kind, content = "data", part["data"]
         if not isinstance(content, Mapping):
             content = {"value": content}
-            metadata[_COMPAT] = True
+            metadata[COMPAT_DATA] = True
         content = {"data": content} if rest else content
     else:
         kind, content = "file", _lower_file(part, rest=rest)

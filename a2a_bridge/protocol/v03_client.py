@@ -2,12 +2,10 @@
 
 0.3 has two JSON shapes. JSON-RPC carries `kind`, lower-case states and roles, and `parts`; HTTP+JSON carries the JSON
 of the proto file: wrapper members, `ROLE_USER`, `content`, and file bytes that are base64 twice over, as the servers of
-the field have it. Requests are written in the shape of their binding; answers are read in either,
-since servers mix them up.
+the field have it. Requests are written in the shape of their binding; answers are read in either, since servers mix
+them up.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -15,7 +13,7 @@ from typing import Any, Final
 from pydantic.alias_generators import to_camel
 
 from a2a_bridge.errors import InvalidAgentResponseError, UnsupportedOperationError
-from a2a_bridge.protocol.objects import TaskState, dump
+from a2a_bridge.protocol.objects import dump
 from a2a_bridge.protocol.requests import (
     CancelTaskRequest,
     GetTaskPushNotificationConfigRequest,
@@ -25,30 +23,20 @@ from a2a_bridge.protocol.requests import (
     SubscribeToTaskRequest,
     TaskPushNotificationConfig,
 )
+from a2a_bridge.protocol.v03 import (
+    COMPAT_DATA,
+    OPERATION_OF,
+    ROLE_NAMES,
+    STATE_NAMES,
+    decoded_once,
+    lower_message,
+    lower_webhook,
+)
 
 JSONObject = dict[str, Any]
 
-METHODS: Final[Mapping[str, str]] = {
-    "SendMessage": "message/send",
-    "SendStreamingMessage": "message/stream",
-    "GetTask": "tasks/get",
-    "CancelTask": "tasks/cancel",
-    "SubscribeToTask": "tasks/resubscribe",
-    "CreateTaskPushNotificationConfig": "tasks/pushNotificationConfig/set",
-    "GetTaskPushNotificationConfig": "tasks/pushNotificationConfig/get",
-    "ListTaskPushNotificationConfigs": "tasks/pushNotificationConfig/list",
-    "DeleteTaskPushNotificationConfig": "tasks/pushNotificationConfig/delete",
-    "GetExtendedAgentCard": "agent/getAuthenticatedExtendedCard",
-}
-"""Operation -> JSON-RPC method of 0.3; it has no ListTasks."""
+_METHODS: Final[Mapping[str, str]] = {operation: method for method, operation in OPERATION_OF.items()}
 
-COMPAT_DATA: Final = "data_part_compat"
-"""Part metadata that says: this data was no object, so it stands under `value` (the official SDK's convention)."""
-
-_STATES = {state.value.removeprefix("TASK_STATE_").lower().replace("_", "-"): state for state in TaskState}
-_STATES |= {"unknown": TaskState.UNSPECIFIED, "TASK_STATE_CANCELLED": TaskState.CANCELED}
-_ROLES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
-_OLD_ROLES = {new: old for old, new in _ROLES.items()}
 _NO_ZONE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$")
 _KINDS = {
     "task": "task",
@@ -62,7 +50,7 @@ _RESOURCE = re.compile(r"^tasks/(.+)/pushNotificationConfigs/(.+)$")
 
 def method_of(operation: str) -> str:
     """The 0.3 method of an operation; UnsupportedOperationError when 0.3 has none."""
-    found = METHODS.get(operation)
+    found = _METHODS.get(operation)
     if found is None:
         raise UnsupportedOperationError(f"this agent speaks A2A 0.3, which has no {operation}")
     return found
@@ -83,12 +71,12 @@ def _without_none(**members: Any) -> JSONObject:
 def _lower_send(request: SendMessageRequest) -> JSONObject:
     return _without_none(
         message=lower_message(dump(request.message)),
-        configuration=_lower_configuration(request, "pushNotificationConfig"),
+        configuration=_lower_configuration(request, rest=False),
         metadata=request.metadata or None,
     )
 
 
-def _lower_configuration(request: SendMessageRequest, push: str) -> JSONObject:
+def _lower_configuration(request: SendMessageRequest, *, rest: bool) -> JSONObject:
     """`blocking` is always said: servers disagree about what its absence means."""
     wanted = request.configuration
     found: JSONObject = {"blocking": not (wanted and wanted.return_immediately)}
@@ -99,18 +87,9 @@ def _lower_configuration(request: SendMessageRequest, push: str) -> JSONObject:
     if wanted.history_length:  # in 0.3, 0 means all of it (R-HIST-07); `lift_result` cuts
         found["historyLength"] = wanted.history_length
     if wanted.task_push_notification_config is not None:
-        found[push] = _lower_push(wanted.task_push_notification_config)
+        member = "pushNotification" if rest else "pushNotificationConfig"
+        found[member] = lower_webhook(dump(wanted.task_push_notification_config))["pushNotificationConfig"]
     return found
-
-
-def _lower_push(config: TaskPushNotificationConfig) -> JSONObject:
-    how = config.authentication
-    return _without_none(
-        id=config.id,
-        url=config.url,
-        token=config.token,
-        authentication=None if how is None else _without_none(schemes=[how.scheme], credentials=how.credentials),
-    )
 
 
 def _lower_get_config(request: GetTaskPushNotificationConfigRequest) -> JSONObject:
@@ -122,77 +101,29 @@ _LOWER: Final[Mapping[type, Callable[[Any], JSONObject]]] = {
     GetTaskRequest: lambda r: _without_none(id=r.id, history_length=r.history_length or None),
     CancelTaskRequest: lambda r: _without_none(id=r.id, metadata=r.metadata or None),
     SubscribeToTaskRequest: lambda r: {"id": r.id},
-    TaskPushNotificationConfig: lambda r: {"taskId": r.task_id, "pushNotificationConfig": _lower_push(r)},
+    TaskPushNotificationConfig: lambda r: lower_webhook(dump(r)),
     GetTaskPushNotificationConfigRequest: _lower_get_config,
     ListTaskPushNotificationConfigsRequest: lambda r: {"id": r.task_id},
 }
-
-
-def lower_message(message: JSONObject) -> JSONObject:
-    """The JSON of a v1.0 message in the JSON-RPC shape of 0.3."""
-    found = {"kind": "message", **message, "parts": [_lower_part(part) for part in message["parts"]]}
-    found["role"] = _OLD_ROLES.get(message["role"], message["role"])
-    return found
-
-
-def _lower_part(part: Mapping[str, Any]) -> JSONObject:
-    metadata = dict(part.get("metadata") or {})
-    if "text" in part:
-        found: JSONObject = {"kind": "text", "text": part["text"]}
-    elif "data" in part:
-        found = {"kind": "data", "data": _object_of(part["data"], metadata)}
-    else:
-        content = {"bytes": part["raw"]} if "raw" in part else {"uri": part.get("url", "")}
-        found = {"kind": "file", "file": {**content, **_file_words(part)}}
-    return found | ({"metadata": metadata} if metadata else {})
-
-
-def _object_of(data: Any, metadata: JSONObject) -> JSONObject:
-    if isinstance(data, Mapping):
-        return dict(data)
-    metadata[COMPAT_DATA] = True
-    return {"value": data}
-
-
-def _file_words(part: Mapping[str, Any]) -> JSONObject:
-    return _without_none(mime_type=part.get("mediaType"), name=part.get("filename"))
 
 
 def lower_body(request: Any) -> JSONObject:
     """The body of a POST in the HTTP+JSON shape of 0.3; empty when the operation has none."""
     if isinstance(request, SendMessageRequest):
         return _without_none(
-            message=_proto_message(dump(request.message)),
-            configuration=_lower_configuration(request, "pushNotification"),
+            message=lower_message(dump(request.message), rest=True),
+            configuration=_lower_configuration(request, rest=True),
             metadata=request.metadata or None,
         )
     if isinstance(request, TaskPushNotificationConfig):
-        config_id = request.id or str(request.task_id)  # the name of the resource needs one
-        parent = f"tasks/{request.task_id}"
-        pushed = {**_lower_push(request), "id": config_id}
-        name = f"{parent}/pushNotificationConfigs/{config_id}"
-        return {"parent": parent, "configId": config_id, "config": {"name": name, "pushNotificationConfig": pushed}}
+        # The name of the resource needs an id: that of the task where none is given, as the official SDK has it.
+        config = {**dump(request), "id": request.id or request.task_id}
+        return {
+            "parent": f"tasks/{request.task_id}",
+            "configId": config["id"],
+            "config": lower_webhook(config, rest=True),
+        }
     return {}
-
-
-def _proto_message(message: JSONObject) -> JSONObject:
-    found = {name: value for name, value in message.items() if name not in ("parts", "referenceTaskIds")}
-    found["content"] = [_proto_part(part) for part in message["parts"]]
-    return found
-
-
-def _proto_part(part: Mapping[str, Any]) -> JSONObject:
-    metadata = dict(part.get("metadata") or {})
-    if "text" in part:
-        found: JSONObject = {"text": part["text"]}
-    elif "data" in part:
-        found = {"data": {"data": _object_of(part["data"], metadata)}}
-    elif "raw" in part:
-        twice = base64.b64encode(part["raw"].encode("ascii")).decode("ascii")
-        found = {"file": {"fileWithBytes": twice, **_file_words(part)}}
-    else:
-        found = {"file": {"fileWithUri": part.get("url", ""), **_file_words(part)}}
-    return found | ({"metadata": metadata} if metadata else {})
 
 
 # --- answers
@@ -279,7 +210,7 @@ def _lift_status(value: Any) -> JSONObject:
     if isinstance(said, Mapping):
         found["message"] = _lift_message(said)
     state = found.get("state", "unknown")
-    found["state"] = _STATES[state].value if isinstance(state, str) and state in _STATES else state
+    found["state"] = STATE_NAMES.get(state, state) if isinstance(state, str) else state
     if isinstance(found.get("timestamp"), str) and _NO_ZONE.match(found["timestamp"]):
         found["timestamp"] += "Z"
     return found
@@ -291,7 +222,7 @@ def _lift_message(value: Any) -> JSONObject:
     if "content" in found:
         found.setdefault("parts", found.pop("content"))
     if isinstance(found.get("role"), str):
-        found["role"] = _ROLES.get(found["role"], found["role"])
+        found["role"] = ROLE_NAMES.get(found["role"], found["role"])
     _each(found, "parts", _lift_part)
     return found
 
@@ -323,24 +254,12 @@ def _lift_part(value: Any) -> JSONObject:
 def _lift_file(file: JSONObject) -> JSONObject:
     content: JSONObject = {}
     if isinstance(file.get("fileWithBytes"), str):
-        content["raw"] = _once(file["fileWithBytes"])
+        content["raw"] = decoded_once(file["fileWithBytes"])
     elif isinstance(file.get("bytes"), str):
         content["raw"] = file["bytes"]
     else:
         content["url"] = file.get("uri") or file.get("fileWithUri") or ""
     return content | _without_none(media_type=file.get("mimeType"), filename=file.get("name"))
-
-
-def _once(text: str) -> str:
-    """Base64 that may be base64 of base64: one layer of it."""
-    try:
-        inner = base64.b64decode(text, validate=True)
-        if inner and len(inner) % 4 == 0:
-            base64.b64decode(inner, validate=True)
-            return inner.decode("ascii")
-    except (binascii.Error, ValueError):
-        pass
-    return text
 
 
 def _lift_update(value: JSONObject) -> JSONObject:
