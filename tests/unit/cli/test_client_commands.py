@@ -429,6 +429,7 @@ def test_card_get_prints_the_card(served, run) -> None:  # type: ignore[no-untyp
         "Description: Says it again.\n"
         "Version: 0.1.0\n"
         f"Interface: JSONRPC 1.0 {served.agent('echo')}/\n"
+        f"Interface: HTTP+JSON 1.0 {served.agent('echo')}\n"
         "Streaming: yes\n"
         "Push notifications: no\n"
         "Extended card: no\n"
