@@ -7,8 +7,9 @@ such member, so a card that would say something by being empty is not signed at 
 must differ (an alternative that asks for a scheme with no scopes), it gets a signature of each kind.
 
 Members that v1.0 does not know are outside the signature, as they are for the SDKs, whose cards are protobuf messages;
-others sign the JSON as it stands. `readings` therefore gives, for each way of reading, what would have been signed
-and what the reader may then believe: never a member that the signature does not cover (R-SIGN-08).
+others sign the JSON as it stands. The SDK for JavaScript loses `securitySchemes` when it is handed a card of its own
+class (a2a-js#663). `readings` therefore gives, for each way of reading, what would have been signed and what the reader
+may then believe: never a member that the signature does not cover (R-SIGN-08).
 """
 
 import json
@@ -77,7 +78,7 @@ def is_v1(body: Mapping[str, Any]) -> bool:
 
 def readings(body: Mapping[str, Any]) -> Iterator[tuple[JSONObject, JSONObject]]:
     """For each way of reading a card: what was signed if it is the signer's way, and what may be believed then."""
-    raw = {name: value for name, value in body.items() if name != "signatures"}
+    raw = _without(body, "signatures")
     if is_v1(body):
         try:
             known = projected(raw)
@@ -85,9 +86,16 @@ def readings(body: Mapping[str, Any]) -> Iterator[tuple[JSONObject, JSONObject]]
             pass  # not a card that protobuf could hold; somebody may have signed it as it stands
         else:
             yield known, known
-            if (full := without_empties(known)) != known:
+            full = without_empties(known)
+            if full != known:
                 yield full, known
+            if "securitySchemes" in full:
+                yield _without(full, "securitySchemes"), _without(known, "securitySchemes")
     yield raw, raw
+
+
+def _without(body: Mapping[str, Any], name: str) -> JSONObject:
+    return {other: value for other, value in body.items() if other != name}
 
 
 def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
@@ -95,7 +103,7 @@ def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
 
     Raises CardError for a card that says something by being empty.
     """
-    raw = {name: value for name, value in body.items() if name != "signatures"}
+    raw = _without(body, "signatures")
     if too_deep(raw):
         raise CardError(f"the card cannot be signed: it is nested deeper than {MAX_DEPTH}")
     if not is_v1(body):
