@@ -15,8 +15,9 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.processes import Process, free_port
 
-LIMIT, MEMORY, SQLITE, SDK = "limit", "memory", "sqlite", "sdk"
-SERVERS = (LIMIT, MEMORY, SQLITE, SDK)
+LIMIT, MEMORY, REST, SQLITE, SDK = "limit", "memory", "rest", "sqlite", "sdk"
+SERVERS = (LIMIT, MEMORY, REST, SQLITE, SDK)
+"""REST is the server MEMORY, called over HTTP+JSON."""
 AGENTS = {"w1": "answer", "w2": "chunks", "w2w": "waits"}
 """Which agent a workload talks to."""
 WARM_SECONDS = 0.3
@@ -70,17 +71,19 @@ class Plan:
     slices: int = 4
 
 
-def requests(port: int, agent: str, *, stream: bool) -> Callable[[], bytes]:
+def requests(port: int, agent: str, *, stream: bool, rest: bool = False) -> Callable[[], bytes]:
     """Gives request after request, each with an id of its own."""
     method = "SendStreamingMessage" if stream else "SendMessage"
+    route = ("message:stream" if stream else "message:send") if rest else ""
     head = (
-        f"POST /{agent}/ HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+        f"POST /{agent}/{route} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
         "a2a-version: 1.0\r\naccept: application/json, text/event-stream\r\ncontent-length: "
     ).encode()
-    before, after = (
-        (f'{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"message":{{"messageId":"b7e23ec2-').encode(),
-        b'-4d52-9a6f","role":"ROLE_USER","parts":[{"text":"A question of a few words, as users ask them"}]}}}',
-    )
+    # Ids of their own: the same message over the other binding would be a repetition.
+    before = b'{"message":{"messageId":"%b-' % (b"c7e23ec2" if rest else b"b7e23ec2")
+    after = b'-4d52-9a6f","role":"ROLE_USER","parts":[{"text":"A question of a few words, as users ask them"}]}}'
+    if not rest:
+        before, after = f'{{"jsonrpc":"2.0","id":1,"method":"{method}","params":'.encode() + before, after + b"}"
     counter = itertools.count()
 
     def make() -> bytes:
@@ -98,6 +101,9 @@ async def running(names: Sequence[str]) -> AsyncIterator[list[Server]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2a-benchmark-")))
         found = {}
         for name in sorted({MEMORY, *names}, key=lambda name: name != MEMORY):
+            if name == REST:
+                found[name] = Server(name, found[MEMORY].process, found[MEMORY].port)
+                continue
             port = free_port()
             arguments = {MEMORY: ("ours", str(port), "memory"), SDK: ("sdk", str(port))}
             arguments[SQLITE] = ("ours", str(port), str(folder / "tasks.sqlite"))
@@ -121,7 +127,9 @@ async def measure(plan: Plan, tell: Callable[[str], None]) -> list[Cell]:
     """Run the plan; `tell` hears what is being done."""
     async with running(plan.servers) as servers:
         make = {
-            (server.name, workload): requests(server.port, AGENTS[workload], stream=workload != "w1")
+            (server.name, workload): requests(
+                server.port, AGENTS[workload], stream=workload != "w1", rest=server.name == REST
+            )
             for server in servers
             for workload in plan.workloads
         }
