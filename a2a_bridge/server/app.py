@@ -20,6 +20,7 @@ from a2a_bridge.observe import metrics
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
 from a2a_bridge.protocol.routes import ROUTES
 from a2a_bridge.server.http import Answer, Responds, headers_of
+from a2a_bridge.server.openapi import OPENAPI_PATH, OpenApiEndpoint
 from a2a_bridge.server.rest import RestEndpoint, not_found
 
 OLD_WELL_KNOWN_PATH = "/.well-known/agent.json"
@@ -126,6 +127,7 @@ class App:
         shown = CardEndpoint(card)
         self._paths[prefix + WELL_KNOWN_PATH] = shown
         self._paths[prefix + OLD_WELL_KNOWN_PATH] = shown
+        self._paths[prefix + OPENAPI_PATH] = OpenApiEndpoint(card)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
