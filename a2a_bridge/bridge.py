@@ -29,6 +29,7 @@ from a2a_bridge.agent import Agent
 from a2a_bridge.cards.build import build_card, input_modes, with_url
 from a2a_bridge.cards.load import load_card
 from a2a_bridge.config import check_agent_name
+from a2a_bridge.connection import HTTP
 from a2a_bridge.errors import ConfigError, StoreError
 from a2a_bridge.observe import log
 from a2a_bridge.observe.switches import Observe
@@ -349,6 +350,7 @@ def _server(bridge: Bridge, host: str, port: int, log_level: str) -> _Server:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
+        http=HTTP,
         ws="none",
         proxy_headers=False,  # nothing here looks at a client's address or at the scheme
         server_header=False,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 
 from a2a_bridge.bridge import Bridge
+from a2a_bridge.connection import HTTP
 
 
 def free_socket() -> socket.socket:
@@ -42,7 +43,9 @@ async def running(make: Callable[[str], Bridge], bound: socket.socket | None = N
     bound = free_socket() if bound is None else bound
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     bridge = make(url)
-    config = uvicorn.Config(bridge.app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(
+        bridge.app, http=HTTP, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=3
+    )
     server = _Quiet(config)
     server.bridge = bridge
     task = asyncio.get_running_loop().create_task(server.serve([bound]))

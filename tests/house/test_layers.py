@@ -19,8 +19,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chat": {"protocol", "agent", "adaptation", "client", "store", "net", "observe"},
     "server": {"protocol", "cards", "agent", "tasks", "guard", "net", "observe"},
     "config": {"protocol"},
+    "connection": set(),
     "bridge": {
-        "protocol", "cards", "agent", "adaptation", "config", "tasks", "store", "server", "guard", "net",
+        "protocol", "cards", "agent", "adaptation", "config", "connection", "tasks", "store", "server", "guard", "net",
         "observe",
     },
     "demo": {"protocol", "agent", "adaptation", "bridge", "chat", "client"},
@@ -42,6 +43,7 @@ OUTSIDE: dict[str, set[str]] = {
     "chat": {"pydantic", "openai"},
     "server": {"starlette", "sse_starlette", "anyio", "jsonrpcserver"},
     "config": {"pydantic"},
+    "connection": {"uvicorn"},
     "bridge": {"starlette", "uvicorn", "pydantic", "anyio"},
     "demo": {"langgraph", "langchain", "langchain_openai", "langchain_core", "crewai", "xllamacpp"},
     "cli": {"typer", "click", "rich", "uvicorn"},

@@ -1,0 +1,78 @@
+"""Bounds on the head of a request, on real connections (`connection.py`)."""
+
+import asyncio
+import contextlib
+
+import httpx
+import pytest
+
+from a2a_bridge import connection
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.testing.agents import Obedient
+from a2a_bridge.testing.server import running
+
+LINE = b"GET /tasks HTTP/1.1\r\n"
+REST = b"host: x\r\na2a-version: 1.0\r\n"
+
+
+async def ask(url: str, *packets: bytes) -> bytes:
+    """The first answer to what is sent in these packets; b"" when the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+    try:
+        for packet in packets:
+            writer.write(packet)
+            await writer.drain()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5.0):
+            return (await reader.read(65536))[:12]
+    except ConnectionError:
+        return b""
+    finally:
+        writer.transport.abort()
+
+
+def padded(size: int) -> bytes:
+    """A head whose target and headers come to so many bytes, with four for each header line."""
+    known = len("/tasks") + sum(len(line) - len(b": ") + 4 for line in REST.split(b"\r\n") if line)
+    return LINE + REST + b"x: " + b"a" * (size - known - 1 - 4) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "answer"), [(-1, b"HTTP/1.1 200"), (0, b"HTTP/1.1 200"), (1, b"HTTP/1.1 400")], ids=["n-1", "n", "n+1"]
+)
+async def test_a_head_has_a_size(more: int, answer: bytes) -> None:
+    """Issue, limits: n - 1, n, n + 1 bytes, before anything looks at the request."""
+    async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
+        head = padded(connection.MAX_HEAD + more)
+        assert await ask(url, head) == answer
+        assert await ask(url, head[:100], head[100:]) == answer
+
+
+@pytest.mark.parametrize(("count", "answer"), [(199, b"HTTP/1.1 200"), (200, b"HTTP/1.1 200"), (201, b"HTTP/1.1 400")])
+async def test_a_head_has_so_many_lines(count: int, answer: bytes) -> None:
+    """Issue, limits."""
+    async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
+        lines = b"".join(b"x-%d: a\r\n" % n for n in range(count - 2))
+        assert await ask(url, LINE + REST + lines + b"\r\n") == answer
+
+
+async def test_a_head_that_never_ends_is_cut_off() -> None:
+    """Issue: nothing is collected without end."""
+    async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
+        assert await ask(url, LINE + REST + b"x: ", *[b"a" * 65536] * 4) in (b"HTTP/1.1 400", b"")
+
+
+@pytest.mark.parametrize("sent", [b"", LINE, LINE + REST])
+async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """Issue: a slow caller holds a connection for so long and no longer; one whose head has come is not disturbed."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        async with asyncio.timeout(5.0):
+            writer.write(sent)
+            with contextlib.suppress(ConnectionError):  # reset: the same to a caller
+                assert await reader.read(1) == b""
+        writer.transport.abort()
+        async with httpx.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http:
+            for _ in range(3):
+                assert (await http.get("/tasks")).status_code == 200
