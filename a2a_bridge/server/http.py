@@ -66,10 +66,14 @@ def headers_of(scope: Scope) -> Headers:
 
 
 def check_type(headers: Headers) -> None:
-    """Refuse what is not JSON by its Content-Type, and what is compressed (R-JRPC-02, R-JRPC-03, R-REST-08)."""
-    sent = headers.get(b"content-type", JSON)
+    """Refuse what is not JSON by its Content-Type, and what is compressed (R-JRPC-02, R-JRPC-03, R-REST-08).
+
+    A missing type is taken for JSON, but not from a browser, which would send such a body to us from any site unasked.
+    """
+    sent = headers.get(b"content-type", b"" if b"origin" in headers else JSON)
     kind = b"" if sent == JSON else sent.partition(b";")[0].strip().lower()
-    if kind not in (JSON, b"") and not kind.endswith(b"+json"):
+    is_typeless = not kind and b"origin" not in headers
+    if kind != JSON and not is_typeless and not kind.endswith(b"+json"):
         raise Refused(ContentTypeNotSupportedError("Send the request as application/json."), 415)
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise Refused(ContentTypeNotSupportedError("Send the request without Content-Encoding."), 415)

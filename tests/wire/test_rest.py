@@ -279,6 +279,19 @@ async def test_a_body_of_another_type_is_refused(rest: httpx.AsyncClient, header
     assert response.status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/message:send"])
+async def test_a_page_of_another_site_cannot_send_unasked(rest: httpx.AsyncClient, path: str, agent: Obedient) -> None:
+    """R-JRPC-03, R-REST-08: a browser sends a body without a type from any page, and always says from which; others may."""
+    del rest.headers["a2a-version"]
+    call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say()} if path == "/" else say()
+    url, content = f"{path}?A2A-Version=1.0", json.dumps(call).encode()
+    for headers in ({"origin": "https://evil.example"}, {"origin": "null", "content-type": "text/plain"}):
+        assert (await rest.post(url, content=content, headers=headers)).status_code == 415
+    assert agent.turns == []
+    assert (await rest.post(url, content=content)).status_code == 200
+    assert len(agent.turns) == 1
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"nonsense", b"{'a':1}", b'{"a":NaN}'])
 async def test_a_body_that_is_not_json(rest: httpx.AsyncClient, body: bytes) -> None:
     """R-REST-11."""
