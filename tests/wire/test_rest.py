@@ -281,7 +281,7 @@ async def test_a_body_of_another_type_is_refused(rest: httpx.AsyncClient, header
 
 @pytest.mark.parametrize("path", ["/", "/message:send"])
 async def test_a_page_of_another_site_cannot_send_unasked(rest: httpx.AsyncClient, path: str, agent: Obedient) -> None:
-    """R-JRPC-03, R-REST-08: a browser sends a body without a type from any page, and always says from which; others may."""
+    """R-JRPC-03, R-REST-08: browsers send a body without a type from any page, and say from which one."""
     del rest.headers["a2a-version"]
     call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say()} if path == "/" else say()
     url, content = f"{path}?A2A-Version=1.0", json.dumps(call).encode()
