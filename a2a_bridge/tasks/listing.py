@@ -26,10 +26,10 @@ async def task_page(
     labels = (state, request.context_id or None)
     since = "" if request.status_timestamp_after is None else format_timestamp(request.status_timestamp_after)
     filters = blake2b(json_bytes([scope, *labels, since]), digest_size=9).hexdigest()
-    before = _position(request.page_token, filters) if request.page_token else None
+    before = position_of(request.page_token, filters) if request.page_token else None
     total = await store.count("task", scope, labels=labels, since=since)
     found = await store.page("task", scope, labels=labels, since=since, before=before, limit=size + 1)
-    token = _token(found[size - 1], filters) if len(found) > size else ""
+    token = token_after(found[size - 1], filters) if len(found) > size else ""
     tasks = [_json(entry, request, live(entry.key)) for entry in found[:size]]
     return b'{"tasks":[%b],"nextPageToken":%b,"pageSize":%d,"totalSize":%d}' % (
         b",".join(tasks),
@@ -47,12 +47,13 @@ def _json(entry: Entry, request: ListTasksRequest, live: LiveTask | None) -> byt
     return pieces.json(request.history_length, artifacts=bool(request.include_artifacts))
 
 
-def _token(last: Entry, filters: str) -> str:
+def token_after(last: Entry, filters: str) -> str:
+    """The page token of what comes after this entry, in a list with these filters."""
     return base64.urlsafe_b64encode(json_bytes([last.sort, last.key, filters])).decode("ascii")
 
 
-def _position(token: str, filters: str) -> tuple[str, str]:
-    """R-LIST-03: a token that was not made for these filters is refused."""
+def position_of(token: str, filters: str) -> tuple[str, str]:
+    """The inverse, (sort, key). R-LIST-03: a token that was not made for these filters is refused."""
     try:
         sort, key, made_for = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
     except (ValueError, TypeError, RecursionError):

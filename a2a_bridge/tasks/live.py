@@ -24,6 +24,8 @@ from a2a_bridge.store.contract import Change, Streams
 from a2a_bridge.tasks.log import URGENT_ONLY, TaskLog
 
 TERMINAL = frozenset(state.value for state in TaskState if state.is_terminal)
+DIRECT_ROW = b"d"
+"""What the one row begins with that the log of a bare message has; nobody follows it."""
 
 
 @lru_cache(maxsize=4096)
@@ -80,6 +82,7 @@ class LiveTask:
 
     `outlives`: the store outlives the process, so the acceptance is kept for the next one until the task ends.
     `is_answered`: an answer is being accepted. `is_left`: the server stops, and the turn is run again by the next one.
+    `withdrawn`: changes that go with a bare message, which leaves nothing of what came with the task.
     """
 
     who: Identity
@@ -101,6 +104,7 @@ class LiveTask:
     is_answered: bool = field(default=False, init=False)
     is_left: bool = field(default=False, init=False)
     direct: bytes | None = field(default=None, init=False)
+    withdrawn: tuple[Change, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         self.writer = EventWriter(self.who.task_id, self.who.context_id)
@@ -180,7 +184,7 @@ class LiveTask:
         """The whole turn was one bare message: the task was never shown and is forgotten (R-STRM-01)."""
         self.direct = message
         until = self.clock() + self.keeping.sent
-        records = [Change("open", self.who.key, None)]
+        records = [Change("open", self.who.key, None), *self.withdrawn]
         records += [self._sent_record(mid, value + b"\n" + message, until) for mid, value in self.sent.items()]
         history = b"\n".join([*self.pieces.history, message])
         kept = self.clock() + self.keeping.tasks
@@ -190,7 +194,7 @@ class LiveTask:
                 labels=("", self.who.context_id), expires=kept, evictable=True, stream=self.who.stream,
             )
         )  # fmt: skip
-        self.log.close(b"d" + message, records)
+        self.log.close(DIRECT_ROW + message, records)
         self.refuse_queued()
 
     def refuse_queued(self, error: StoreError | None = None) -> None:

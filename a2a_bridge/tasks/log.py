@@ -58,7 +58,7 @@ class TaskLog:
 
     `appended` is the number of the last row that was appended, `visible` of the last one that is committed. `closed`:
     row `last` was the last one. `broken`: why nothing more can be committed, if so. `alarms`: those of `LINGER`
-    seconds that many logs share.
+    seconds that many logs share. `watch`, if somebody has set it, is called when rows have become visible.
     """
 
     # What a log begins with, and most logs keep; a log has no slots because of it.
@@ -70,6 +70,7 @@ class TaskLog:
     _tail_bytes = 0
     _timer: asyncio.Handle | None = None
     _urgent_at = 0
+    watch: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -265,6 +266,8 @@ class TaskLog:
             self._base += count
         if self._waiting or self._lingering:
             self.wake(urgent=self.visible >= self._urgent_at > self.visible - len(rows))
+        if self.watch is not None:
+            self.watch()
 
     def _fail(self, error: StoreError) -> None:
         self.broken = error

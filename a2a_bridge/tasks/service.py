@@ -16,12 +16,10 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from typing import NamedTuple
 
 from a2a_bridge.agent import MAX_HOPS, Agent, Caller, traits_of
 from a2a_bridge.errors import (
-    ContentTypeNotSupportedError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
     StoreConflictError,
@@ -33,7 +31,7 @@ from a2a_bridge.errors import (
 )
 from a2a_bridge.protocol.events import bare_message_json, task_event, with_ids
 from a2a_bridge.protocol.extensions import hops_in
-from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp, json_bytes
+from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp
 from a2a_bridge.protocol.requests import (
     CancelTaskRequest,
     GetTaskRequest,
@@ -166,7 +164,7 @@ class TaskService:
             raise PushNotificationNotSupportedError
         if request.metadata and hops_in(request.metadata) > MAX_HOPS:
             raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
-        _check_modes(self._modes[call.agent], message)
+        check_modes(self._modes[call.agent], message)
         key = f"{call.scope}/{message.message_id}"
         while key in self._accepting:  # the same message, in another request
             other = self._accepting[key]
@@ -184,7 +182,7 @@ class TaskService:
     async def _sent_once(self, call: Call, request: SendMessageRequest, key: str) -> tuple[LiveTask, int]:
         message = request.message
         bare = bare_message_json(message)
-        digest = _digest(message, bare)
+        digest = digest_of(message, bare)
         if message.task_id or key in self._sent or self._stopping or not self._durable:
             repeated = await self._repeated(call, message, digest, key)
             if repeated is not None:
@@ -255,7 +253,7 @@ class TaskService:
     ) -> AsyncGenerator[list[Numbered], None] | None:
         """A repeated stream send with Last-Event-ID: rows above `after`, to the end of its turn. None: none."""
         message = request.message
-        digest = _digest(message, bare_message_json(message))
+        digest = digest_of(message, bare_message_json(message))
         repeated = await self._repeated(call, message, digest, f"{call.scope}/{message.message_id}")
         if repeated is None or repeated[0].direct is not None:
             return None
@@ -377,7 +375,7 @@ class TaskService:
             )
         if isinstance(found, TaskPieces) or found.is_ended:
             raise UnsupportedOperationError("The task has ended: send the message without taskId to start another.")
-        acceptance = acceptance._replace(is_secret=_asks_for_auth(found))
+        acceptance = acceptance._replace(is_secret=asks_for_auth(found))
         if acceptance.is_secret:
             bare = bare_message_json(acceptance.kept)
         row = with_ids(bare, context_id, found.who.task_id)
@@ -447,37 +445,3 @@ def _show(live: LiveTask) -> None:
     if not live.is_ended and live.log.broken is None:
         live.show()
         live.log.flush()
-
-
-def _asks_for_auth(live: LiveTask) -> bool:
-    """Whether a message to this task may carry what an `auth` ask wants: that is never written down."""
-    return live.pieces.state is TaskState.AUTH_REQUIRED or any(ask.kind == "auth" for ask in live.asks)
-
-
-_NOWHERE = json_bytes(["", ""])
-
-
-def _digest(message: Message, bare: bytes) -> bytes:
-    """What a repeated message is compared by: everything it says, and where to."""
-    where = _NOWHERE
-    if message.context_id or message.task_id:
-        where = json_bytes([message.context_id or "", message.task_id or ""])
-    return blake2b(bare + where, digest_size=12).hexdigest().encode()
-
-
-def _check_modes(modes: tuple[str, ...], message: Message) -> None:
-    """R-SEND-07: a part whose media type the agent does not take is refused."""
-    for part in message.parts:
-        if part.media_type is not None and not _accepts(modes, part.media_type):
-            raise ContentTypeNotSupportedError(
-                f"The agent does not accept {part.media_type[:100]!r}; it accepts: {', '.join(modes)}"
-            )
-
-
-def _accepts(modes: tuple[str, ...], media_type: str) -> bool:
-    """Whoever takes JSON takes every type that is JSON too, as its suffix says: AG2 sends its history that way."""
-    kind = media_type.partition(";")[0].strip().lower()
-    fitting = {kind, kind.partition("/")[0] + "/*", "*/*", "*"}
-    if kind.endswith("+json"):
-        fitting.add("application/json")
-    return any(mode.lower() in fitting for mode in modes)
