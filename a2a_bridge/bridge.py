@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
-from a2a_bridge.cards.build import build_card, input_modes, with_url
+from a2a_bridge.cards.build import build_card, input_modes, with_push, with_url
 from a2a_bridge.cards.load import load_card
 from a2a_bridge.config import check_agent_name
 from a2a_bridge.connection import HTTP
@@ -43,6 +43,7 @@ from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.live import Keeping
+from a2a_bridge.tasks.push import Push, webhooks_in
 from a2a_bridge.tasks.service import TaskService
 
 _log = logging.getLogger(__name__)
@@ -82,10 +83,12 @@ class Limits:
 class Options:
     """What else can be said about a server.
 
-    `observe`: what operators see, for the whole process. `clock`: seconds since 1970.
+    `observe`: what operators see, for the whole process. `push`: what webhooks are allowed; None: there are none.
+    `clock`: seconds since 1970.
     """
 
     observe: Observe = Observe()
+    push: Push | None = Push()
     clock: Callable[[], float] = time.time
 
 
@@ -122,15 +125,21 @@ class Bridge:
         known = dict(cards or {})
         if unknown := known.keys() - self.agents.keys():
             raise ConfigError(f"cards are given for agents that are not served: {', '.join(sorted(unknown))}")
-        self.cards = {key: _card(agent, known.get(key), f"{base}/{key}/") for key, agent in self.agents.items()}
+        durable = not isinstance(self.store, MemoryStore)
+        hooks = webhooks_in(self.store, options.push, durable=durable, clock=options.clock, forget_after=keeping.tasks)
+        pushes = hooks is not None
+        self.cards = {
+            key: _card(agent, known.get(key), f"{base}/{key}/", push=pushes) for key, agent in self.agents.items()
+        }
         self.service = TaskService(
             self.agents,
             self.store,
             clock=options.clock,
             keeping=keeping,
             turn_seconds=limits.turn,
-            durable=not isinstance(self.store, MemoryStore),
+            durable=durable,
             input_modes={key: input_modes(card) for key, card in self.cards.items()},
+            webhooks=hooks,
         )
         served = {key: self._served(key, limits) for key in self.agents}
         root = next(iter(self.agents)) if root is None else root
@@ -139,7 +148,7 @@ class Bridge:
         self.app: ASGIApp = App(
             served,
             root=root,
-            root_card=_card(self.agents[root], known.get(root), f"{base}/"),
+            root_card=_card(self.agents[root], known.get(root), f"{base}/", push=pushes),
             ready=lambda: self._ready,
             lifespan=self._lifespan,
         )
@@ -228,10 +237,11 @@ def _named_agents(agents: Any) -> dict[str, Agent]:
     return dict(found)
 
 
-def _card(agent: Agent, card: AgentCard | Path | str | None, url: str) -> AgentCard:
+def _card(agent: Agent, card: AgentCard | Path | str | None, url: str, *, push: bool) -> AgentCard:
     if card is None:
-        return build_card(agent, url=url)
-    return with_url(card if isinstance(card, AgentCard) else load_card(card), url)
+        built = build_card(agent, url=url)
+        return with_push(built) if push else built
+    return with_url(card if isinstance(card, AgentCard) else load_card(card), url, push=push)
 
 
 class _Server(uvicorn.Server):

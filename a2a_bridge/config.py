@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -138,6 +138,37 @@ class ObserveSettings(_Section):
     requests: bool = True
 
 
+class PushSettings(_Section):
+    """Webhooks of tasks. Without more, they may be at https URLs of public hosts, port 443.
+
+    `key` is what they are kept encrypted with, 32 characters or more: a file beside the store if not given. `ports` are
+    the ports they may have. `loopback` opens this machine, by http too: for development. `allow` are names
+    (`*.example.org` too), addresses and networks of one's own for which neither address nor scheme nor port is judged;
+    `only`, if given, are the only ones that may be called at all. `per_task` bounds their number,
+    `shows_credentials` lets Get and List tell credentials again.
+    """
+
+    enabled: bool = True
+    key: str | None = Field(default=None, min_length=32, repr=False)
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (443,)
+    loopback: bool = False
+    allow: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    per_task: int = Field(default=10, ge=1, le=1000)
+    shows_credentials: bool = False
+
+    @field_validator("ports", "allow", "only", mode="before")
+    @classmethod
+    def _with_commas(cls, value: object) -> object:
+        return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _only_what_is_used(self) -> "PushSettings":
+        if not self.enabled and (unused := self.model_fields_set - {"enabled"}):
+            raise ValueError(f"enabled = false leaves nothing for {', '.join(sorted(unused))}: remove one or the other")
+        return self
+
+
 class Settings(_Section):
     """Everything that `a2a-bridge.toml` can say."""
 
@@ -146,6 +177,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     keeping: KeepingSettings = KeepingSettings()
     observe: ObserveSettings = ObserveSettings()
+    push: PushSettings = PushSettings()
 
     @field_validator("agents")
     @classmethod
@@ -274,6 +306,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("store",): StoreSettings,
     ("keeping",): KeepingSettings,
     ("observe",): ObserveSettings,
+    ("push",): PushSettings,
 }
 
 

@@ -86,25 +86,32 @@ def is_room(agent: Agent) -> bool:
     return getattr(agent, "groupchat", None) is not None
 
 
-def with_url(card: AgentCard, url: str) -> AgentCard:
+def with_push(card: AgentCard) -> AgentCard:
+    """The card of an agent whose tasks are reported to webhooks."""
+    offered = card.capabilities.model_copy(update={"push_notifications": True})
+    return card.model_copy(update={"capabilities": offered})
+
+
+def with_url(card: AgentCard, url: str, *, push: bool = False) -> AgentCard:
     """The card as our server can truthfully serve it at `url` (R-CARD-05).
 
     Interfaces of the bindings we speak are replaced by ours; those of others (gRPC behind another address, say) stay
-    behind them if they name a URL. Capabilities that the card leaves open are said aloud. Signatures are dropped:
-    they covered other words. Raises CardError for a card that promises push notifications or an extended card, which
-    this server does not offer.
+    behind them if they name a URL. Capabilities that the card leaves open are said aloud; `push` tells whether
+    webhooks are served, to which a card may still say no. Signatures are dropped: they covered other words. Raises
+    CardError for a card that promises what this server does not offer: an extended card, or webhooks without `push`.
     """
     offered = card.capabilities
-    if offered.push_notifications or offered.extended_agent_card:
-        which = "pushNotifications" if offered.push_notifications else "extendedAgentCard"
+    if (offered.push_notifications and not push) or offered.extended_agent_card:
+        which = "extendedAgentCard" if offered.extended_agent_card else "pushNotifications"
         raise CardError(f"card {card.name!r}: capabilities.{which} is true, but this server does not offer it")
+    pushes = push if offered.push_notifications is None else offered.push_notifications
     ours = {binding.upper() for binding in SERVED_BINDINGS}
     others = tuple(i for i in card.supported_interfaces if i.url and i.protocol_binding.upper() not in ours)
     streaming = True if offered.streaming is None else offered.streaming
     return card.model_copy(
         update={
             "supported_interfaces": _interfaces(url) + others,
-            "capabilities": offered.model_copy(update={"streaming": streaming, "push_notifications": False}),
+            "capabilities": offered.model_copy(update={"streaming": streaming, "push_notifications": pushes}),
             "signatures": None,
         }
     )

@@ -17,13 +17,15 @@ from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
 from a2a_bridge.cli.target import load_target
-from a2a_bridge.config import CONFIG_FILE, Settings, StoreSettings, load_config
+from a2a_bridge.config import CONFIG_FILE, PushSettings, Settings, StoreSettings, load_config
+from a2a_bridge.guard import Guard
 from a2a_bridge.observe import log
 from a2a_bridge.observe.switches import Observe
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.live import Keeping
+from a2a_bridge.tasks.push import Push
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -76,7 +78,7 @@ def serve(options: ServeOptions) -> None:
         cards=cards,
         limits=limits,
         keeping=Keeping(**settings.keeping.model_dump()),
-        options=Options(observe=Observe(**settings.observe.model_dump())),
+        options=Options(observe=Observe(**settings.observe.model_dump()), push=_push(settings.push)),
     )
     _announce(bridge, base, settings)
     signal.signal(signal.SIGTERM, _leave)
@@ -131,6 +133,13 @@ def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent]
 
 def _object(target: str) -> Any:
     return target if target.startswith(("http://", "https://")) else load_target(target)
+
+
+def _push(settings: PushSettings) -> Push | None:
+    if not settings.enabled:
+        return None
+    guard = Guard(frozenset(settings.ports), settings.loopback, settings.allow, settings.only)
+    return Push(guard, settings.key, settings.per_task, settings.shows_credentials)
 
 
 def _store(settings: StoreSettings, first: str) -> Store:

@@ -22,11 +22,13 @@ from a2a_bridge.errors import (
     ExtendedAgentCardNotConfiguredError,
     ExtensionSupportRequiredError,
     InternalError,
+    InvalidParamsError,
     PushNotificationNotSupportedError,
     StoreError,
     TaskNotFoundError,
     UnsupportedOperationError,
     VersionNotSupportedError,
+    Violation,
 )
 from a2a_bridge.observe import requests, trace
 from a2a_bridge.protocol import requests as r
@@ -113,6 +115,10 @@ class Operations:
             "ListTasks": self._list,
             "CancelTask": self._cancel,
             "SubscribeToTask": self._subscribe,
+            "CreateTaskPushNotificationConfig": self._create_webhook,
+            "GetTaskPushNotificationConfig": self._get_webhook,
+            "ListTaskPushNotificationConfigs": self._list_webhooks,
+            "DeleteTaskPushNotificationConfig": self._delete_webhook,
             "GetExtendedAgentCard": self._show_extended_card,
         }
 
@@ -136,7 +142,7 @@ class Operations:
         if version is None and self._lenient_version:
             version = dialect.version
         last_event_id = _last_event_id(headers) if operation.streams else None
-        call = Call(self._agent, caller, active, trace.current_traceparent())
+        call = Call(self._agent, caller, active, trace.current_traceparent(), dialect.version)
         return Context(call, operation, dialect, version, last_event_id, spelled, missing, named_in)
 
     # --- the operation
@@ -172,12 +178,11 @@ class Operations:
                     r.refuse_twice_spelled(params)
                 params = dialect.lift(operation, params)
             request = r.parse(operation.request, params, check_spelling=context.spelled)
-            self._check_capability(context)
+            self._check_capability(context, request)
             tenant = getattr(request, "tenant", None)
             if tenant:
                 context = self._entered(context, tenant)
-            handle = self._handlers.get(operation.name, self._not_supported)
-            result = await handle(context, request)
+            result = await self._handlers[operation.name](context, request)
             if dialect.lower is not None and isinstance(result, bytes):
                 return dialect.lower(operation, result)
             return result
@@ -218,13 +223,17 @@ class Operations:
             raise TaskNotFoundError(NO_TENANT)
         return context._replace(call=context.call._replace(caller=caller))
 
-    def _check_capability(self, context: Context) -> None:
+    def _check_capability(self, context: Context, request: WireObject) -> None:
         """R-CAP-01 to R-CAP-04."""
         needs, name = context.operation.needs, context.operation.name
         if needs is not None and not getattr(self.card.capabilities, needs):
             if needs == "push_notifications":
                 raise PushNotificationNotSupportedError
             raise UnsupportedOperationError(f"This agent does not offer {name}: see capabilities in its card.")
+        said = request.configuration if isinstance(request, r.SendMessageRequest) else None
+        wants_push = said is not None and said.task_push_notification_config is not None
+        if wants_push and not self.card.capabilities.push_notifications:
+            raise PushNotificationNotSupportedError
         if context.missing and needs != "extended_agent_card":
             raise ExtensionSupportRequiredError(
                 f"Name the required extensions in A2A-Extensions: {', '.join(sorted(context.missing))}"
@@ -256,14 +265,30 @@ class Operations:
     async def _subscribe(self, context: Context, request: r.SubscribeToTaskRequest) -> Result:
         return await self._service.subscribe(context.call, request, context.last_event_id)
 
+    async def _create_webhook(self, context: Context, config: r.TaskPushNotificationConfig) -> Result:
+        if not config.task_id:
+            raise InvalidParamsError(violations=[Violation("taskId", "must name a task")])
+        call = context.call
+        hooks, who, live = await self._service.webhooks_of(call, config.task_id)
+        return await hooks.create(who, live, await hooks.checked(config, call.version, call.traceparent))
+
+    async def _get_webhook(self, context: Context, request: r.GetTaskPushNotificationConfigRequest) -> Result:
+        hooks, who, _ = await self._service.webhooks_of(context.call, request.task_id)
+        return await hooks.get(who, request)
+
+    async def _list_webhooks(self, context: Context, request: r.ListTaskPushNotificationConfigsRequest) -> Result:
+        hooks, who, _ = await self._service.webhooks_of(context.call, request.task_id)
+        return await hooks.list_configs(who, request)
+
+    async def _delete_webhook(self, context: Context, request: r.GetTaskPushNotificationConfigRequest) -> Result:
+        hooks, who, _ = await self._service.webhooks_of(context.call, request.task_id)
+        return await hooks.delete(who, request)
+
     async def _show_extended_card(self, context: Context, request: r.GetExtendedAgentCardRequest) -> Result:
         card = None if self._extended_card is None else await self._extended_card(context.call)
         if card is None:
             raise ExtendedAgentCardNotConfiguredError
         return card
-
-    async def _not_supported(self, context: Context, request: WireObject) -> Result:
-        raise UnsupportedOperationError(f"{context.operation.name} is not available yet.")
 
 
 NO_TENANT = "There is no such tenant here, or it is not yours."

@@ -1,6 +1,7 @@
 """Parts of the outbox: a webhook, how far its delivery is, why an event was not taken, and slots for attempts."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from a2a_bridge.observe import trace
+from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.objects import json_bytes
+from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Entry
 
 ALL_AT_ONCE = 256
@@ -35,8 +38,9 @@ class Webhook:
         return urlsplit(self.url).hostname or ""
 
     def headers(self) -> dict[str, str]:
-        """R-PUSH-09 to R-PUSH-11."""
-        found = {"content-type": "application/a2a+json", "a2a-version": self.version, **trace.outgoing_headers()}
+        """R-PUSH-09 to R-PUSH-11, R-COMPAT-21."""
+        kind = "application/json" if self.version == v03.VERSION else "application/a2a+json"
+        found = {"content-type": kind, "a2a-version": self.version, **trace.outgoing_headers()}
         if self.token:
             found["x-a2a-notification-token"] = self.token
         if self.authorization:
@@ -57,7 +61,8 @@ class Delivery:
     """How far one webhook of one task is; see the module's text.
 
     `cursor` is the number of the last row that needs no more sending. `tries` and `since` are about the row after it,
-    `due` is when it may be tried (0: now). `is_failing`: the last event was given up after all its tries.
+    `due` is when it may be tried (0: now). `is_failing`: the last event was given up after all its tries. `again`: look
+    once more before the asyncio task `run` ends. `fold`: the task as of row `folded`, for webhooks of 0.3.
     """
 
     key: str
@@ -71,6 +76,8 @@ class Delivery:
     is_over: bool = field(default=False, init=False)
     run: "asyncio.Task[None] | None" = field(default=None, init=False)
     timer: asyncio.TimerHandle | None = field(default=None, init=False)
+    fold: TaskPieces | None = field(default=None, init=False)
+    folded: int = field(default=0, init=False)
 
     @property
     def task_key(self) -> str:
@@ -95,6 +102,15 @@ class Delivery:
         )
         return Change("delivery", self.key, value, group="delivery")
 
+    def body(self, seq: int, row: bytes) -> bytes:
+        """What is sent for a row, in the version of the webhook (R-PUSH-19): the row itself, or the task after it."""
+        if self.fold is None:
+            return row
+        if seq > self.folded:
+            self.fold.apply(row, seq)
+            self.folded = seq
+        return lowered(self.fold)
+
     def afresh(self) -> "Delivery":
         """The same once more, after it has been withdrawn."""
         return Delivery(self.key, self.hook, self.cursor, self.tries, self.since, self.due, self.is_failing)
@@ -107,6 +123,11 @@ class Delivery:
 def task_key_of(key: str) -> str:
     """The task of a webhook, from the webhook's key."""
     return key.rpartition("/")[0]
+
+
+def lowered(task: TaskPieces) -> bytes:
+    """A task as webhooks of 0.3 get it: whole, whatever has happened (R-COMPAT-21)."""
+    return json_bytes(v03.lower_task(json.loads(task.json())))
 
 
 class Slots:

@@ -42,11 +42,21 @@ from a2a_bridge.errors import (
 )
 from a2a_bridge.net import Deadline, Http, Timeouts
 from a2a_bridge.observe import trace
+from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.events import task_event
 from a2a_bridge.protocol.objects import format_timestamp, json_bytes
 from a2a_bridge.protocol.snapshot import SHOWN, TaskPieces
 from a2a_bridge.store.contract import Change, Entry, Store
-from a2a_bridge.tasks.delivery import Delivery, Failure, Slots, Webhook, seconds_asked, task_key_of, webhook_record
+from a2a_bridge.tasks.delivery import (
+    Delivery,
+    Failure,
+    Slots,
+    Webhook,
+    lowered,
+    seconds_asked,
+    task_key_of,
+    webhook_record,
+)
 from a2a_bridge.tasks.live import DIRECT_ROW, TERMINAL, LiveTask
 
 _log = logging.getLogger(__name__)
@@ -243,15 +253,30 @@ class Outbox:
             return await self._caught_up(delivery)
         if rows[0].seq > delivery.cursor + 1 and not await self._catch_up(delivery, rows[0].seq - 1):
             return False
+        if delivery.hook.version == v03.VERSION and delivery.fold is None:
+            await self._fold(delivery)
         for seq, row in rows:
             if row[:1] == DIRECT_ROW:  # it was no task after all (R-PUSH-15)
                 self._drop(delivery)
                 return False
+            body = delivery.body(seq, row)
             if row[0] != SHOWN:
                 delivery.cursor = seq
-            elif not await self._send(delivery, seq, row):
+            elif not await self._send(delivery, seq, body):
                 return False
         return True
+
+    async def _fold(self, delivery: Delivery) -> None:
+        """The task as of the cursor, for a version that tells the whole task each time."""
+        entry = await self._store.get("task", delivery.task_key)
+        known = None if entry is None else TaskPieces.unpack(entry.value)
+        delivery.fold = TaskPieces("", "") if known is None else TaskPieces(known.id, known.context_id)
+        delivery.folded = 0
+        while rows := await self._store.read(f"task/{delivery.task_key}", delivery.folded, _AT_ONCE):
+            for seq, row in rows:
+                if seq > delivery.cursor:
+                    return
+                delivery.body(seq, row)
 
     async def _catch_up(self, delivery: Delivery, seq: int) -> bool:
         """In place of events up to `seq` that are gone, the task as it stands."""
@@ -259,7 +284,9 @@ class Outbox:
         if entry is None:
             delivery.cursor = seq
             return True
-        return await self._send(delivery, seq, task_event(TaskPieces.unpack(entry.value).json()))
+        task = TaskPieces.unpack(entry.value)
+        old = delivery.hook.version == v03.VERSION
+        return await self._send(delivery, seq, lowered(task) if old else task_event(task.json()))
 
     async def _caught_up(self, delivery: Delivery) -> bool:
         """There is nothing above the cursor: for now, or for ever. True when there is more after all."""

@@ -16,11 +16,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from a2a_bridge.errors import (
     AddressRefusedError,
+    ConfigError,
     InvalidParamsError,
     TaskNotFoundError,
     UnsupportedOperationError,
@@ -35,6 +37,7 @@ from a2a_bridge.protocol.requests import (
     TaskPushNotificationConfig,
 )
 from a2a_bridge.store.contract import Change, Entry, Store
+from a2a_bridge.store.seal import Seal, can_seal, secret_beside
 from a2a_bridge.tasks.delivery import Delivery, Webhook, task_key_of, webhook_record
 from a2a_bridge.tasks.listing import position_of, token_after
 from a2a_bridge.tasks.live import Identity, LiveTask
@@ -114,7 +117,7 @@ class Webhooks:
     # --- operations; the caller has looked whether the task is there and the caller's own
 
     async def create(self, who: Identity, live: LiveTask | None, wanted: Registration) -> bytes:
-        """Keep it and send what the task says from now on; `live` None: the task has ended, so nothing is sent.
+        """Keep what has been checked and send what the task says from now on; `live` None: it has ended, so nothing.
 
         A config with the same id is replaced, and what has not been sent yet goes to the new address (R-PUSH-02).
         """
@@ -189,9 +192,7 @@ class Webhooks:
 
     # --- checking and keeping
 
-    async def checked(
-        self, config: TaskPushNotificationConfig, *, version: str, traceparent: str | None
-    ) -> Registration:
+    async def checked(self, config: TaskPushNotificationConfig, version: str, traceparent: str | None) -> Registration:
         """The config with an id; InvalidParamsError for what must not, or cannot, be called."""
         violations = list(_violations(config))
         if not violations:
@@ -250,6 +251,37 @@ class Webhooks:
         config, said = wanted.config, wanted.config.authentication
         authorization = f"{said.scheme} {said.credentials}" if said is not None and said.credentials else None
         return Webhook(config.url, config.token, authorization, wanted.version, wanted.traceparent)
+
+
+def webhooks_in(
+    store: Store, rules: Push | None, *, durable: bool, clock: Callable[[], float], forget_after: float
+) -> Webhooks | None:
+    """The webhooks of a server's store, or None when there are none.
+
+    What outlives the process is sealed. When that is not possible (the extra `security` is missing, or a store that is
+    no file is given no key) there are no webhooks, and the log says why; it is a ConfigError if any rule was given.
+    """
+    if rules is None:
+        return None
+    if not durable:
+        return Webhooks(rules, store, None, clock=clock, forget_after=forget_after)
+    path = getattr(store, "path", None)
+    if rules.key is None and path is None:
+        missing = "push notifications on this store need a key: Push(key=...)"
+    elif not can_seal():
+        missing = 'push notifications need what encrypts them in the store: pip install "a2a-agent-bridge[security]"'
+    else:
+        made = None if rules.key is None else Seal(rules.key)  # a key that is none must stop the start
+        return Webhooks(rules, store, partial(_seal_of, made, path), clock=clock, forget_after=forget_after)
+    if rules != Push():
+        raise ConfigError(missing)
+    _log.warning("%s. They are off.", missing)
+    return None
+
+
+def _seal_of(made: Seal | None, path: object) -> Seal:
+    """The key file is made with the first webhook, and not before."""
+    return made or Seal(secret_beside(Path(str(path))))
 
 
 def webhook_key(task_key: str, config_id: str) -> str:

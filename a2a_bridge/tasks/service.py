@@ -29,6 +29,7 @@ from a2a_bridge.errors import (
     UnsupportedOperationError,
     Violation,
 )
+from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.events import bare_message_json, task_event, with_ids
 from a2a_bridge.protocol.extensions import hops_in
 from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp
@@ -41,11 +42,13 @@ from a2a_bridge.protocol.requests import (
 )
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Numbered, Store
+from a2a_bridge.tasks.accepting import asks_for_auth, check_modes, digest_of
 from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts
 from a2a_bridge.tasks.listing import task_page
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
 from a2a_bridge.tasks.log import LINGER, URGENT_ONLY, TaskLog
+from a2a_bridge.tasks.push import Registration, Webhooks
 from a2a_bridge.tasks.run import new_id
 from a2a_bridge.tasks.sent import Sent, ended_task, follow, one_row, replay, until_turn_ends
 from a2a_bridge.tasks.turns import INTERRUPTED, Acceptance, Turns, asks_in
@@ -57,15 +60,18 @@ SHOW_AFTER = 0.5
 ABANDON_SECONDS = 5.0
 CANCEL_SECONDS = 5.0
 """How long CancelTask waits for the agent to let go before it answers all the same."""
+PUSH_SECONDS = 2.0
+"""What webhooks get, when the server stops, to take what is being sent."""
 
 
 class Call(NamedTuple):
-    """Who calls which agent, and what came with the request beside its parameters."""
+    """Who calls which agent, and what came with the request beside its parameters; `version` is the protocol's."""
 
     agent: str
     caller: Caller = Caller()
     extensions: frozenset[str] = frozenset()
     traceparent: str | None = None
+    version: str = PROTOCOL_VERSION
 
     @property
     def scope(self) -> str:
@@ -78,7 +84,8 @@ class TaskService:
 
     `agents` by the name in their URLs. `clock` gives seconds since 1970. `turn_seconds` bounds one turn. `durable`:
     the store outlives the process, so unfinished work of restartable agents may be left to the next start.
-    `input_modes`: the media types that an agent's card promises to take; those of its traits if not given.
+    `input_modes`: the media types that an agent's card promises to take; those of its traits if not given. `webhooks`:
+    None: nobody is told anything without asking.
     """
 
     def __init__(
@@ -91,6 +98,7 @@ class TaskService:
         turn_seconds: float = 1800.0,
         durable: bool = False,
         input_modes: Mapping[str, tuple[str, ...]] | None = None,
+        webhooks: Webhooks | None = None,
     ) -> None:
         self._agents = dict(agents)
         modes = input_modes or {}
@@ -107,21 +115,28 @@ class TaskService:
         self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
         self._durable = durable
         self._stopping = False
+        self._webhooks = webhooks
 
     # --- life of the service
 
     async def start(self) -> None:
         """Take up what an earlier process left: fail, run again or keep waiting, as each agent's traits say."""
+        if self._webhooks is not None:  # first: what recovery has to say is to be told as well
+            await self._webhooks.outbox.start()
         await self._turns.recover(self._clock, self._keeping, self._adopt)
 
     async def stop(self, grace: float) -> None:
         """Refuse new sends, wait `grace` seconds for running turns, then end the rest as the module's text says."""
         self._stopping = True
         await self._turns.stop(grace)
+        if self._webhooks is not None:
+            await self._webhooks.outbox.stop(min(grace, PUSH_SECONDS))
 
     async def sweep(self) -> None:
         """Forget what has been kept long enough, and expire tasks that nobody answered; call it every minute or so."""
         await self._mend(self._turns.cut_off)
+        if self._webhooks is not None:
+            self._webhooks.outbox.wake_due()
         await self._store.expire(self._clock())
         before = format_timestamp(datetime.fromtimestamp(self._clock() - self._keeping.waiting, UTC))
         if self._durable:
@@ -140,11 +155,15 @@ class TaskService:
 
     def _adopt(self, live: LiveTask) -> None:
         self._live[live.who.key] = live
+        if self._webhooks is not None:
+            self._webhooks.outbox.watch(live)
 
     def _forget(self, live: LiveTask) -> None:
         """A turn is over: what has ended is read from the store as soon as its end is there."""
         log = live.log
         self._unshown.clear(live)
+        if self._webhooks is not None:
+            self._webhooks.outbox.wake(live.who.key)
         if live.is_ended and not log.is_closed and log.broken is None:
             log.wait(URGENT_ONLY).add_done_callback(lambda _: self._forget(live))
         elif live.is_ended or log.broken is not None:
@@ -160,11 +179,11 @@ class TaskService:
         """SendMessage and SendStreamingMessage: accept the message, durably, and start its turn (§3.1.1, §3.1.2)."""
         message, configuration = request.message, request.configuration
         limit = None if configuration is None else configuration.history_length
-        if configuration is not None and configuration.task_push_notification_config is not None:
-            raise PushNotificationNotSupportedError
         if request.metadata and hops_in(request.metadata) > MAX_HOPS:
             raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
         check_modes(self._modes[call.agent], message)
+        hook = None if configuration is None else configuration.task_push_notification_config
+        wanted = None if hook is None else await self._hooks.checked(hook, call.version, call.traceparent)
         key = f"{call.scope}/{message.message_id}"
         while key in self._accepting:  # the same message, in another request
             other = self._accepting[key]
@@ -173,13 +192,15 @@ class TaskService:
             await asyncio.wait([other])
         self._accepting[key] = None
         try:
-            live, starts = await self._sent_once(call, request, key)
+            live, starts = await self._sent_once(call, request, key, wanted)
         finally:
             if (waiting := self._accepting.pop(key)) is not None:
                 waiting.set_result(None)
         return Sent(live, starts, limit)
 
-    async def _sent_once(self, call: Call, request: SendMessageRequest, key: str) -> tuple[LiveTask, int]:
+    async def _sent_once(
+        self, call: Call, request: SendMessageRequest, key: str, wanted: Registration | None
+    ) -> tuple[LiveTask, int]:
         message = request.message
         bare = bare_message_json(message)
         digest = digest_of(message, bare)
@@ -190,6 +211,8 @@ class TaskService:
         if self._stopping:
             raise StoreUnavailableError("The server is stopping: send again when it is back.")
         acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
+        if wanted is not None:
+            acceptance = acceptance._replace(wanted=wanted)
         if message.task_id:
             live = await self._continue(call, acceptance, bare, digest)
             return live, live.turn_starts
@@ -264,6 +287,19 @@ class TaskService:
 
     # --- finding
 
+    @property
+    def _hooks(self) -> Webhooks:
+        if self._webhooks is None:
+            raise PushNotificationNotSupportedError
+        return self._webhooks
+
+    async def webhooks_of(self, call: Call, task_id: str) -> tuple[Webhooks, Identity, LiveTask | None]:
+        """The door to the webhooks of a task that the caller may see (R-PUSH-08), and the task if it has not ended."""
+        hooks, found = self._hooks, await self._find(call, task_id)
+        if isinstance(found, LiveTask):
+            return hooks, found.who, found
+        return hooks, Identity(call.scope, task_id, found.context_id, call.caller, call.agent), None
+
     async def _find(self, call: Call, task_id: str) -> LiveTask | TaskPieces:
         """The task, if the caller may see it; not visible and not existing are the same (R-ERR-04)."""
         key = f"{call.scope}/{task_id}"
@@ -302,6 +338,7 @@ class TaskService:
         live.log.take_over(await self._store.claim(live.who.stream))
         self._turns.end_waiting(live, TaskState.FAILED, INTERRUPTED)
         await live.log.until(live.log.appended)
+        self._forget(live)
         return live.pieces
 
     async def _find_live(self, who: Identity) -> LiveTask | None:
@@ -379,7 +416,11 @@ class TaskService:
         if acceptance.is_secret:
             bare = bare_message_json(acceptance.kept)
         row = with_ids(bare, context_id, found.who.task_id)
+        if acceptance.wanted is not None:
+            await self._hooks.has_room(found.who, acceptance.wanted)
         if not found.is_paused or found.is_answered:
+            if acceptance.wanted is not None:
+                await self._hooks.create(found.who, found, acceptance.wanted)
             await self._queue(found, message, row, digest)
             return found
         found.is_answered = True
@@ -405,10 +446,18 @@ class TaskService:
                 Change("sent", key, value, absent=True, expires=forgotten),
                 Change("open", who.key, accepted, group="open", sort=live.now(), labels=(who.agent, "")),
             )
+        delivery = None
+        if acceptance.wanted is not None:
+            delivery, more = await self._hooks.with_send(live, acceptance.wanted)
+            records += more
         live.log.take_over(await self._store.claim(who.stream, records))
         live.sent[message_id] = value
         self._live[who.key] = live
         self._sent[key] = live
+        if delivery is not None:
+            self._hooks.outbox.add(delivery)
+        if self._webhooks is not None:
+            self._webhooks.outbox.watch(live)
         self._turns.begin(live, acceptance, row)
 
     async def _queue(self, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:

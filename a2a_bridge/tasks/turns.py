@@ -33,6 +33,7 @@ from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts, ServedTurn, take_queued
 from a2a_bridge.tasks.live import Identity, Keeping, LiveTask
 from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.push import Registration
 from a2a_bridge.tasks.run import drive, new_id
 from a2a_bridge.tasks.watch import watched
 
@@ -55,7 +56,7 @@ class Acceptance(NamedTuple):
     """One accepted message with all it takes to start its turn, also in another process.
 
     `is_secret`: it answers an ask for credentials, so its words are held in memory for its turn only; after a crash
-    that turn cannot be run again.
+    that turn cannot be run again. `wanted`: a webhook that came with it, which has records of its own.
     """
 
     message: Message
@@ -67,6 +68,7 @@ class Acceptance(NamedTuple):
     traceparent: str | None = None
     attempt: int = 1
     is_secret: bool = False
+    wanted: Registration | None = None
 
     @property
     def kept(self) -> Message:
@@ -423,6 +425,7 @@ class Turns:
             self._heard(live, accepted, row)
         live.status(TaskState.FAILED, _words(live, INTERRUPTED))
         await live.log.until(live.log.appended)
+        self._forget(live)
 
 
 def _described(live: LiveTask) -> dict[str, object]:
