@@ -102,18 +102,33 @@ class Delivery:
         )
         return Change("delivery", self.key, value, group="delivery")
 
-    def body(self, seq: int, row: bytes) -> bytes:
-        """What is sent for a row, in the version of the webhook (R-PUSH-19): the row itself, or the task after it."""
-        if self.fold is None:
-            return row
-        if seq > self.folded:
+    def take(self, seq: int, row: bytes) -> None:
+        """Note what a row says, if the webhook is told the whole task each time."""
+        if self.fold is not None and seq > self.folded:
             self.fold.apply(row, seq)
             self.folded = seq
-        return lowered(self.fold)
+
+    def body(self, row: bytes) -> bytes:
+        """What is sent for the row taken last, in the version of the webhook (R-PUSH-19): itself, or the task."""
+        return row if self.fold is None else lowered(self.fold)
 
     def afresh(self) -> "Delivery":
         """The same once more, after it has been withdrawn."""
         return Delivery(self.key, self.hook, self.cursor, self.tries, self.since, self.due, self.is_failing)
+
+    def described(self, seq: int, failure: Failure) -> dict[str, str | int]:
+        """What may be said of an attempt: never the URL beyond its host, never a credential."""
+        *_, task_id, config_id = self.key.split("/")
+        return {
+            "task": task_id, "webhook": config_id, "host": self.hook.host, "event": seq, "tries": self.tries,
+            "reason": failure.reason,
+        }  # fmt: skip
+
+    def disarm(self) -> None:
+        """Its timer is not wanted any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def reset(self) -> None:
         """What was tried before does not count any more."""

@@ -134,7 +134,7 @@ class Outbox:
         self._stopping = True
         for deliveries in self._of_task.values():
             for delivery in deliveries.values():
-                self._disarm(delivery)
+                delivery.disarm()
         for run in self._running:
             run.cancel()
         if self._running:
@@ -170,7 +170,7 @@ class Outbox:
 
     def _drop(self, delivery: Delivery) -> None:
         delivery.is_over = True
-        self._disarm(delivery)
+        delivery.disarm()
         of_task = self._of_task.get(delivery.task_key, {})
         of_task.pop(delivery.key, None)
         if not of_task:
@@ -199,7 +199,7 @@ class Outbox:
         if delivery.run is not None:
             delivery.again = True
         elif not self._stopping and not delivery.is_over and delivery.due <= self._clock():
-            self._disarm(delivery)
+            delivery.disarm()
             # In a context of its own: what the task says is not part of whatever request was the last to wake it.
             run = asyncio.get_running_loop().create_task(self._deliver(delivery), context=Context())
             delivery.run = run
@@ -218,11 +218,6 @@ class Outbox:
         else:
             self._start(delivery)
 
-    def _disarm(self, delivery: Delivery) -> None:
-        if delivery.timer is not None:
-            delivery.timer.cancel()
-            delivery.timer = None
-
     # --- sending
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -230,7 +225,7 @@ class Outbox:
         try:
             with trace.continue_trace(delivery.hook.traceparent):
                 while await self._send_more(delivery) or delivery.again:
-                    if delivery.is_over or delivery.due:
+                    if delivery.is_over or delivery.due > self._clock():
                         break
         except StoreError as error:
             _log.warning("the webhooks of a task wait for the store: %s", error)
@@ -259,10 +254,10 @@ class Outbox:
             if row[:1] == DIRECT_ROW:  # it was no task after all (R-PUSH-15)
                 self._drop(delivery)
                 return False
-            body = delivery.body(seq, row)
+            delivery.take(seq, row)
             if row[0] != SHOWN:
                 delivery.cursor = seq
-            elif not await self._send(delivery, seq, body):
+            elif not await self._send(delivery, seq, delivery.body(row)):
                 return False
         return True
 
@@ -276,7 +271,7 @@ class Outbox:
             for seq, row in rows:
                 if seq > delivery.cursor:
                     return
-                delivery.body(seq, row)
+                delivery.take(seq, row)
 
     async def _catch_up(self, delivery: Delivery, seq: int) -> bool:
         """In place of events up to `seq` that are gone, the task as it stands."""
@@ -330,11 +325,11 @@ class Outbox:
         gives_up = delivery.is_failing or delivery.tries >= TRIES or due > delivery.since + GIVE_UP_AFTER
         if failure.may_retry and not gives_up:
             delivery.due = due
-            _log.info("webhook not reached", extra={"fields": self._described(delivery, seq, failure)})
+            _log.info("webhook not reached", extra={"fields": delivery.described(seq, failure)})
             await self._keep(delivery)
             self._arm(delivery)
             return False
-        _log.warning("webhook event given up", extra={"fields": self._described(delivery, seq, failure)})
+        _log.warning("webhook event given up", extra={"fields": delivery.described(seq, failure)})
         dead = await self._dead_letter(delivery, seq, failure)
         delivery.cursor, delivery.is_failing = seq, delivery.is_failing or failure.may_retry
         delivery.reset()
@@ -384,18 +379,10 @@ class Outbox:
         known = {"first": seq, "count": 0} if entry is None else json.loads(entry.value)
         time = format_timestamp(datetime.fromtimestamp(now, UTC))
         value = {
-            **self._described(delivery, seq, failure), "first": known["first"], "last": seq,
+            **delivery.described(seq, failure), "first": known["first"], "last": seq,
             "count": known["count"] + 1, "time": time,
         }  # fmt: skip
         return Change(
             "undelivered", delivery.key, json_bytes(value), group="undelivered", sort=time,
             expires=now + self._forget_after, evictable=True,
         )  # fmt: skip
-
-    def _described(self, delivery: Delivery, seq: int, failure: Failure) -> dict[str, str | int]:
-        """What may be said of an attempt: never the URL beyond its host, never a credential."""
-        *_, task_id, config_id = delivery.key.split("/")
-        return {
-            "task": task_id, "webhook": config_id, "host": delivery.hook.host, "event": seq,
-            "tries": delivery.tries, "reason": failure.reason,
-        }  # fmt: skip

@@ -11,9 +11,10 @@ run; later commits break the log of that task alone.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -113,6 +114,7 @@ class TaskService:
         self._lingering = Alarms(LINGER)
         self._contexts = Contexts()
         self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
+        self._mend = partial(self._turns.mend, clock=clock, keeping=keeping, adopt=self._adopt)
         self._durable = durable
         self._stopping = False
         self._webhooks = webhooks
@@ -144,9 +146,10 @@ class TaskService:
         else:  # without a next process nothing was kept for it: all that wait are here
             waiting = [live.who for live in self._live.values() if live.is_paused and live.pieces.timestamp < before]
         for who in waiting:
-            found = await self._find_live(who)
-            if found is not None and found.is_paused and not found.is_answered:
-                await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
+            with contextlib.suppress(TaskNotFoundError):  # forgotten meanwhile
+                found = await self._find(Call(who.agent, who.caller), who.task_id)
+                if isinstance(found, LiveTask) and found.is_paused and not found.is_answered:
+                    await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
 
     @property
     def running(self) -> int:
@@ -329,9 +332,6 @@ class TaskService:
         self._live[key] = live
         return live
 
-    async def _mend(self, keys: Collection[str]) -> None:
-        await self._turns.mend(keys, self._clock, self._keeping, self._adopt)
-
     async def _orphan(self, live: LiveTask) -> TaskPieces:
         """A task that says it works, and no turn of it runs here: the store had failed in the middle of it."""
         live.pieces, _ = await self._turns.folded(live.who)  # the record knows the state only, not what was said since
@@ -340,13 +340,6 @@ class TaskService:
         await live.log.until(live.log.appended)
         self._forget(live)
         return live.pieces
-
-    async def _find_live(self, who: Identity) -> LiveTask | None:
-        try:
-            found = await self._find(Call(who.agent, who.caller), who.task_id)
-        except TaskNotFoundError:
-            return None
-        return found if isinstance(found, LiveTask) else None
 
     async def _repeated(self, call: Call, message: Message, digest: bytes, key: str) -> tuple[LiveTask, int] | None:
         """The task that this very message went to before, and where its turn starts (R-SEND-09)."""

@@ -27,6 +27,7 @@ DEFERRED = {
     "a2a_bridge/observe/spans.py",  # the extra `otel`
     "a2a_bridge/server/jsonrpc.py",
     "a2a_bridge/server/sse.py",
+    "a2a_bridge/store/seal.py",  # the extra `security`
     "a2a_bridge/adaptation.py",  # a URL becomes a RemoteAgent: the client is loaded then
     "a2a_bridge/bridge.py",  # warms what is imported late
 }

@@ -36,7 +36,7 @@ async def test_a_card_is_pure_1_0(wire: Wire) -> None:
     spoken = [(i["protocolBinding"], i["protocolVersion"]) for i in card["supportedInterfaces"]]
     assert spoken == [("JSONRPC", "1.0"), ("HTTP+JSON", "1.0")]
     assert card["capabilities"]["streaming"] is True
-    assert card["capabilities"]["pushNotifications"] is False
+    assert card["capabilities"]["pushNotifications"] is True
 
 
 async def test_the_url_in_a_card_comes_from_the_configuration(start: Any) -> None:

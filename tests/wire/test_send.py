@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from a2a_bridge.agent import Traits
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
+from a2a_bridge.cards.build import build_card
 from a2a_bridge.protocol.card import AgentCard, AgentSkill
+from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.wire import Wire, fields_of, reason_of, say
 
@@ -329,8 +331,13 @@ async def test_the_agent_is_told_what_the_caller_accepts(wire: Wire, agent: Obed
     assert agent.turns[0].accepted_output_modes == ("text/markdown",)
 
 
-async def test_a_webhook_in_a_send_is_refused_before_anything_runs(wire: Wire, agent: Obedient) -> None:
-    """R-CAP-01: this server sends none, and says so rather than dropping it."""
+@pytest.mark.parametrize("who", ["server", "card"])
+async def test_a_webhook_in_a_send_is_refused_before_anything_runs(start: Any, agent: Obedient, who: str) -> None:
+    """R-CAP-01: who sends none says so rather than dropping it, whether the server is said so or the agent's card."""
+    card = build_card(agent, url="https://example.org")
+    push = None if who == "server" else Push()
+    cards = {"obedient": card} if who == "card" else None
+    wire = Wire(await start(Bridge(agent, cards=cards, options=Options(push=push))))
     params = say() | {"configuration": {"taskPushNotificationConfig": {"url": "https://example.org/hook"}}}
     assert (await wire.error("SendMessage", params))["code"] == -32003
     assert agent.turns == []

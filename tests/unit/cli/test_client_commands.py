@@ -431,7 +431,7 @@ def test_card_get_prints_the_card(served, run) -> None:  # type: ignore[no-untyp
         f"Interface: JSONRPC 1.0 {served.agent('echo')}/\n"
         f"Interface: HTTP+JSON 1.0 {served.agent('echo')}\n"
         "Streaming: yes\n"
-        "Push notifications: no\n"
+        "Push notifications: yes\n"
         "Extended card: no\n"
         "Extension: urn:a2a-bridge:turn:1\n"
         "Input modes: text/plain, application/json\n"
