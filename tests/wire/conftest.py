@@ -22,7 +22,7 @@ async def agent() -> AsyncIterator[Obedient]:
 BINDINGS = {"JSONRPC": Wire, "HTTP+JSON": RestWire}
 
 
-BOTH = ("test_send", "test_streams", "test_tasks", "test_negotiation")
+BOTH = ("test_send", "test_streams", "test_tasks", "test_negotiation", "test_push")
 """Modules whose tests run on both bindings: what they ask for has no envelope in it (R-BIND-01)."""
 OF_JSON_RPC = {
     "test_a_task_needs_an_id",  # it is in the path: without it, it is another path
@@ -34,7 +34,7 @@ OF_JSON_RPC = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "wire" in metafunc.fixturenames:
+    if "binding" in metafunc.fixturenames:
         both = metafunc.module.__name__.rpartition(".")[2] in BOTH and metafunc.function.__name__ not in OF_JSON_RPC
         metafunc.parametrize("binding", list(BINDINGS) if both else ["JSONRPC"], indirect=True)
 

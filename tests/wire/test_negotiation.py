@@ -107,9 +107,9 @@ async def test_an_unknown_method_is_told_before_the_version(plain: Wire) -> None
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.needs == "push_notifications"], ids=lambda o: o.name)
-async def test_webhooks_are_not_offered(start: Any, agent: Obedient, operation: Any) -> None:
+async def test_webhooks_are_not_offered(start: Any, agent: Obedient, binding: type[Wire], operation: Any) -> None:
     """R-CAP-01: each of the four says so; R-ERR-07: after the parameters, before the task is looked for."""
-    wire = Wire(await start(Bridge(agent, options=Options(push=None))))
+    wire = binding(await start(Bridge(agent, options=Options(push=None))))
     params = {"taskId": "no", "id": "c", "url": "https://example.org"}
     error = await wire.error(operation.name, params)
     assert (error["code"], reason_of(error)) == (-32003, "PUSH_NOTIFICATION_NOT_SUPPORTED")

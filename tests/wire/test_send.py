@@ -332,12 +332,14 @@ async def test_the_agent_is_told_what_the_caller_accepts(wire: Wire, agent: Obed
 
 
 @pytest.mark.parametrize("who", ["server", "card"])
-async def test_a_webhook_in_a_send_is_refused_before_anything_runs(start: Any, agent: Obedient, who: str) -> None:
+async def test_a_webhook_in_a_send_is_refused_before_anything_runs(
+    start: Any, agent: Obedient, binding: type[Wire], who: str
+) -> None:
     """R-CAP-01: who sends none says so rather than dropping it, whether the server is said so or the agent's card."""
     card = build_card(agent, url="https://example.org")
     push = None if who == "server" else Push()
     cards = {"obedient": card} if who == "card" else None
-    wire = Wire(await start(Bridge(agent, cards=cards, options=Options(push=push))))
+    wire = binding(await start(Bridge(agent, cards=cards, options=Options(push=push))))
     params = say() | {"configuration": {"taskPushNotificationConfig": {"url": "https://example.org/hook"}}}
     assert (await wire.error("SendMessage", params))["code"] == -32003
     assert agent.turns == []
