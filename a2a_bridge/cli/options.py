@@ -68,6 +68,62 @@ class AgentOptions:
             help="Bearer token. On a command line other users of this machine can see it: prefer the variable.",
         ),
     ] = None  # fmt: skip
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="A2ACLI_API_KEY", metavar="KEY", show_default=False,
+            help="API key, sent as the card says. As with --bearer: prefer the variable.",
+        ),
+    ] = None  # fmt: skip
+    basic: Annotated[
+        str | None,
+        typer.Option(
+            envvar="A2ACLI_BASIC", metavar="USER:PASSWORD", show_default=False,
+            help="User and password. As with --bearer: prefer the variable.",
+        ),
+    ] = None  # fmt: skip
+    client_id: Annotated[
+        str | None,
+        typer.Option(envvar="A2ACLI_CLIENT_ID", metavar="ID", help="OAuth 2 client that gets its own token."),
+    ] = None
+    client_secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="A2ACLI_CLIENT_SECRET", metavar="SECRET", show_default=False,
+            help="Its secret. As with --bearer: prefer the variable.",
+        ),
+    ] = None  # fmt: skip
+    token_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="A2ACLI_TOKEN_URL", metavar="URL", help="Where it gets the token, if not where the card says."
+        ),
+    ] = None
+    scope: Annotated[
+        str | None,
+        typer.Option(envvar="A2ACLI_SCOPE", metavar="SCOPES", help="What it asks for, if not what the card says."),
+    ] = None
+    cert: Annotated[
+        str | None, typer.Option(envvar="A2ACLI_CERT", metavar="FILE", help="Client certificate, PEM (mutual TLS).")
+    ] = None
+    key: Annotated[
+        str | None, typer.Option(envvar="A2ACLI_KEY", metavar="FILE", help="Its key, if that is not in the same file.")
+    ] = None
+    ca: Annotated[
+        str | None, typer.Option(envvar="A2ACLI_CA", metavar="FILE", help="Certificate authorities to trust as well.")
+    ] = None
+    binding: Annotated[
+        str | None,
+        typer.Option(envvar="A2ACLI_BINDING", metavar="NAME", help="Speak JSONRPC or HTTP+JSON, and nothing else."),
+    ] = None
+    protocol_version: Annotated[
+        str | None,
+        typer.Option(envvar="A2ACLI_PROTOCOL_VERSION", metavar="VERSION", help="Speak 1.0 or 0.3, and nothing else."),
+    ] = None
+    extension: Annotated[
+        list[str] | None,
+        typer.Option(envvar="A2ACLI_EXTENSION", metavar="URI", help="Activate this extension; may be repeated."),
+    ] = None
     allow_other_origin: Annotated[
         bool,
         typer.Option(

@@ -15,6 +15,7 @@ from typing import NoReturn
 import typer
 
 from a2a_bridge.cli import fault
+from a2a_bridge.cli.credentials import credentials_of, wanted_by
 from a2a_bridge.cli.options import AgentOptions, agent_url, local_card
 from a2a_bridge.cli.output import emit, emit_json, event_json, event_text, field, ids_text, note, reply_text, task_text
 from a2a_bridge.client.client import Client, Retries, Timeouts, Trust
@@ -60,6 +61,7 @@ class Session:
         self.options = options
         self.stream = stream
         self.seen = Seen()
+        self._credentials = credentials_of(options)
         self._ids_are_last = False
 
     def run(self, work: Callable[[Client], Awaitable[None]]) -> None:
@@ -80,7 +82,9 @@ class Session:
             raise fault.usage(f"{path} is a file: only card get reads cards from files, so name the agent by its URL")
         return Client(
             agent_url(options.agent_card),
-            headers={"authorization": f"Bearer {options.bearer}"} if options.bearer else {},
+            auth=self._credentials,
+            headers={"a2a-extensions": ", ".join(options.extension)} if options.extension else None,
+            interface=wanted_by(options),
             timeouts=_WAITING,
             retries=_RETRIES,
             trust=Trust(allow_other_origin=options.allow_other_origin),
@@ -95,7 +99,7 @@ class Session:
         options = self.options
         if isinstance(error, TimeoutError) or (isinstance(error, RemoteTimeoutError) and self.seen.task_id):
             return self._too_late()
-        found = fault.fault_of(error, agent=options.reference, authenticated=options.bearer is not None)
+        found = fault.fault_of(error, agent=options.reference, authenticated=bool(self._credentials))
         if isinstance(error, CardError) and "another origin" in error.message:
             return fault.Fault(found.code, found.message, "if you trust it: --allow-other-origin")
         return found

@@ -1,0 +1,41 @@
+"""Options of a command line as the credentials and the interface that a client takes."""
+
+from a2a_bridge.cli.fault import usage
+from a2a_bridge.cli.options import AgentOptions
+from a2a_bridge.client.auth import ApiKey, Basic, Bearer, ClientCredentials, Credential
+from a2a_bridge.client.client import Wanted
+from a2a_bridge.net import ClientCertificate
+
+
+def credentials_of(options: AgentOptions) -> tuple[Credential, ...]:
+    """What the options give, in no order; CommandError for options that lack another one."""
+    found: list[Credential] = []
+    if options.bearer:
+        found.append(Bearer(options.bearer))
+    if options.api_key:
+        found.append(ApiKey(options.api_key))
+    if options.basic:
+        user, colon, password = options.basic.partition(":")
+        if not colon:
+            raise usage("--basic is USER:PASSWORD")
+        found.append(Basic(user, password))
+    if options.client_id or options.client_secret:
+        if not (options.client_id and options.client_secret):
+            raise usage("--client-id and --client-secret belong together")
+        scopes = tuple(options.scope.split()) if options.scope is not None else None
+        found.append(ClientCredentials(options.client_id, options.client_secret, options.token_url, scopes))
+    elif options.token_url or options.scope:
+        raise usage("--token-url and --scope need --client-id and --client-secret")
+    if options.cert:
+        found.append(ClientCertificate(options.cert, options.key, ca=options.ca))
+    elif options.key or options.ca:
+        raise usage("--key and --ca need --cert")
+    return tuple(found)
+
+
+def wanted_by(options: AgentOptions) -> Wanted:
+    """Which interface of the card is asked for."""
+    try:
+        return Wanted(options.binding, options.protocol_version)
+    except ValueError as error:
+        raise usage(str(error)) from None

@@ -1,0 +1,84 @@
+"""Credentials and the choice of an interface, from the command line, the environment and files."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+CARD = "/.well-known/agent-card.json"
+TASK = {"id": "t1", "contextId": "c1", "status": {"state": "TASK_STATE_COMPLETED"}}
+
+
+@pytest.fixture
+def guarded(fixed: Any) -> Any:
+    """An agent over HTTP+JSON that declares a key and a token flow on its own origin, and gives out tokens."""
+    card = {
+        "name": "guarded",
+        "supportedInterfaces": [
+            {"url": f"{fixed.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+            {"url": f"{fixed.url}/api", "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
+        ],
+        "securitySchemes": {
+            "key": {"apiKeySecurityScheme": {"location": "header", "name": "X-Key"}},
+            "oauth": {"oauth2SecurityScheme": {"flows": {"clientCredentials": {"tokenUrl": f"{fixed.url}/token"}}}},
+        },
+    }
+    fixed.answers[CARD] = (200, json.dumps(card).encode())
+    fixed.answers["/api/tasks/t1?historyLength=0"] = (200, json.dumps(TASK).encode())
+    fixed.answers["/token"] = (200, b'{"access_token":"fresh","token_type":"bearer"}')
+    return fixed
+
+
+BASIC = "Basic " + base64.b64encode(b"me:pass").decode()
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [
+        (["--bearer", "abc"], "authorization", "Bearer abc"),
+        (["--basic", "me:pass"], "authorization", BASIC),
+        (["--api-key", "k1"], "x-key", "k1"),
+        (["--client-id", "me", "--client-secret", "x"], "authorization", "Bearer fresh"),
+        (["--extension", "urn:a", "--extension", "urn:b"], "a2a-extensions", "urn:a, urn:b"),
+    ],
+)
+def test_each_credential_has_an_option(guarded: Any, run: Any, options: list[str], name: str, value: str) -> None:
+    """a2a-cli 0.2: flags, with the variables A2ACLI_*; over the binding that was asked for."""
+    done = run("task", "get", "t1", "-a", guarded.url, "--binding", "http+json", *options)
+    assert (done.code, done.err) == (0, "")
+    assert guarded.seen[-1][name] == value
+
+
+def test_credentials_come_from_the_environment_too(guarded: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where other users of the machine do not see them."""
+    monkeypatch.setenv("A2ACLI_API_KEY", "k2")
+    monkeypatch.setenv("A2ACLI_BINDING", "HTTP+JSON")
+    assert run("task", "get", "t1", "-a", guarded.url).code == 0
+    assert guarded.seen[-1]["x-key"] == "k2"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--basic", "me"], "--basic is USER:PASSWORD"),
+        (["--client-id", "me"], "--client-id and --client-secret belong together"),
+        (["--token-url", "https://h/t"], "need --client-id"),
+        (["--ca", "ca.pem"], "need --cert"),
+        (["--binding", "GRPC"], "'GRPC' is not spoken here"),
+        (["--protocol-version", "0.2"], "'0.2' is not spoken here"),
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_use(guarded: Any, run: Any, options: list[str], says: str) -> None:
+    """Exit code 2, and nothing is sent: no option is silently ignored."""
+    done = run("task", "get", "t1", "-a", guarded.url, *options)
+    assert done.code == 2
+    assert says in done.err
+    assert guarded.seen == []
+
+
+def test_a_certificate_that_cannot_be_read_is_wrong_use(run: Any) -> None:
+    """Exit code 2."""
+    done = run("task", "get", "t1", "-a", "https://127.0.0.1:9/", "--cert", "nowhere.pem")
+    assert done.code == 2
+    assert "nowhere.pem" in done.err
