@@ -79,13 +79,13 @@ __all__ = [*_WHERE, "__version__"]
 
 
 _NOT_YET = {
-    "Cache": "there is no response cache yet",
+    "Cache": "from a2a_bridge.chat.cache import Cache",
     "IOStream": "rooms print to standard output; GroupChatManager.stream() gives what happens as it happens",
     "config_list_from_json": "read the file yourself and pass llm_config={'config_list': [...]}",
-    "initiate_chats": "sequential chats are not available yet: call initiate_chat one after another",
-    "register_function": "tools are not available yet",
+    "initiate_chats": "from a2a_bridge.chat.sequence import initiate_chats",
+    "register_function": "from a2a_bridge.chat.registering import register_function",
 }
-"""Words of the classic line that people will look for here."""
+"""Words of the classic line that people will look for here, and where they are."""
 
 
 def __getattr__(name: str) -> Any:

@@ -4,11 +4,14 @@ User code of the classic line receives and returns `{"role", "name", "content"}`
 `llm_config` becomes a `Model` here, once, at the edge.
 """
 
+import base64
 import unicodedata
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, overload
 
-from a2a_bridge.agent import speaker_of
+from a2a_bridge.agent import speaker_metadata, speaker_of
+from a2a_bridge.chat.cache import Cache, CachedModel
 from a2a_bridge.chat.entry import words_of
 from a2a_bridge.chat.model import FallOver, Model, OpenAIModel
 from a2a_bridge.protocol.objects import Message, Part, Role
@@ -16,29 +19,26 @@ from a2a_bridge.protocol.objects import Message, Part, Role
 TerminationMessage = Callable[[dict[str, Any]], bool]
 """The classic `is_termination_msg`: told a message as a dict, says whether it ends the conversation."""
 
-_TOOLS, _CODE, _TEMPLATES = "calling tools", "running code", "a prompt template for speaker selection"
+_TEMPLATES = "a prompt template for speaker selection"
 _LATER = {
-    "tools": _TOOLS, "functions": _TOOLS, "function_map": _TOOLS, "register_for_llm": _TOOLS,
-    "register_for_execution": _TOOLS, "register_function": _TOOLS, "code_executor": _CODE,
-    "code_execution_config": _CODE, "handoffs": "handing over", "context_variables": "sharing variables",
-    "memory": "memory", "middleware": "middleware", "budget": "a budget", "may_answer": "answering for a person",
+    "budget": "a budget", "may_answer": "answering for a person",
     "auth": "signing in at remote agents", "eligibility": "an eligibility rule", "store": "a room on a store",
     "select_speaker_message_template": _TEMPLATES, "select_speaker_prompt_template": _TEMPLATES,
     "role_for_select_speaker_messages": _TEMPLATES, "admin_name": "the admin of a group chat",
-    "register_reply": "registering replies", "register_nested_chats": "nesting chats",
-    "initiate_chats": "a sequence of chats", "a_initiate_chats": "a sequence of chats", "resume": "resuming a room",
-    "interject": "interjecting", "seat": "taking a seat later", "unseat": "leaving a seat",
-    "update_agent_state_before_reply": "updating an agent before its reply",
+    "resume": "resuming a room", "interject": "interjecting", "seat": "taking a seat later", "unseat": "leaving a seat",
     "select_speaker_auto_multiple_template": _TEMPLATES, "select_speaker_auto_none_template": _TEMPLATES,
     "select_speaker_transform_messages": "rewriting what the chooser of speakers reads",
     "select_speaker_auto_model_client_cls": "a client class for speaker selection",
-    "generate_reply": "asking for one reply", "a_generate_reply": "asking for one reply", "send": "sending one message",
 }  # fmt: skip
 _REPLACED = {
-    "cache": "answers of models are not cached",
-    "carryover": "put what is carried over into the message",
-    "func_call_filter": "only the agent that calls a tool runs it",
-    "context": "a message may be a function of (sender, recipient, context) that closes over what it needs",
+    "func_call_filter": "only agents that a tool is registered with for execution run it",
+    "prerequisites": "chats run in order here; a_initiate_chats runs each when its prerequisites are over",
+    "code_execution_config": "the manager runs no code; give it to an agent in the room",
+    "tools": "the manager calls no tools; give them to an agent in the room",
+    "functions": "the manager calls no tools; give them to an agent in the room",
+    "function_map": "the manager runs no tools; give them to an agent in the room",
+    "ignore_async_in_sync_chat": "sync and async functions are both called in every chat",
+    "reset_config": "a configuration is not written to while a conversation runs",
 }
 _MANAGER = {
     "system_message": "the manager has no part in the conversation; its model chooses by the roles of the agents, so"
@@ -63,7 +63,9 @@ _AS_IT_IS = (
 )  # fmt: skip
 """Classic words whose value asks for what is done anyway."""
 
-_ENDPOINT = frozenset({"model", "api_key", "base_url", "timeout", "max_retries", "default_headers", "price"})
+_ENDPOINT = frozenset({"model", "api_key", "base_url", "timeout", "max_retries", "default_headers", "price", "prices"})
+_NOT_THE_MODELS = frozenset({"cache_seed", "response_format"})
+"""Keys of a classic config that say something else than which model is asked and how."""
 _SAMPLING = frozenset(
     {
         "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop", "frequency_penalty",
@@ -89,11 +91,8 @@ def _trouble_with(owner: str, word: str) -> str | None:
     if owner == "GroupChatManager" and word in _MANAGER:
         return f" is not supported: {_MANAGER[word]}"
     if word in _LATER:
-        also = ", or say False" if word == "code_execution_config" else ""
-        return f": {_LATER[word]} is not available in this version; leave it out{also}"
+        return f": {_LATER[word]} is not available in this version; leave it out"
     told = _REPLACED.get(word) or _ANYWHERE.get(word)
-    if told is None and owner == "initiate_chat":  # AutoGen hands any other word to the function that makes the message
-        told = _REPLACED["context"]
     return f" is not supported: {told}" if told else None
 
 
@@ -126,11 +125,23 @@ def missing_member(owner: object, name: str) -> NoReturn:
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """A message as classic user code knows it: data is its JSON; with files among the parts, `content` is a list."""
+    """A message as classic user code knows it: data is its JSON; with files among the parts, `content` is a list.
+
+    Tool calls and their results stand where AutoGen has them: in `tool_calls`, and in `tool_responses` of role tool.
+    """
     found: dict[str, Any] = {
         "role": "user" if message.role is Role.USER else "assistant",
         "content": words_of(message.parts) if _is_text(message) else [_part_dict(part) for part in message.parts],
     }
+    for key in ("tool_calls", "tool_responses"):
+        for part in message.parts:
+            listed: Any = part.data.get(key) if isinstance(part.data, dict) else None
+            if isinstance(listed, list):
+                rest = tuple(other for other in message.parts if other is not part)
+                found |= {key: listed, "content": words_of(rest) or None}
+                if key == "tool_responses":
+                    told = [str(each.get("content")) for each in listed if isinstance(each, Mapping)]
+                    found |= {"role": "tool", "content": "\n\n".join(told)}
     name = speaker_of(message)
     if name is not None:
         found["name"] = name
@@ -144,6 +155,8 @@ def _is_text(message: Message) -> bool:
 def _part_dict(part: Part) -> dict[str, Any]:
     if part.text is not None:
         return {"type": "text", "text": part.text}
+    if (part.media_type or "").startswith("image/") and (part.url is not None or part.raw is not None):
+        return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
     if part.url is not None:
         return {"type": "file", "url": part.url, "media_type": part.media_type}
     if part.raw is not None:
@@ -160,7 +173,11 @@ def content_parts(content: object) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Part(text=content),)
     if isinstance(content, Mapping) and "content" in content:
-        return content_parts(content["content"])
+        moved = tuple(Part(data={key: content[key]}) for key in ("tool_calls", "tool_responses") if content.get(key))
+        said = content["content"]
+        if moved and (said is None or "tool_responses" in content):
+            return moved
+        return (*content_parts(said), *moved)
     if isinstance(content, Iterable):
         return tuple(_part_of(piece) for piece in content)
     raise TypeError(f"a message must be a text, a dict with 'content', or a Message, not {type(content).__name__}")
@@ -173,9 +190,43 @@ def _part_of(piece: object) -> Part:
         return Part(text=piece)
     if isinstance(piece, Mapping) and isinstance(piece.get("text"), str):
         return Part(text=piece["text"])
+    picture = piece.get("image_url") if isinstance(piece, Mapping) else None
+    if picture is not None:
+        return picture_part(str(picture["url"] if isinstance(picture, Mapping) else picture))
     if isinstance(piece, Mapping) and isinstance(piece.get("url"), str):
         return Part(url=piece["url"], media_type=piece.get("media_type"))
+    if isinstance(piece, Mapping) and isinstance(piece.get("raw"), bytes):
+        return Part(raw=piece["raw"], media_type=piece.get("media_type"))
+    if isinstance(piece, Mapping) and "data" in piece:
+        return Part(data=piece["data"])
     raise TypeError(f"a piece of content must be a text or a dict with 'text' or 'url', not {piece!r}")
+
+
+def data_url(part: Part) -> str:
+    """The bytes of a part as a `data:` URL."""
+    return f"data:{part.media_type};base64,{base64.b64encode(part.raw or b'').decode()}"
+
+
+def picture_part(url: str) -> Part:
+    """A picture that classic content names by its URL; one inside a `data:` URL becomes bytes. ValueError if broken."""
+    if not url.startswith("data:"):
+        return Part(url=url, media_type="image/*")
+    head, _, data = url[5:].partition(",")
+    kind, _, coding = head.partition(";")
+    if coding != "base64":
+        raise ValueError("a data: URL of a picture must be base64")
+    return Part(raw=base64.b64decode(data, validate=True), media_type=kind or "image/png")
+
+
+def message_from(said: Mapping[str, Any], like: Message | None = None) -> Message:
+    """A classic dict as a message: of the agent itself if it is the assistant's. `like`: the one it was made from."""
+    parts = content_parts(said)
+    if like is not None:
+        return like.model_copy(update={"parts": parts})
+    name = said.get("name")
+    role = Role.AGENT if said.get("role") == "assistant" else Role.USER
+    metadata = speaker_metadata(str(name)) if name else None
+    return Message(message_id=str(uuid.uuid4()), role=role, parts=parts or (Part(text=""),), metadata=metadata)
 
 
 class Dicts(Sequence[dict[str, Any]]):
@@ -206,21 +257,28 @@ class Dicts(Sequence[dict[str, Any]]):
 def model_from(llm_config: Any) -> Model | None:
     """The model that a classic `llm_config` means; None for None and False: no model.
 
-    Every key must be understood, so that nothing is silently ignored. `cache_seed` may only be None: answers are not
-    cached here.
+    Every key must be understood, so that nothing is silently ignored. `cache_seed`: answers are kept below
+    `.cache/a2a_bridge`, see `chat.cache`.
     """
     if llm_config is None or llm_config is False:
         return None
     if isinstance(llm_config, Mapping):
-        configs = _endpoints(llm_config)
+        configs = _endpoints({key: value for key, value in llm_config.items() if key not in _NOT_THE_MODELS})
         models = [_openai_model(config) for config in configs]
-        return models[0] if len(models) == 1 else FallOver(tuple(models))
+        found: Model = models[0] if len(models) == 1 else FallOver(tuple(models))
+        seed = llm_config.get("cache_seed")
+        return found if seed is None else CachedModel(found, Cache.disk(seed))
     if isinstance(llm_config, str) or not callable(getattr(llm_config, "stream", None)):
         raise TypeError(
             f"llm_config must be a dict such as {{'model': 'gpt-5'}}, a Model, False or None, not {llm_config!r}"
         )
     model: Model = llm_config
     return model
+
+
+def form_in(llm_config: Any) -> Any:
+    """The `response_format` of a classic config."""
+    return llm_config.get("response_format") if isinstance(llm_config, Mapping) else None
 
 
 def _endpoints(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -251,17 +309,19 @@ def _openai_model(config: Mapping[str, Any]) -> Model:
 def _means_nothing(key: str, value: object) -> bool:
     """Classic keys whose value asks for what is done anyway."""
     return (key, value) in (
-        ("cache_seed", None), ("cache", None), ("api_type", "openai"), ("stream", True), ("tools", None), ("tags", []),
+        ("cache", None), ("api_type", "openai"), ("stream", True), ("tools", None), ("tags", []),
         ("functions", None), ("tools", []), ("functions", []),
     )  # fmt: skip
 
 
 def _not_understood(key: str, value: object) -> str:
-    if key in ("cache_seed", "cache"):
-        return f"llm_config[{key!r}]: answers of models are not cached; leave it out, or use 'seed' for sampling"
+    if key in _NOT_THE_MODELS:
+        return f"llm_config[{key!r}] holds for all models: say it beside 'config_list', not in it"
+    if key == "cache":
+        return "llm_config['cache']: use 'cache_seed', or initiate_chat(cache=Cache.disk(...)) of a2a_bridge.chat.cache"
     if key in ("tools", "functions"):
-        return f"llm_config[{key!r}]: {_TOOLS} is not available in this version; leave it out"
+        return f"llm_config[{key!r}]: give the agent tools=[...], functions with type hints"
     if key == "api_type":
         return f"llm_config['api_type']={value!r}: only OpenAI-compatible endpoints are spoken to; set 'base_url'"
-    known = ", ".join(sorted(_ENDPOINT | _SAMPLING | {"config_list"}))
+    known = ", ".join(sorted(_ENDPOINT | _SAMPLING | _NOT_THE_MODELS | {"config_list"}))
     return f"llm_config[{key!r}] is not understood; known are {known}"

@@ -1,32 +1,39 @@
-"""Our own agents: a model, a person, or a fixed reply behind one name."""
+"""Our own agents: a model, a person, tools, code or a fixed reply behind one name."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, Literal, Never
 
-from a2a_bridge.agent import Reply, Say, Traits, Turn, Usage
+from a2a_bridge.agent import Reply, Say, Traits, Turn
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.classic import (
     TerminationMessage,
     check_count,
     check_name,
+    form_in,
     missing_member,
     model_from,
     refuse_words,
-    to_dict,
 )
+from a2a_bridge.chat.driving import Driving
 from a2a_bridge.chat.entry import SpeakerKind
-from a2a_bridge.chat.initiate import Chat, initiate
+from a2a_bridge.chat.exchange import Exchange
+from a2a_bridge.chat.execution.config import execution_of
+from a2a_bridge.chat.execution.contract import CodeExecutor
+from a2a_bridge.chat.handoff import Handoff, checked
+from a2a_bridge.chat.hooks import Hooks
+from a2a_bridge.chat.memory import Memory
 from a2a_bridge.chat.model import Model
-from a2a_bridge.chat.reply import Exchange, HumanInputMode, ReplyFunction, default, human, model, stop
+from a2a_bridge.chat.registering import Registering
+from a2a_bridge.chat.reply import CHAIN, HumanInputMode, Middleware, ReplyFunction, wrapped
 from a2a_bridge.chat.result import ChatResult
-from a2a_bridge.chat.spoken import Conversing, HumanWords, Pass, Spoken, StopChat
-from a2a_bridge.chat.summary import SummaryMethod
-from a2a_bridge.chat.sync_edge import run_sync
-from a2a_bridge.protocol.objects import Message
+from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
+from a2a_bridge.chat.structured import form_of
+from a2a_bridge.chat.toolbox import filled
+from a2a_bridge.protocol.objects import JSONValue
 
 
-class ConversableAgent(Conversing):
+class ConversableAgent(Registering, Driving):
     """An agent with a name, a role and a way to reply.
 
     `llm_config` is the classic dict, a `Model`, or False or None for no model. `human_input_mode`: a person is asked
@@ -36,16 +43,20 @@ class ConversableAgent(Conversing):
     chooses speakers reads the system message instead if there is none.
     `default_auto_reply`: said when nothing else is there to say.
 
+    `tools`: functions with type hints, `Tool`s, MCP servers, agents or their URLs, which the model may call.
+    `functions` is their old name; `function_map`: functions that are run here when another agent proposes them.
+    `code_executor` or `code_execution_config`: code that others write is run, in a sandbox. `response_format`: the form
+    of every reply. `handoffs`: who speaks next. `context_variables`: what the conversation knows besides its words.
+    `memory`: what is put before the model. `middleware`: what goes around every reply.
+
     The object is configuration: a turn never writes to it, so it can take any number of turns at once.
     """
 
     DEFAULT_SYSTEM_MESSAGE: ClassVar[str] = "You are a helpful AI assistant."
     DEFAULT_INPUT_MODE: ClassVar[HumanInputMode] = "TERMINATE"
     speaker_kind: ClassVar[SpeakerKind] = "local"
-    reply_chain: ClassVar[tuple[ReplyFunction, ...]] = (stop, human, model, default)
+    reply_chain: ClassVar[tuple[ReplyFunction, ...]] = CHAIN
     """Tried in order, the first that says something wins; a subclass may have another list."""
-
-    traits = Traits(framework="a2a_bridge")
 
     def __init__(
         self,
@@ -59,34 +70,20 @@ class ConversableAgent(Conversing):
         is_termination_msg: TerminationMessage | None = None,
         max_consecutive_auto_reply: int | None = None,
         default_auto_reply: str | dict[str, Any] | None = None,
-        code_execution_config: Literal[False] | None = None,
-        code_executor: None = None,
-        tools: None = None,
-        functions: None = None,
-        function_map: None = None,
-        handoffs: None = None,
-        context_variables: None = None,
-        memory: None = None,
-        middleware: None = None,
-        budget: None = None,
+        code_execution_config: Mapping[str, Any] | Literal[False] | None = None,
+        code_executor: CodeExecutor | None = None,
+        tools: Sequence[Any] = (),
+        functions: Sequence[Any] | Any = (),
+        function_map: Mapping[str, Callable[..., Any]] | None = None,
+        handoffs: Sequence[Handoff] = (),
+        context_variables: Mapping[str, JSONValue] | None = None,
+        memory: Sequence[Memory] = (),
+        middleware: Sequence[Middleware] = (),
+        response_format: Any = None,
+        update_agent_state_before_reply: Sequence[Callable[..., Any]] | Callable[..., Any] = (),
         **other: Never,
     ) -> None:
-        refuse_words(
-            type(self).__name__,
-            {
-                "code_execution_config": code_execution_config,
-                "code_executor": code_executor,
-                "tools": tools,
-                "functions": functions,
-                "function_map": function_map,
-                "handoffs": handoffs,
-                "context_variables": context_variables,
-                "memory": memory,
-                "middleware": middleware,
-                "budget": budget,
-                **other,
-            },
-        )
+        refuse_words(type(self).__name__, other)
         check_name(type(self).__name__, name)
         if max_consecutive_auto_reply is not None:
             check_count("max_consecutive_auto_reply", max_consecutive_auto_reply, least=0)
@@ -100,6 +97,20 @@ class ConversableAgent(Conversing):
         self.is_termination_msg = is_termination_msg
         self.max_consecutive_auto_reply = max_consecutive_auto_reply
         self.default_auto_reply = default_auto_reply
+        self.execution = execution_of(code_execution_config, code_executor)
+        self.toolbox = filled((*tools, *_several(functions)), function_map)
+        self.handoffs = checked(handoffs)
+        self.context_variables: Mapping[str, JSONValue] | None = (
+            None if context_variables is None else dict(context_variables)
+        )
+        self.memory = tuple(memory)
+        self.middleware = tuple(middleware)
+        self.form = form_of(response_format if response_format is not None else form_in(llm_config))
+        self.hooks = Hooks()
+        for hook in _several(update_agent_state_before_reply):
+            self.hooks.add("update_agent_state", hook)
+        self.replies: list[ReplyFunction] = list(self.reply_chain)
+        self.nested_chats = 0
         self._results: dict[int, tuple[Any, ChatResult]] = {}
 
     def __repr__(self) -> str:
@@ -109,12 +120,28 @@ class ConversableAgent(Conversing):
         missing_member(self, name)
 
     @property
+    def traits(self) -> Traits:
+        """A turn that may pause for an approval, and what lasts from turn to turn, need a journal."""
+        return _TRAITS[self._keeps_context, self.toolbox.is_blocking]
+
+    @property
+    def _keeps_context(self) -> bool:
+        return (
+            self.context_variables is not None
+            or self.nested_chats > 0
+            or self.toolbox.asks_people
+            or (self.execution is not None and self.execution.approval == "human")
+        )
+
+    @property
     def is_passive(self) -> bool:
         """Nothing here could ever answer: such an agent opens a chat and is not chosen to speak."""
         if self.model is not None or self.default_auto_reply or self.human_input_mode == "ALWAYS":
             return False
+        if self.toolbox.runs or self.execution is not None or self.middleware:
+            return False
         asks_when_worn_out = self.human_input_mode == "TERMINATE" and self.max_consecutive_auto_reply is not None
-        is_plain = type(self).reply_chain == ConversableAgent.reply_chain and type(self).run is ConversableAgent.run
+        is_plain = tuple(self.replies) == CHAIN and type(self).run is ConversableAgent.run
         return is_plain and not asks_when_worn_out
 
     @property
@@ -122,17 +149,15 @@ class ConversableAgent(Conversing):
         """A person is asked within its turns, and may take any time."""
         return self.human is not None
 
+    def update_system_message(self, system_message: str) -> None:
+        """Give it another system message, before it takes part in a conversation."""
+        self.system_message = system_message
+
     async def converse(self, turn: Turn) -> AsyncGenerator[Spoken, None]:
         """Take a turn in a room or chat of ours: may also end it, pass, or speak for a person."""
-        exchange = Exchange(self, turn)
-        for reply in self.reply_chain:
-            has_spoken = False
-            async with aclosing(reply(self, exchange)) as spoken:
-                async for piece in spoken:
-                    has_spoken = has_spoken or not isinstance(piece, Usage)
-                    yield piece
-            if has_spoken:
-                return
+        async with aclosing(wrapped(self, Exchange(self, turn), self.replies, self.middleware)) as spoken:
+            async for piece in spoken:
+                yield piece
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """Take a turn anywhere."""
@@ -145,72 +170,17 @@ class ConversableAgent(Conversing):
                 else:
                     yield piece
 
-    async def a_initiate_chat(
-        self,
-        recipient: Any,
-        clear_history: bool = True,
-        silent: bool = False,
-        *,
-        message: Any = None,
-        max_turns: int | None = None,
-        summary_method: SummaryMethod = "last_msg",
-        summary_args: Mapping[str, Any] | None = None,
-        cache: None = None,
-        **other: Never,
-    ) -> ChatResult:
-        """Open a conversation with `recipient`, a `GroupChatManager` or any agent, and see it through.
 
-        `message`: a text, a dict with `content`, or a function of (sender, recipient, context); without one a person
-        is asked for it. `clear_history=False` goes on where the last chat of these two ended. Unless `silent`, the
-        conversation is printed while it goes on. `max_turns` is for chats of two: how often each of them speaks.
-        Does not raise when an agent fails: `ChatResult.stop` says so.
-        """
-        refuse_words("initiate_chat", {"cache": cache, **other})
-        chat = Chat(recipient, message, clear_history, silent, max_turns, summary_method, dict(summary_args or {}))
-        return await initiate(self, chat)
+_TRAITS = {
+    (keeps, blocks): Traits(framework="a2a_bridge", keeps_context=keeps, stops_on_cancel=not blocks)
+    for keeps in (True, False)
+    for blocks in (True, False)
+}
 
-    def initiate_chat(
-        self,
-        recipient: Any,
-        clear_history: bool = True,
-        silent: bool = False,
-        *,
-        message: Any = None,
-        max_turns: int | None = None,
-        summary_method: SummaryMethod = "last_msg",
-        summary_args: Mapping[str, Any] | None = None,
-        cache: None = None,
-        **other: Never,
-    ) -> ChatResult:
-        """`a_initiate_chat` for programs without an event loop."""
-        refuse_words("initiate_chat", {"cache": cache, **other})
-        chat = Chat(recipient, message, clear_history, silent, max_turns, summary_method, dict(summary_args or {}))
-        return run_sync(lambda: initiate(self, chat), f"await {self.name}.a_initiate_chat(...)")
 
-    # For reading after a conversation that was driven from Python; nothing of this is used while one runs.
-
-    def keep_result(self, peer: Any, result: ChatResult) -> None:
-        """Remember the last conversation with `peer`; called once it has ended."""
-        self._results[id(peer)] = (peer, result)
-
-    def result_with(self, peer: Any) -> ChatResult | None:
-        """The last conversation with `peer` that was driven from Python."""
-        found = self._results.get(id(peer))
-        return found[1] if found else None
-
-    @property
-    def chat_messages(self) -> dict[Any, list[dict[str, Any]]]:
-        """The last conversation with each peer, as classic dicts: own words are the assistant's."""
-        return {peer: [self._seen(said) for said in result.messages] for peer, result in self._results.values()}
-
-    def last_message(self, agent: Any = None) -> dict[str, Any] | None:
-        """The last message of the conversation with `agent`, by default of the only or the latest one."""
-        results = list(self._results.values()) if agent is None else [self._results[id(agent)]]
-        return self._seen(results[-1][1].messages[-1]) if results and results[-1][1].messages else None
-
-    def _seen(self, message: Message) -> dict[str, Any]:
-        found = to_dict(message)
-        return {**found, "role": "assistant" if found.get("name") == self.name else "user"}
+def _several(given: Any) -> tuple[Any, ...]:
+    """AutoGen takes one of these or a list of them."""
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
 def _asked_for(human: Human | None, mode: HumanInputMode) -> Human | None:

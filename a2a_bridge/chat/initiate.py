@@ -2,13 +2,14 @@
 
 import inspect
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from a2a_bridge.agent import Chunk, Turn, Usage
 from a2a_bridge.chat.ask import TERMINAL, Human, put
+from a2a_bridge.chat.cache import CHAT_CACHE, ResponseCache
 from a2a_bridge.chat.classic import TerminationMessage, check_count, content_parts
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.model import Model
@@ -20,6 +21,7 @@ from a2a_bridge.chat.show import Printer
 from a2a_bridge.chat.speaker import Selector
 from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
 from a2a_bridge.chat.termination import Condition, MessageTermination
+from a2a_bridge.chat.tools import as_text
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, Part, Role
 from a2a_bridge.store.journal import MemoryJournal
@@ -38,22 +40,62 @@ class Starter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What a call of `initiate_chat` asks for."""
+    """What a call of `initiate_chat` asks for.
+
+    `carryover`: what earlier chats came to; it follows the message, below the word "Context". `context`: words for a
+    message that is a function.
+    """
 
     recipient: Any
-    message: Any
-    clear_history: bool
-    silent: bool
-    max_turns: int | None
-    summary_method: SummaryMethod
-    summary_args: dict[str, Any]
+    message: Any = None
+    clear_history: bool = True
+    silent: bool = False
+    max_turns: int | None = None
+    summary_method: SummaryMethod = "last_msg"
+    summary_args: Mapping[str, Any] = field(default_factory=dict)
+    cache: ResponseCache | None = None
+    carryover: tuple[str, ...] = ()
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_words(self, words: Mapping[str, Any]) -> "Chat":
+        """With what else was said to `initiate_chat`: the carryover, and words for the message's function."""
+        if self.cache is not None and not (callable(getattr(self.cache, "get", None)) and hasattr(self.cache, "put")):
+            raise TypeError(f"cache={self.cache!r}: use Cache.disk(...) or Cache.memory() of a2a_bridge.chat.cache")
+        context = {word: value for word, value in words.items() if word != "carryover"}
+        if context and not callable(self.message):
+            raise TypeError(
+                f"initiate_chat({next(iter(context))}=...): there is no such word; only a message that is a function of"
+                " (sender, recipient, context) is told of words of your own"
+            )
+        return replace(self, carryover=carried(words.get("carryover")), context=context)
+
+
+def carried(carryover: Any) -> tuple[str, ...]:
+    """What is carried over, as texts: AutoGen takes one, or a list of anything."""
+    if carryover is None:
+        return ()
+    if isinstance(carryover, str):
+        return (carryover,)
+    if not isinstance(carryover, list | tuple):
+        raise TypeError(f"carryover={carryover!r}: a text, or a list")
+    return tuple(as_text(each) for each in carryover)
 
 
 async def initiate(sender: Starter, chat: Chat) -> ChatResult:
     """See one conversation through. The caller's task runs it; cancelling that cancels whoever speaks."""
+    if chat.cache is None:
+        return await _initiate(sender, chat)
+    held = CHAT_CACHE.set(chat.cache)
+    try:
+        return await _initiate(sender, chat)
+    finally:
+        CHAT_CACHE.reset(held)
+
+
+async def _initiate(sender: Starter, chat: Chat) -> ChatResult:
     check_method(chat.summary_method)
     recipient = chat.recipient
-    rules = _room_rules(chat) or _pair_rules(sender, chat)
+    rules = room_rules(chat) or pair_rules(sender, chat)
     human: Human = (recipient.human if isinstance(recipient, Host) else None) or TERMINAL
     parts = await _opening(sender, chat, human)
     before = None if chat.clear_history else sender.result_with(recipient)
@@ -67,7 +109,7 @@ async def initiate(sender: Starter, chat: Chat) -> ChatResult:
 
     async def summarise(run: Sequence[Entry]) -> tuple[str, Usage]:
         _keep(sender, recipient, room.result())  # a summary function may want to look at the messages
-        return await _summary(sender, chat, rules, run)
+        return await summed_up(sender, chat, rules, run)
 
     room = Room(rules, turn, human=human, opener=sender.name, summarise=summarise)
     printer = None if chat.silent else _printer(sender, recipient, rules)
@@ -80,7 +122,7 @@ async def initiate(sender: Starter, chat: Chat) -> ChatResult:
     return result
 
 
-def _room_rules(chat: Chat) -> Rules | None:
+def room_rules(chat: Chat) -> Rules | None:
     if not isinstance(chat.recipient, Host):
         return None
     if chat.max_turns is not None:
@@ -88,7 +130,7 @@ def _room_rules(chat: Chat) -> Rules | None:
     return chat.recipient.rules
 
 
-def _pair_rules(sender: Starter, chat: Chat) -> Rules:
+def pair_rules(sender: Starter, chat: Chat) -> Rules:
     if chat.max_turns is not None:
         check_count("max_turns", chat.max_turns)
     first, second = seated(sender), seated(chat.recipient)
@@ -106,20 +148,29 @@ def _pair_rules(sender: Starter, chat: Chat) -> Rules:
 async def _opening(sender: Starter, chat: Chat, human: Human) -> tuple[Part, ...]:
     message = chat.message
     if callable(message):
-        message = message(sender, chat.recipient, {})
-        if inspect.isawaitable(message):
-            message = await message
+        message = message(sender, chat.recipient, {**chat.context, "carryover": list(chat.carryover)})
+        return content_parts(await message if inspect.isawaitable(message) else message)
     if message is None:
         message = await put(human, f"What does {sender.name} say to open the conversation?")
-    return content_parts(message)
+    return with_carryover(content_parts(message), chat.carryover)
 
 
-async def _summary(sender: Starter, chat: Chat, rules: Rules, run: Sequence[Entry]) -> tuple[str, Usage]:
+def with_carryover(parts: tuple[Part, ...], carryover: Sequence[str]) -> tuple[Part, ...]:
+    """The opening words, and below them what is carried over, as AutoGen writes it."""
+    if not carryover:
+        return parts
+    text = "Context: \n" + "\n".join(carryover)
+    if len(parts) == 1 and parts[0].is_plain_text:
+        return (Part(text=f"{parts[0].text}\n{text}"),)
+    return (*parts, Part(text=text))
+
+
+async def summed_up(sender: Starter, chat: Chat, rules: Rules, run: Sequence[Entry]) -> tuple[str, Usage]:
     method = chat.summary_method
     if method is None:
         return "", Usage()
     if callable(method):
-        summary = method(sender, chat.recipient, chat.summary_args)
+        summary = method(sender, chat.recipient, dict(chat.summary_args))
         if inspect.isawaitable(summary):
             summary = await summary
         return str(summary), Usage()

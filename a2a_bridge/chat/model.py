@@ -7,15 +7,18 @@ stream, which hangs up on the model.
 """
 
 import asyncio
+import json
 import logging
 import os
+import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from a2a_bridge.agent import Usage
+from a2a_bridge.agent import ToolCall, Usage
+from a2a_bridge.chat.prices import Prices, cost_of
 from a2a_bridge.errors import ChatError
 from a2a_bridge.observe import names
 from a2a_bridge.observe.spans import span
@@ -25,7 +28,14 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 ModelMessage = Mapping[str, Any]
-"""One message to a model: `role`, `content`, and `name` if somebody in particular said it."""
+"""One message to a model, as a chat completions endpoint takes it: `role`, `content`, and `name` if somebody in
+particular said it; an assistant's may have `tool_calls`, which messages with the role `tool` then answer."""
+
+ModelTool = Mapping[str, Any]
+"""A tool that a model may call, as a chat completions endpoint takes it."""
+
+Piece = str | ToolCall | Usage
+"""What a model says, piece by piece. Arguments of a call that are no JSON are the text that came."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,15 +43,25 @@ _log = logging.getLogger(__name__)
 class Model(Protocol):
     """What an agent or a manager asks for words.
 
-    `stream` yields pieces of text and, once it is known, `Usage`. `schema`: the answer should be JSON of this JSON
-    Schema; a model that cannot be held to it answers in words. Raises ChatError when the model cannot be used.
+    `stream` yields pieces of text, the calls of `tools` it wants made and, once it is known, `Usage`. `schema`: the
+    answer should be JSON of this JSON Schema; a model that cannot be held to it answers in words. Raises ChatError
+    when the model cannot be used.
     """
 
     @property
     def name(self) -> str: ...
     def stream(
-        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
-    ) -> AsyncGenerator[str | Usage, None]: ...
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]: ...
+
+
+def asked(
+    model: Model, messages: Sequence[ModelMessage], schema: JSONValue, tools: Sequence[ModelTool]
+) -> AsyncGenerator[Piece, None]:
+    """Ask a model; tools are named only if there are any, so that a model that knows none need not take the word."""
+    if tools:
+        return model.stream(messages, schema=schema, tools=tools)
+    return model.stream(messages, schema=schema)
 
 
 async def ask_model(model: Model, messages: Sequence[ModelMessage], *, schema: JSONValue = None) -> tuple[str, Usage]:
@@ -52,7 +72,7 @@ async def ask_model(model: Model, messages: Sequence[ModelMessage], *, schema: J
         async for piece in pieces:
             if isinstance(piece, Usage):
                 usage += piece
-            else:
+            elif isinstance(piece, str):
                 words.append(piece)
     return "".join(words), usage
 
@@ -64,7 +84,10 @@ class OpenAIModel:
     What is not given comes from the environment, as openai reads it: OPENAI_API_KEY, OPENAI_BASE_URL. An endpoint
     named by a base URL may go without a key. `timeout`: seconds without a byte. `max_retries`: how often a call that
     was answered 408, 409, 429 or 5xx, or not at all, is made again, with growing pauses or as Retry-After says; never
-    once words have come. `price`: US dollars per 1,000 tokens of input and of output. `options` go to the endpoint.
+    once words have come. `options` go to the endpoint.
+
+    What a call cost is what the endpoint says; else it follows from `price`, US dollars per 1,000 tokens of input and
+    of output; else from the table `prices` (see `chat.prices`), and is unknown for a model that is not in it.
     """
 
     model: str
@@ -74,6 +97,7 @@ class OpenAIModel:
     max_retries: int = 3
     default_headers: Mapping[str, str] | None = field(default=None, repr=False)
     price: tuple[float, float] | None = None
+    prices: Prices | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     _clients: "_Clients" = field(default_factory=lambda: _Clients(), init=False, repr=False, compare=False)
 
@@ -83,22 +107,23 @@ class OpenAIModel:
         return self.model
 
     async def stream(
-        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
-    ) -> AsyncGenerator[str | Usage, None]:
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]:
         import openai
 
         client = await self._clients.get(self)
+        calls = _Calls()
         with span(
             f"{names.CHAT} {self.model}", "client", {names.OPERATION: names.CHAT, names.MODEL: self.model}
         ) as made:
             try:
-                response = await self._open(client, messages, schema)
+                response = await self._open(client, messages, schema, tools)
             except openai.OpenAIError as error:
                 raise ChatError(self._trouble(error)) from None
             try:
                 async with response:
                     async for chunk in response:
-                        if chunk.choices and (text := chunk.choices[0].delta.content):
+                        if chunk.choices and (text := calls.taken(chunk.choices[0].delta)):
                             yield text
                         if chunk.usage is not None:
                             made.set(names.INPUT_TOKENS, chunk.usage.prompt_tokens)
@@ -106,8 +131,12 @@ class OpenAIModel:
                             yield self._usage(chunk.usage)
             except openai.OpenAIError as error:
                 raise ChatError(self._trouble(error)) from None
+        for call in calls.made():
+            yield call
 
-    async def _open(self, client: Any, messages: Sequence[ModelMessage], schema: JSONValue) -> Any:
+    async def _open(
+        self, client: Any, messages: Sequence[ModelMessage], schema: JSONValue, tools: Sequence[ModelTool]
+    ) -> Any:
         from openai import BadRequestError, UnprocessableEntityError
 
         request: dict[str, Any] = {
@@ -117,6 +146,8 @@ class OpenAIModel:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if tools:
+            request["tools"] = list(tools)
         if schema is None:
             return await client.chat.completions.create(**request)
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
@@ -127,9 +158,7 @@ class OpenAIModel:
             return await client.chat.completions.create(**request)
 
     def _usage(self, used: Any) -> Usage:
-        cost = None
-        if self.price is not None:
-            cost = (used.prompt_tokens * self.price[0] + used.completion_tokens * self.price[1]) / 1000
+        cost = cost_of(used, self.model, self.price, self.prices)
         return Usage(used.prompt_tokens, used.completion_tokens, cost, self.model)
 
     def _trouble(self, error: Exception) -> str:
@@ -161,6 +190,41 @@ class OpenAIModel:
             max_retries=self.max_retries,
             default_headers=self.default_headers,
         )
+
+
+class _Calls:
+    """The tool calls of one answer, put together from the pieces in which they are streamed."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[list[str], list[str], list[str]]] = {}
+
+    def taken(self, delta: Any) -> str | None:
+        """Take the calls out of a piece; what is left of it are words."""
+        for piece in delta.tool_calls or ():
+            ids, names, arguments = self._held.setdefault(piece.index or 0, ([], [], []))
+            if piece.id and not ids:  # some endpoints repeat it with every piece
+                ids.append(piece.id)
+            if piece.function is not None:
+                if piece.function.name and not names:
+                    names.append(piece.function.name)
+                arguments.append(piece.function.arguments or "")
+        words: str | None = delta.content
+        return words
+
+    def made(self) -> list[ToolCall]:
+        found = []
+        for at, (ids, names, arguments) in sorted(self._held.items()):
+            call_id = "".join(ids) or f"call_{at}_{uuid.uuid4().hex[:8]}"
+            found.append(ToolCall(call_id, "".join(names), _arguments("".join(arguments))))
+        return found
+
+
+def _arguments(text: str) -> JSONValue:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return text
+    return found if isinstance(found, dict) else text
 
 
 class _Clients:
@@ -205,13 +269,13 @@ class FallOver:
         return self.models[0].name
 
     async def stream(
-        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
-    ) -> AsyncGenerator[str | Usage, None]:
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]:
         troubles: list[str] = []
         for model in self.models:
             said = False
             try:
-                async with aclosing(model.stream(messages, schema=schema)) as pieces:
+                async with aclosing(asked(model, messages, schema, tools)) as pieces:
                     async for piece in pieces:
                         said = True
                         yield piece

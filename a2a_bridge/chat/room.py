@@ -141,6 +141,7 @@ class Room:
             allowed=check_transitions(rules.transitions, rules.transitions_kind, chairs),
             all_speak=rules.pair,
         )
+        self._turns.peers = {chair.name: chair.original for chair in chairs}
         self._names = frozenset(fold_name(name) for name in (rules.manager.name, *self._floor.chairs, "human", "user"))
         self._opening = Opening(self.id, rules, self._floor, log, self._opener)
         self._judged = self._until.start()

@@ -1,6 +1,8 @@
 """The turns that a room gives its seats: what each is handed, and under which ids."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from a2a_bridge.agent import Answer, Journal, Turn
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
@@ -42,6 +44,15 @@ class Past:
         yield  # an async generator that is empty
 
 
+@dataclass(frozen=True, slots=True)
+class SeatTurn(Turn):
+    """A turn in a room of this program: `peers` are the agents of the other seats by name, `shared` is a journal that
+    all seats write to."""
+
+    peers: Mapping[str, Any] = field(default_factory=dict)
+    shared: Journal | None = None
+
+
 class SeatTurns:
     """Makes the turns of one run. Ids follow from the room, the seat and the number of the turn, so that they are the
     same after a restart."""
@@ -52,6 +63,7 @@ class SeatTurns:
         self._log = log
         self._manager = manager
         self._places: dict[str, tuple[str, Journal]] = {}
+        self.peers: Mapping[str, Any] = {}
 
     def make(self, chair: Chair, attempt: int) -> Turn:
         """What the seat is handed. The id is the same whenever the same attempt at the same turn is made."""
@@ -91,9 +103,9 @@ class SeatTurns:
         if place is None:
             journal = self._turn.journal.child(chair.key) if chair.traits.keeps_context else _NO_JOURNAL
             place = self._places[chair.key] = uuid_of("seat", self._room, chair.key), journal
-        return Turn(
+        return SeatTurn(
             turn_id, messages, place[0], None, self._turn.caller, place[1], answer, attempt, self._turn.hops + 1,
-            _source=past,
+            _source=past, peers=self.peers, shared=self._turn.journal if chair.traits.keeps_context else None,
         )  # fmt: skip
 
     def note(self, text: str) -> Message:

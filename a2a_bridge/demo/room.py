@@ -5,10 +5,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from a2a_bridge.agent import Usage
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
-from a2a_bridge.chat.model import Model, ModelMessage, OpenAIModel, ask_model
+from a2a_bridge.chat.model import Model, ModelMessage, ModelTool, OpenAIModel, Piece, ask_model
 from a2a_bridge.chat.speaker import Selector
 from a2a_bridge.chat.user_proxy import UserProxyAgent
 from a2a_bridge.demo.endpoint import Endpoint
@@ -65,8 +64,8 @@ class Brief:
         return self.model.name
 
     async def stream(
-        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
-    ) -> AsyncGenerator[str | Usage, None]:
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]:
         asked = [*messages[:-1], {**messages[-1], "content": _last_statement(str(messages[-1]["content"]))}]
         async with aclosing(self.model.stream(asked)) as pieces:
             async for piece in pieces:
@@ -93,8 +92,8 @@ class Summing:
         return self.model.name
 
     async def stream(
-        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
-    ) -> AsyncGenerator[str | Usage, None]:
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]:
         said = str(messages[-1]["content"]).removeprefix("The conversation:").strip()
         asked = [{"role": "user", "content": f"Summarize in one sentence:\n{said}"}]
         text, usage = await ask_model(self.model, asked)

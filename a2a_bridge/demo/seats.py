@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.agent import Agent, Turn, Usage
+from a2a_bridge.agent import Agent, Turn
 from a2a_bridge.chat.assistant import AssistantAgent
-from a2a_bridge.chat.model import OpenAIModel
+from a2a_bridge.chat.model import OpenAIModel, Piece
 from a2a_bridge.demo.endpoint import Endpoint
 from a2a_bridge.demo.processes import Child, Children, free_port
 from a2a_bridge.demo.prompt import Quoting
@@ -26,10 +26,10 @@ def local_agent(role: Role, endpoint: Endpoint) -> Agent:
     return Quoting(adapt(speak, name=role.name, description=role.description), role)
 
 
-def speaking(role: Role, model: OpenAIModel) -> Callable[[Turn], AsyncIterator[str | Usage]]:
+def speaking(role: Role, model: OpenAIModel) -> Callable[[Turn], AsyncIterator[Piece]]:
     """A plain function as an agent: it hands on what the model says, and what it used."""
 
-    async def speak(turn: Turn) -> AsyncIterator[str | Usage]:
+    async def speak(turn: Turn) -> AsyncIterator[Piece]:
         messages = [{"role": "system", "content": role.system}, {"role": "user", "content": turn.text}]
         async with aclosing(model.stream(messages)) as pieces:
             async for piece in pieces:

@@ -9,12 +9,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from a2a_bridge.agent import Usage
-from a2a_bridge.chat.model import ModelMessage
+from a2a_bridge.agent import ToolCall, Usage
+from a2a_bridge.chat.model import ModelMessage, ModelTool, Piece
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import JSONValue
 
-Script = Sequence[str | Exception] | Callable[[Sequence[ModelMessage]], str]
+Scripted = str | ToolCall | Sequence[str | ToolCall] | Exception
+Script = Sequence[Scripted] | Callable[[Sequence[ModelMessage]], Scripted]
+
+
+def _sequence(reply: ToolCall | Sequence[str | ToolCall]) -> Sequence[str | ToolCall]:
+    return (reply,) if isinstance(reply, ToolCall) else reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class Asked:
 
     messages: tuple[ModelMessage, ...]
     schema: JSONValue
+    tools: tuple[ModelTool, ...] = ()
 
     @property
     def text(self) -> str:
@@ -31,7 +37,8 @@ class Asked:
 
 
 class ScriptedModel:
-    """`replies`: texts (or exceptions, which are raised) in the order of the calls, or a function of the messages.
+    """`replies`: texts, `ToolCall`s or lists of both (or exceptions, which are raised) in the order of the calls, or a
+    function of the messages that gives one.
 
     After the last of a list, ChatError says so. `calls` is what it was asked.
     """
@@ -43,22 +50,22 @@ class ScriptedModel:
         self.calls: list[Asked] = []
 
     async def stream(
-        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None
-    ) -> AsyncGenerator[str | Usage, None]:
-        """Word by word, then the usage."""
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]:
+        """Word by word, or call by call, then the usage."""
         number = len(self.calls)
-        self.calls.append(Asked(tuple(dict(message) for message in messages), schema))
+        self.calls.append(Asked(tuple(dict(message) for message in messages), schema, tuple(tools)))
         reply = self._replies(messages) if callable(self._replies) else self._reply(number)
         if isinstance(reply, Exception):
             raise reply
-        words = re.findall(r"\S+\s*|\s+", reply)
+        words: list[Any] = re.findall(r"\S+\s*|\s+", reply) if isinstance(reply, str) else [*_sequence(reply)]
         for word in words:
             yield word
         read = sum(len(str(message["content"]).split()) for message in messages)
         yield Usage(read, len(words), self._cost, self.name)
 
-    def _reply(self, number: int) -> str | Exception:
+    def _reply(self, number: int) -> Scripted:
         if number >= len(self._replies):
             raise ChatError(f"the script of {self.name!r} has {len(self._replies)} replies, and one more was wanted")
-        found: str | Exception = self._replies[number]
+        found: Scripted = self._replies[number]
         return found

@@ -25,6 +25,9 @@ DEFERRED = {
     "a2a_bridge/chat/model.py",
     "a2a_bridge/observe/metrics.py",  # the extra `metrics`
     "a2a_bridge/observe/spans.py",  # the extra `otel`
+    "a2a_bridge/chat/mcp.py",
+    "a2a_bridge/chat/execution/bubblewrap.py",
+    "a2a_bridge/chat/execution/seccomp.py",
     "a2a_bridge/server/jsonrpc.py",
     "a2a_bridge/server/sse.py",
     "a2a_bridge/store/seal.py",  # the extra `security`
