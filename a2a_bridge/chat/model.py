@@ -201,21 +201,21 @@ class _Calls:
     def taken(self, delta: Any) -> str | None:
         """Take the calls out of a piece; what is left of it are words."""
         for piece in delta.tool_calls or ():
-            ids, names, arguments = self._held.setdefault(piece.index or 0, ([], [], []))
+            ids, called, arguments = self._held.setdefault(piece.index or 0, ([], [], []))
             if piece.id and not ids:  # some endpoints repeat it with every piece
                 ids.append(piece.id)
             if piece.function is not None:
-                if piece.function.name and not names:
-                    names.append(piece.function.name)
+                if piece.function.name and not called:
+                    called.append(piece.function.name)
                 arguments.append(piece.function.arguments or "")
         words: str | None = delta.content
         return words
 
     def made(self) -> list[ToolCall]:
         found = []
-        for at, (ids, names, arguments) in sorted(self._held.items()):
+        for at, (ids, called, arguments) in sorted(self._held.items()):
             call_id = "".join(ids) or f"call_{at}_{uuid.uuid4().hex[:8]}"
-            found.append(ToolCall(call_id, "".join(names), _arguments("".join(arguments))))
+            found.append(ToolCall(call_id, "".join(called), _arguments("".join(arguments))))
         return found
 
 
