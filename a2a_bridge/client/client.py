@@ -12,17 +12,18 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from a2a_bridge.cards.sign import TrustedKeys
 from a2a_bridge.client.auth import Auth, Keyring
 from a2a_bridge.client.endpoint import Endpoint
 from a2a_bridge.client.follow import Follower
 from a2a_bridge.client.interface import ANY, Wanted, choose_interface, wire_to
-from a2a_bridge.client.resolve import FetchedCard, card_url, fetch_card
+from a2a_bridge.client.resolve import FetchedCard, card_url, fetch_card, read_card
 from a2a_bridge.client.retry import Retries, with_retries
 from a2a_bridge.client.sending import SendOptions, answer_in, extension_headers, headers_of, message_of, request_of
-from a2a_bridge.client.transport import Nothing, R
+from a2a_bridge.client.transport import CardBody, Nothing, R
 from a2a_bridge.client.transport import Transport as Wire
 from a2a_bridge.client.watch import watched
-from a2a_bridge.errors import ClientError, ConnectionFailedError
+from a2a_bridge.errors import CardError, ClientError, ConnectionFailedError, InvalidAgentResponseError
 from a2a_bridge.net import Deadline, Http, Timeouts, Transport, shared
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import Event, Message, Struct, Task, TaskState, WireObject
@@ -51,10 +52,12 @@ class Trust:
     """How far an agent is trusted.
 
     A card that points to another origin than its own is refused unless `allow_other_origin`: credentials would go
-    there. `max_answer_bytes` limits one answer and one event.
+    there. `keys`: cards, the extended one too, are believed only as far as a signature of one of these keys covers
+    them; unsigned and altered ones are a CardError. `max_answer_bytes` limits one answer and one event.
     """
 
     allow_other_origin: bool = False
+    keys: TrustedKeys | None = None
     max_answer_bytes: int = MAX_EVENT_BYTES
 
 
@@ -185,15 +188,15 @@ class Client:
         return _Target(fetched, wire_to(interface, endpoint), interface.tenant or None, self._named)
 
     async def _fetch(self, known: FetchedCard | None) -> FetchedCard:
-        http, url = await self._http(), card_url(self.url)
+        http, url, keys = await self._http(), card_url(self.url), self._trust.keys
         try:
-            return await fetch_card(http, url, headers=self._headers, timeouts=self._timeouts, known=known)
+            return await fetch_card(http, url, headers=self._headers, timeouts=self._timeouts, known=known, keys=keys)
         except ConnectionFailedError as error:
             credentials = self._keyring.for_card() if error.status == 401 else {}
             if not credentials:
                 raise
         headers = {**self._headers, **credentials}
-        return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known)
+        return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known, keys=keys)
 
     async def extended_card(self) -> AgentCard:
         """The card for those who are known to the agent, in place of the public one until `aclose` (R-EXTC-03); the
@@ -202,7 +205,13 @@ class Client:
         if not target.fetched.card.capabilities.extended_agent_card:
             return target.fetched.card
         request = GetExtendedAgentCardRequest(tenant=target.tenant)
-        card = await self._call(target, "GetExtendedAgentCard", request, AgentCard)
+        found = await self._call(target, "GetExtendedAgentCard", request, CardBody)
+        try:
+            card = read_card(found.body, "the agent's extended card", self._trust.keys)
+        except CardError as error:
+            if self._trust.keys is not None:
+                raise
+            raise InvalidAgentResponseError(error.message) from None
         self._target = self._aimed(FetchedCard(card, target.fetched.url, float("inf")))
         return card
 

@@ -8,11 +8,11 @@ from typing import Any, Generic
 
 from a2a_bridge.client.endpoint import EVENT_STREAM, TRANSPORT_STATUSES, Endpoint, old_names
 from a2a_bridge.client.refusal import error_from, http_error, rpc_error_in
-from a2a_bridge.client.transport import Nothing, R, Received, read_result, received
+from a2a_bridge.client.transport import CardBody, Nothing, R, Received, read_result, received
 from a2a_bridge.errors import InvalidAgentResponseError
 from a2a_bridge.net import Answer, Deadline, shown
 from a2a_bridge.protocol import v03_client
-from a2a_bridge.protocol.card import PROTOCOL_VERSION, AgentCard
+from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.lenient import json_value, quick, read_value
 from a2a_bridge.protocol.objects import WireObject, json_bytes, to_json
 from a2a_bridge.protocol.requests import StreamResponse
@@ -52,7 +52,7 @@ class JsonRpcTransport:
         answer = await self._post(call_id, operation, request, {"accept": "application/json", **headers}, deadline)
         async with answer:
             body = await answer.read(self._endpoint.limit)
-            if self._is_usual(answer, body) and result is not AgentCard:
+            if self._is_usual(answer, body) and result is not CardBody:
                 envelope: _Envelope[R] | None = quick(_envelope(result), body.decode("utf-8", "replace"))
                 if envelope is not None:
                     _check_id(call_id, envelope.id)

@@ -4,8 +4,10 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from a2a_bridge.cards.load import card_from_json
+from a2a_bridge.cards.sign import TrustedKeys, verify_card
 from a2a_bridge.client.refusal import http_error
 from a2a_bridge.errors import CardError
 from a2a_bridge.net import Answer, Deadline, Http, Timeouts, shown
@@ -25,6 +27,7 @@ class FetchedCard:
     url: str
     fresh_until: float
     etag: str | None = None
+    signed: bytes | None = None  # as it came, if its signature was asked for: keys go out of date while it is kept
 
     @property
     def is_fresh(self) -> bool:
@@ -43,12 +46,25 @@ def card_url(url: str) -> str:
     return path.rstrip("/") + WELL_KNOWN_PATH + mark + query
 
 
+def read_card(body: bytes | Mapping[str, Any], source: str, keys: TrustedKeys | None) -> AgentCard:
+    """The card in a body. With keys: what their signature covers of it, or CardError (R-SIGN-05, R-SIGN-08)."""
+    trusted = body if keys is None else verify_card(body, keys, source=source).body
+    return card_from_json(trusted, lenient=True, source=source)
+
+
 async def fetch_card(
-    http: Http, url: str, *, headers: Mapping[str, str], timeouts: Timeouts, known: FetchedCard | None = None
+    http: Http,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    known: FetchedCard | None = None,
+    keys: TrustedKeys | None = None,
 ) -> FetchedCard:
     """The card at this address; `known` is asked for again with its ETag and kept when it has not changed.
 
-    Raises CardError when there is none or it cannot be used, ConnectionFailedError and RemoteTimeoutError.
+    With `keys` only a card that one of them has signed is taken. Raises CardError when there is none or it cannot be
+    used, ConnectionFailedError and RemoteTimeoutError.
     """
     asked = {**headers, "accept": "application/json", "a2a-version": PROTOCOL_VERSION, **outgoing_headers()}
     if known is not None and known.etag is not None:
@@ -58,6 +74,8 @@ async def fetch_card(
     async with answer:
         fresh_until = time.monotonic() + _lifetime(answer)
         if answer.status == 304 and known is not None:
+            if keys is not None and known.signed is not None:
+                verify_card(known.signed, keys, source=shown(url))
             return replace(known, fresh_until=fresh_until)
         if answer.status in (404, 405, 410):
             raise CardError(
@@ -68,7 +86,7 @@ async def fetch_card(
             raise http_error(url, answer)
         body = await answer.read(MAX_CARD_BYTES)
         etag = answer.headers.get("etag")
-    return FetchedCard(card_from_json(body, lenient=True, source=shown(url)), url, fresh_until, etag)
+    return FetchedCard(read_card(body, shown(url), keys), url, fresh_until, etag, None if keys is None else body)
 
 
 def _lifetime(answer: Answer) -> float:

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 from a2a_bridge.client.endpoint import EVENT_STREAM, TRANSPORT_STATUSES, Endpoint, old_names, segment
 from a2a_bridge.client.refusal import http_error, rest_error, rest_error_in
-from a2a_bridge.client.transport import BY_NAME, Nothing, R, Received, read_result, received
+from a2a_bridge.client.transport import BY_NAME, CardBody, Nothing, R, Received, read_result, received
 from a2a_bridge.errors import InvalidAgentResponseError
 from a2a_bridge.net import Answer, Deadline, shown
 from a2a_bridge.protocol import v03_client
-from a2a_bridge.protocol.card import PROTOCOL_VERSION, AgentCard
+from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.lenient import json_value, quick, read_value
 from a2a_bridge.protocol.objects import WireObject, dump, json_bytes
 from a2a_bridge.protocol.requests import StreamResponse
@@ -44,7 +44,7 @@ class RestTransport:
             self._check(answer, body)
             if result is Nothing:
                 return read_result(result, None)
-            if not self._is_old and result is not AgentCard:
+            if not self._is_old and result is not CardBody:
                 found = quick(result, body.decode("utf-8", "replace"))
                 if found is not None:
                     return found

@@ -3,10 +3,8 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from a2a_bridge.cards.load import card_from_json
-from a2a_bridge.errors import CardError, InvalidAgentResponseError
+from a2a_bridge.errors import InvalidAgentResponseError
 from a2a_bridge.net import Deadline
-from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.lenient import read_value
 from a2a_bridge.protocol.methods import OPERATIONS, Operation
 from a2a_bridge.protocol.objects import Event, WireObject
@@ -19,6 +17,12 @@ R = TypeVar("R", bound=WireObject)
 
 class Nothing(WireObject):
     """The result of an operation that has none: null, `{}` and an empty body are all right."""
+
+
+class CardBody(WireObject):
+    """A card as it came, in the shape of any version; whoever asked for it says whether it is believed."""
+
+    body: Mapping[str, Any]
 
 
 class Received(NamedTuple):
@@ -45,14 +49,13 @@ class Transport(Protocol):
 
 
 def read_result(result: type[R], value: Any) -> R:
-    """The result that a JSON value is; a card may have the shape of any version."""
+    """The result that a JSON value is."""
     if result is Nothing:
         return cast(R, Nothing())
-    if result is AgentCard:
-        try:
-            return cast(R, card_from_json(value, lenient=True, source="the agent's extended card"))
-        except CardError as error:
-            raise InvalidAgentResponseError(error.message) from None
+    if result is CardBody:
+        if not isinstance(value, Mapping):
+            raise InvalidAgentResponseError("the agent's card is not a JSON object")
+        return cast(R, CardBody(body=value))
     return read_value(result, value)
 
 
