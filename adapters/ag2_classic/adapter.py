@@ -6,7 +6,7 @@ from a2a_bridge.agent import Adapter, Agent
 
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
-    """The object as an agent."""
+    """The agent or group chat as an agent; a function that makes one is called for each turn."""
     from adapters.ag2_classic.agent import ClassicAgent
 
     return ClassicAgent(obj, name=name, description=description)

@@ -1,0 +1,126 @@
+"""A copy of an agent, or of a whole group chat, for each turn.
+
+AutoGen's classic agents hold their conversations and counters, and a group chat its messages. So every turn gets
+copies: of agents, group chats, and what they keep in lists and dicts; methods of theirs that are kept somewhere are
+bound to the copies. All else is shared: functions, tools, code executors, and the connections of model clients, whose
+usage is counted for each copy. A function that holds an agent itself (in a closure, or as a global of its module) would
+go on using the original; such a chat is refused, and given as a function that makes it.
+"""
+
+import copy
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+from autogen import ConversableAgent, GroupChat
+from autogen.agentchat.group.context_variables import ContextVariables
+from autogen.oai.client import OpenAIWrapper
+
+from a2a_bridge.errors import AdapterError
+
+_TAKEN_APART = (ConversableAgent, GroupChat)
+
+
+def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """The value for one turn. `memo`: what has been copied already, by id."""
+    memo = {} if memo is None else memo
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, _TAKEN_APART):
+        made = memo[id(value)] = object.__new__(type(value))
+        vars(made).update({name: copied(held, memo) for name, held in vars(value).items()})
+        return made
+    if isinstance(value, ContextVariables):
+        memo[id(value)] = copy.deepcopy(value)
+        return memo[id(value)]
+    if isinstance(value, OpenAIWrapper):
+        made = memo[id(value)] = object.__new__(type(value))
+        clients = [_own_client(client) for client in vars(value).get("_clients", ())]
+        vars(made).update(vars(value), _clients=clients, actual_usage_summary=None, total_usage_summary=None)
+        return made
+    if isinstance(value, MethodType) and isinstance(value.__self__, _TAKEN_APART):
+        return MethodType(value.__func__, copied(value.__self__, memo))
+    return _container(value, memo)
+
+
+def _own_client(client: Any) -> Any:
+    """The client of one provider; for OpenAI one that can be listened to, on the same connections."""
+    provider = vars(client).get("_oai_client")
+    if not hasattr(provider, "with_options"):
+        return client
+    made = object.__new__(type(client))
+    vars(made).update(vars(client), _oai_client=provider.with_options())
+    return made
+
+
+def _container(value: Any, memo: dict[int, Any]) -> Any:
+    made: Any
+    if type(value) is defaultdict:
+        made = memo[id(value)] = defaultdict(copied(value.default_factory, memo))
+        made.update({copied(key, memo): copied(held, memo) for key, held in value.items()})
+        return made
+    if type(value) is dict:
+        made = memo[id(value)] = {}
+        made.update({copied(key, memo): copied(held, memo) for key, held in value.items()})
+        return made
+    if type(value) is list:
+        made = memo[id(value)] = []
+        made.extend(copied(held, memo) for held in value)
+        return made
+    if type(value) in (tuple, set):
+        return type(value)(copied(held, memo) for held in value)
+    return value
+
+
+def members(obj: Any) -> list[Any]:
+    """The agents of a chat, its manager last; of a single agent, itself."""
+    chat = getattr(obj, "groupchat", None)
+    return [*chat.agents, obj] if isinstance(chat, GroupChat) else [obj]
+
+
+def check_replies(obj: Any) -> None:
+    """AdapterError for an agent that could answer in an event loop only."""
+    for agent in members(obj):
+        for entry in vars(agent)["_reply_func_list"]:
+            if inspect.iscoroutinefunction(entry["reply_func"]) and not entry["ignore_async_in_sync_chat"]:
+                raise AdapterError(
+                    f"{agent.name!r} has an async reply function without a sync one. Register a sync one beside it,"
+                    " and the async one with ignore_async_in_sync_chat=True"
+                )
+
+
+def _check_functions(obj: Any) -> None:
+    for agent in members(obj):
+        for entry in vars(agent)["_reply_func_list"]:
+            _check_function(agent.name, entry["reply_func"])
+        for hook in (hook for hooks in agent.hook_lists.values() for hook in hooks):
+            _check_function(agent.name, hook)
+    if isinstance(chat := getattr(obj, "groupchat", None), GroupChat):
+        _check_function(obj.name, chat.speaker_selection_method)
+
+
+def _check_function(name: str, function: Any) -> None:
+    if isinstance(function, FunctionType) and any(
+        isinstance(held, ConversableAgent | GroupChat) for held in _held(function)
+    ):
+        raise AdapterError(
+            f"{name!r} cannot be copied for each turn: its function {function.__name__!r} holds an agent itself. Give a"
+            " function that makes it all instead: adapters.ag2_classic.adapter.ADAPTER.adapt(make_manager)"
+        )
+
+
+def _held(function: FunctionType) -> Iterator[Any]:
+    found = inspect.getclosurevars(function)
+    for value in (*found.nonlocals.values(), *found.globals.values()):
+        yield from value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else (value,)
+
+
+def maker(obj: Any) -> Callable[[], Any]:
+    """What makes an object for one turn: the function that was given, or a copier of the object."""
+    if not isinstance(obj, ConversableAgent):
+        return obj  # type: ignore[no-any-return]  # a function
+    _check_functions(obj)
+    return partial(copied, obj)

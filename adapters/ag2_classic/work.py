@@ -1,0 +1,144 @@
+"""One run of classic AutoGen in a thread, and what it tells on the way into the event loop.
+
+AutoGen calls models and tools from sync code, and its async methods only move that to a thread pool. So each run gets
+a thread of its own, started and awaited by `Work.events`, which never leaves before the thread has ended: the slot of
+a cancelled turn stays taken as long as the work goes on. What can be done is done: once nobody listens any more, the
+next thing that AutoGen tells (a token, a tool call) raises `Stopped` in the middle of its work, which closes the
+model's stream. What a run tells comes through AutoGen's own IOStream, which is set in the thread's context, so runs
+at the same time never see each other's, and none reads or writes the terminal.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, NamedTuple
+
+from autogen.io import IOStream
+
+from a2a_bridge.agent import run_in_thread
+
+
+class Stopped(BaseException):
+    """Nobody waits for this run any more. Not an Exception: AutoGen would tell its model about it."""
+
+
+class HumanWanted(BaseException):
+    """A human is to speak. Not an Exception, and the run ends with it: it is taken up with their words."""
+
+    def __init__(self, name: str, prompt: str) -> None:
+        super().__init__(f"{name} is to speak")
+        self.name = name
+        self.prompt = prompt
+
+
+class Said(NamedTuple):
+    """An agent has spoken: what `generate_reply` gave."""
+
+    name: str
+    reply: Any
+
+
+class Token(NamedTuple):
+    """A piece of what an agent is saying."""
+
+    name: str
+    text: str
+
+
+class Work(IOStream):  # type: ignore[misc]  # checked without the framework's types
+    """`async for event in work.events(call)`, then `work.result`. `call` is sync and runs once."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.speaker: str | None = None
+        self._loop = asyncio.get_running_loop()
+        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+        self._stopped = threading.Event()
+        self._streams: list[Any] = []
+
+    async def events(self, call: Callable[[], Any]) -> AsyncGenerator[Any, None]:
+        """What the run tells as it comes; raises what the call raised."""
+        context = contextvars.copy_context()
+        running = asyncio.create_task(run_in_thread(lambda: context.run(self._run, call)))
+        running.add_done_callback(lambda _: self._heard.put_nowait(None))
+        try:
+            while (event := await self._heard.get()) is not None:
+                yield event
+            self.result = running.result()
+        finally:
+            self._stopped.set()
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # looked at: whoever stopped the run does not want to hear of it
+
+    def _run(self, call: Callable[[], Any]) -> Any:
+        with IOStream.set_default(self):
+            try:
+                return call()
+            finally:
+                for stream in self._streams:
+                    stream.close()
+
+    def tell(self, event: object) -> None:
+        """In the thread: hand an event on, or stop here because nobody listens."""
+        if self._stopped.is_set():
+            raise Stopped
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
+            self._loop.call_soon_threadsafe(self._heard.put_nowait, event)
+
+    def listen_to(self, agent: Any) -> None:
+        """From now on it is known what this agent says, and which tokens are its own."""
+        speak = agent.generate_reply
+
+        def generate_reply(messages: Any = None, sender: Any = None, exclude: Any = ()) -> Any:
+            around, self.speaker = self.speaker, agent.name
+            try:
+                reply = speak(messages, sender, exclude)
+            finally:
+                self.speaker = around
+            self.tell(Said(agent.name, reply))
+            return reply
+
+        def get_human_input(prompt: str, *, iostream: Any = None) -> str:
+            raise HumanWanted(agent.name, prompt)
+
+        agent.generate_reply = generate_reply
+        agent.get_human_input = get_human_input
+        for client in vars(agent.client).get("_clients", ()) if agent.client else ():
+            provider = vars(client).get("_oai_client")
+            if provider is not None:
+                completions = provider.chat.completions
+                completions.create = self._keeping_streams(completions.create)
+
+    def _keeping_streams(self, create: Callable[..., Any]) -> Callable[..., Any]:
+        """AutoGen reads OpenAI's stream in a loop that never closes it; half read it would stay open until the garbage
+        collector comes by, and the model's work would go on."""
+
+        def created(**options: Any) -> Any:
+            answer = create(**options)
+            if hasattr(answer, "response") and hasattr(answer, "close"):
+                self._streams.append(answer)
+            return answer
+
+        return created
+
+    # AutoGen's IOStream.
+
+    def send(self, message: Any) -> None:
+        """What AutoGen would show on a terminal."""
+        if message.type == "stream":
+            if self.speaker is not None:
+                self.tell(Token(self.speaker, message.content.content))
+        elif message.type == "executed_function":
+            self.tell(message.content)
+        elif self._stopped.is_set():
+            raise Stopped
+
+    def print(self, *objects: Any, sep: str = " ", end: str = "\n", flush: bool = False) -> None:
+        """Nothing goes to the terminal."""
+
+    def input(self, prompt: str = "", *, password: bool = False) -> str:
+        """Nothing is read from the terminal: whoever asks there, a human is wanted."""
+        raise HumanWanted(self.speaker or "human", prompt)

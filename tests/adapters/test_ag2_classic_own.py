@@ -1,0 +1,180 @@
+"""What is classic AutoGen's own: group chats of several, humans, copies and factories."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what AutoGen imports warns of coming days
+    from autogen import ConversableAgent, GroupChat, GroupChatManager, LLMConfig, UserProxyAgent
+
+from a2a_bridge.agent import Ask, Say, ToolCall, outcome, traits_of
+from a2a_bridge.errors import AdapterError
+from a2a_bridge.protocol.objects import Part, Role
+from a2a_bridge.testing.adapter_case import asked, said, within
+from a2a_bridge.testing.fake_openai import FakeOpenAI
+from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
+from adapters.ag2_classic.adapter import ADAPTER
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # AutoGen leaves its model clients open, and uses what is deprecated
+
+
+@pytest.fixture
+def model() -> Iterator[FakeOpenAI]:
+    """The fake model."""
+    with FakeOpenAI() as model:
+        yield model
+
+
+def worker(model: FakeOpenAI, name: str = "worker", *, stream: bool = False, **options: Any) -> ConversableAgent:
+    """A classic agent."""
+    entry = {"model": "fake-model", "base_url": model.base_url, "api_key": "x", "max_retries": 0, "price": [0.1, 0.2]}
+    config = LLMConfig({**entry, "stream": stream}, cache_seed=None)
+    return ConversableAgent(name, llm_config=config, human_input_mode="NEVER", **options)
+
+
+def chat(*agents: Any, rounds: int = 4, selection: Any = "round_robin", manager: Any = False) -> GroupChatManager:
+    """A group chat behind its manager."""
+    groupchat = GroupChat(list(agents), messages=[], max_round=rounds, speaker_selection_method=selection)
+    return GroupChatManager(groupchat, llm_config=manager)
+
+
+async def test_in_a_chat_of_several_every_message_has_its_speaker(model: FakeOpenAI) -> None:
+    """Ours: a transcript without names could not be read."""
+    agent = ADAPTER.adapt(chat(worker(model, "writer"), worker(model, "critic", stream=True), rounds=3))
+    replies = await within(replies_of(agent, make_turn("SAY fine")))
+    assert outcome(replies).text == "[writer] fine\n\n[critic] Echo: fine"
+    assert all(not hasattr(reply, "append") for reply in replies)
+
+
+async def test_a_model_that_selects_speakers_does_not_speak(model: FakeOpenAI) -> None:
+    """Ours: what the manager asks its own model is not part of the answer, but of the bill."""
+    writer, critic = worker(model, "writer"), worker(model, "critic")
+    agent = ADAPTER.adapt(chat(writer, critic, rounds=2, selection="auto", manager=writer.llm_config))
+    result = await said(agent, make_turn("SAY writer"))
+    assert result.text in ("[writer] writer", "[critic] writer")
+    assert len(model.requests) > 1
+
+
+async def test_the_caller_is_the_human_of_the_chat(model: FakeOpenAI) -> None:
+    """AutoGen's own way: the human starts the chat, and whoever follows them speaks next."""
+    human = UserProxyAgent("boss", human_input_mode="NEVER", code_execution_config=False)
+    agent = ADAPTER.adapt(chat(worker(model, "first"), human, worker(model, "second"), rounds=2))
+    assert (await said(agent, make_turn("SAY hello"))).text == "[second] hello"
+    assert model.requests[-1].body["messages"][-1]["name"] == "boss"
+
+
+async def test_a_speaker_with_a_name_keeps_it(model: FakeOpenAI) -> None:
+    """Architecture §6: the framework's own name field; the name as it is stands before the text."""
+    human = UserProxyAgent("boss", human_input_mode="NEVER", code_execution_config=False)
+    agent = ADAPTER.adapt(chat(worker(model), human, rounds=2))
+    await said(agent, make_turn(make_message("Hi.", speaker="Zoë the host")))
+    message = model.requests[-1].body["messages"][-1]
+    assert (message["name"], message["content"]) == ("Zo_the_host", "[Zoë the host] Hi.")
+
+
+async def test_the_agents_own_words_are_its_own(model: FakeOpenAI) -> None:
+    """Ours: a history of one's own words as somebody else's confuses a model."""
+    turn = make_turn("And now?", history=[make_message("Hello."), make_message("I am here.", role=Role.AGENT)])
+    await said(ADAPTER.adapt(worker(model)), turn)
+    roles = [(one["role"], one["content"]) for one in model.requests[-1].body["messages"][1:]]
+    assert roles == [("user", "Hello."), ("assistant", "I am here."), ("user", "And now?")]
+
+
+async def test_a_human_in_a_chat_is_asked_and_everybody_hears_the_answer(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: the chat is taken up with the human's words, by whoever comes next."""
+    human = UserProxyAgent("boss", human_input_mode="ALWAYS", code_execution_config=False)
+    talk = Talk(ADAPTER.adapt(chat(human, worker(model, "writer"), worker(model, "critic"), rounds=8)))
+    replies = await within(talk.say("SAY a plan"))
+    assert isinstance(replies[-1], Ask)
+    assert outcome(replies).text == "[writer] a plan\n\n[critic] Echo: a plan"
+    replies = await within(talk.say("SAY shorter"))
+    assert outcome(replies).text == "[writer] shorter\n\n[critic] Echo: shorter"
+    assert "a plan" in asked(model)
+    assert "exit" in talk.asks[0].text
+    assert await within(talk.say("exit")) == [Say("Stopped.")]
+
+
+async def test_automatic_replies_are_counted_within_a_turn(model: FakeOpenAI) -> None:
+    """Ours: AutoGen counts its automatic replies on the object; a turn counts its own."""
+    agent = ADAPTER.adapt(worker(model, max_consecutive_auto_reply=1))
+    for _ in range(3):
+        assert (await said(agent, make_turn("SAY still here"))).text == "still here"
+
+
+async def test_what_a_turn_costs_is_told(model: FakeOpenAI) -> None:
+    """Ours: AutoGen knows the prices it was given."""
+    usage = (await said(ADAPTER.adapt(worker(model)), make_turn("SAY it"))).usage
+    assert usage.cost_usd is not None
+    assert usage.cost_usd > 0
+
+
+async def test_an_agent_that_never_ends_is_stopped_with_a_reason(model: FakeOpenAI) -> None:
+    """Ours: a model that calls tools for ever."""
+    agent = worker(model)
+    agent.register_reply([ConversableAgent, None], lambda *_, **__: (True, {"role": "tool", "content": "again"}))
+    assert "without coming to an end" in ((await said(ADAPTER.adapt(agent), make_turn("go"))).failed or "")
+
+
+async def test_a_function_makes_what_cannot_be_copied(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: a function that holds an agent would go on using the original."""
+
+    def make() -> GroupChatManager:
+        one, other = worker(model, "one"), worker(model, "other")
+        return chat(one, other, rounds=3, selection=lambda last, groupchat: other if last is one else one)
+
+    with pytest.raises(AdapterError, match="make_manager"):
+        ADAPTER.adapt(make())
+    agent = ADAPTER.adapt(make, name="pair")
+    assert (await said(agent, make_turn("SAY hello"))).text == "[one] hello\n\n[other] Echo: hello"
+    assert agent.name == "pair"
+
+
+def test_an_agent_that_answers_in_an_event_loop_only_is_refused(model: FakeOpenAI) -> None:
+    """Ours: AutoGen would leave such a function out without a word."""
+
+    async def answer(*_: Any, **__: Any) -> tuple[bool, str]:
+        return True, "async"
+
+    agent = worker(model)
+    agent.register_reply([ConversableAgent, None], answer)
+    with pytest.raises(AdapterError, match="sync one"):
+        ADAPTER.adapt(agent)
+
+
+def test_a_function_that_makes_something_else_is_refused() -> None:
+    """Ours: told when it is published."""
+    with pytest.raises(AdapterError, match="made a str"):
+        ADAPTER.adapt(lambda: "agent")
+
+
+def test_a_chat_tells_who_is_in_it(model: FakeOpenAI) -> None:
+    """Ours: the card of a chat says more than that it is one."""
+    agent = ADAPTER.adapt(chat(worker(model, "writer"), worker(model, "critic")))
+    assert agent.description == "A group chat of writer, critic."
+    assert traits_of(agent).keeps_context
+
+
+async def test_files_are_named_to_the_model(model: FakeOpenAI) -> None:
+    """Ours: nothing is dropped in silence."""
+    await said(ADAPTER.adapt(worker(model)), make_turn(make_message(Part(url="https://x.invalid/a.pdf"))))
+    assert "https://x.invalid/a.pdf" in asked(model)
+
+
+async def test_a_tool_that_another_agent_runs_is_told_under_the_id_of_its_call(model: FakeOpenAI) -> None:
+    """AutoGen's own way: one agent proposes a call, another one executes it."""
+
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    proposer = worker(model, "proposer")
+    runner = ConversableAgent("runner", llm_config=False, human_input_mode="NEVER")
+    runner.register_for_execution()(proposer.register_for_llm(description="Add.")(add))
+    replies = await within(
+        replies_of(ADAPTER.adapt(chat(runner, proposer, rounds=4)), make_turn('CALL add {"a": 2, "b": 3}'))
+    )
+    calls = [reply.id for reply in replies if isinstance(reply, ToolCall)]
+    assert [getattr(reply, "content", None) for reply in replies if getattr(reply, "id", None) in calls][1:] == ["5"]
