@@ -116,13 +116,12 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         """AutoGen reads OpenAI's stream in a loop that never closes it; half read it would stay open until the garbage
         collector comes by, and the model's work would go on."""
 
-        def created(**options: Any) -> Any:
-            answer = create(**options)
+        def kept(answer: Any) -> Any:
             if hasattr(answer, "response") and hasattr(answer, "close"):
                 self._streams.append(answer)
             return answer
 
-        return created
+        return lambda **options: kept(create(**options))
 
     # AutoGen's IOStream.
 
