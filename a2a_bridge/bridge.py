@@ -28,6 +28,7 @@ from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
 from a2a_bridge.cards.build import build_card, input_modes, with_push, with_url
 from a2a_bridge.cards.load import load_card
+from a2a_bridge.cards.modes import Versions, with_old_interfaces
 from a2a_bridge.config import check_agent_name
 from a2a_bridge.connection import HTTP
 from a2a_bridge.errors import ConfigError, StoreError
@@ -84,11 +85,12 @@ class Options:
     """What else can be said about a server.
 
     `observe`: what operators see, for the whole process. `push`: what webhooks are allowed; None: there are none.
-    `clock`: seconds since 1970.
+    `versions`: of A2A, and how cards show them. `clock`: seconds since 1970.
     """
 
     observe: Observe = Observe()
     push: Push | None = Push()
+    versions: Versions = Versions()
     clock: Callable[[], float] = time.time
 
 
@@ -127,10 +129,9 @@ class Bridge:
             raise ConfigError(f"cards are given for agents that are not served: {', '.join(sorted(unknown))}")
         durable = not isinstance(self.store, MemoryStore)
         hooks = webhooks_in(self.store, options.push, durable=durable, clock=options.clock, forget_after=keeping.tasks)
-        pushes = hooks is not None
-        self.cards = {
-            key: _card(agent, known.get(key), f"{base}/{key}/", push=pushes) for key, agent in self.agents.items()
-        }
+        self._pushes = hooks is not None
+        self._versions = options.versions
+        self.cards = {key: self._card(key, known.get(key), f"{base}/{key}/") for key in self.agents}
         self.service = TaskService(
             self.agents,
             self.store,
@@ -148,13 +149,24 @@ class Bridge:
         self.app: ASGIApp = App(
             served,
             root=root,
-            root_card=_card(self.agents[root], known.get(root), f"{base}/", push=pushes),
+            root_card=self._card(root, known.get(root), f"{base}/"),
+            versions=options.versions,
             ready=lambda: self._ready,
             lifespan=self._lifespan,
         )
 
+    def _card(self, key: str, card: AgentCard | Path | str | None, url: str) -> AgentCard:
+        """The card of an agent that is reached at `url`: the one that was given, or one built from what it is."""
+        if card is None:
+            found = build_card(self.agents[key], url=url)
+            found = with_push(found) if self._pushes else found
+        else:
+            found = with_url(card if isinstance(card, AgentCard) else load_card(card), url, push=self._pushes)
+        return with_old_interfaces(found, url) if self._versions.v03 else found
+
     def _served(self, key: str, limits: Limits) -> Served:
-        operations = Operations(self.service, key, self.cards[key])
+        spoken, lenient = self._versions.spoken, self._versions.lenient
+        operations = Operations(self.service, key, self.cards[key], versions=spoken, lenient_version=lenient)
         return Served(
             JsonRpcEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
             RestEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
@@ -235,13 +247,6 @@ def _named_agents(agents: Any) -> dict[str, Agent]:
     if len(dict(found)) < len(found):
         raise ConfigError(f"two agents have the same name in URLs: {', '.join(sorted(key for key, _ in found))}")
     return dict(found)
-
-
-def _card(agent: Agent, card: AgentCard | Path | str | None, url: str, *, push: bool) -> AgentCard:
-    if card is None:
-        built = build_card(agent, url=url)
-        return with_push(built) if push else built
-    return with_url(card if isinstance(card, AgentCard) else load_card(card), url, push=push)
 
 
 class _Server(uvicorn.Server):

@@ -21,8 +21,9 @@ class Dialect:
     `version` is what answers say in A2A-Version. `speaks` tells whether a request that asks for this version (None: it
     did not say) is meant. The rest is None where nothing differs from 1.0: `lift` makes parameters of 1.0 and raises
     InvalidParamsError, `lower` makes the result from its JSON, `lower_row` the data of one event, `lower_error` the
-    error object of JSON-RPC. `streams_refusals`: a stream that is refused is a stream of one event, the error, and
-    errors have no event name of their own (R-COMPAT-12, R-JRPC-24). `pings`: quiet streams get comments (R-JRPC-22).
+    error object of JSON-RPC, or what stands beside the body of an HTTP+JSON error. `streams_refusals`: a stream that is
+    refused is a stream of one event, the error, and errors have no event name of their own (R-COMPAT-12, R-JRPC-24).
+    `pings`: quiet streams get comments (R-JRPC-22).
     """
 
     version: str

@@ -9,6 +9,7 @@ from pydantic import StrictBool
 from pydantic.alias_generators import to_camel
 
 from a2a_bridge.errors import A2AError, InvalidParamsError, Violation
+from a2a_bridge.protocol.dialect import V1, Dialect
 from a2a_bridge.protocol.jsonrpc import error_details
 from a2a_bridge.protocol.objects import WireObject, json_bytes
 
@@ -16,15 +17,15 @@ A2A_JSON: Final = "application/a2a+json"
 _FLAGS: Final = {"true": True, "false": False}
 
 
-def status_body(error: A2AError, http_status: int | None = None) -> bytes:
-    """A google.rpc.Status as JSON (R-REST-09)."""
+def status_body(error: A2AError, http_status: int | None = None, dialect: Dialect = V1) -> bytes:
+    """A google.rpc.Status as JSON (R-REST-09), and beside it what readers of another version look for."""
     told = {
         "code": error.http_status if http_status is None else http_status,
         "status": error.grpc_status,
         "message": error.message,
         "details": error_details(error),
     }
-    return json_bytes({"error": told})
+    return json_bytes({"error": told} if dialect.lower_error is None else {"error": told, **dialect.lower_error(error)})
 
 
 @cache

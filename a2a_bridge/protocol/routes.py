@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.dialect import V1, Dialect
 from a2a_bridge.protocol.methods import OPERATIONS, Operation
 
@@ -32,18 +33,23 @@ class Found(NamedTuple):
     tenant: str
 
     @property
+    def dialect(self) -> Dialect:
+        """The version that the path belongs to; all its verbs do."""
+        return next(iter(self.verbs.values()))[1]
+
+    @property
     def allow(self) -> str:
         """The verbs, as the header Allow lists them."""
         return ", ".join(sorted(self.verbs))
 
 
 class Routes:
-    """Patterns and their operations. `operations` come with the segments that stand before each of their paths."""
+    """Patterns and their operations."""
 
-    def __init__(self, operations: Iterable[tuple[Operation, Dialect, str]]) -> None:
+    def __init__(self, paths: Iterable[tuple[str, Asked]]) -> None:
         self._patterns: dict[tuple[Segment, ...], dict[str, Asked]] = {}
-        for operation, dialect, before in operations:
-            verbs = self._patterns.setdefault(_segments(before + operation.path), {})
+        for path, (operation, dialect) in paths:
+            verbs = self._patterns.setdefault(_segments(path), {})
             for verb in operation.verbs:
                 verbs[verb] = operation, dialect
                 if verb == "GET" and not operation.streams:
@@ -62,7 +68,9 @@ class Routes:
         if tenant is None or tenant in RESERVED or "/" in tenant or tenant in (".", ".."):
             return None
         found = self._match(path[1:])
-        return None if found is None else found._replace(tenant=tenant)
+        if found is None or found.dialect.version == v03.VERSION:
+            return None  # 0.3 knows no tenants (R-TEN-05)
+        return found._replace(tenant=tenant)
 
     def _match(self, path: Sequence[bytes]) -> Found | None:
         if len(path) > 1 and path[-1] == b"" and _is_collection(path[-2]):
@@ -122,5 +130,7 @@ _COLLECTIONS: Final = frozenset(
     if not operation.path.endswith("}") and ":" not in operation.path
 )
 
-ROUTES: Final = Routes((operation, V1, "") for operation in OPERATIONS)
+V1_ROUTES: Final = Routes((operation.path, (operation, V1)) for operation in OPERATIONS)
+"""The routes of 1.0."""
+ROUTES: Final = Routes([*((operation.path, (operation, V1)) for operation in OPERATIONS), *v03.ROUTES])
 """Every route there is."""

@@ -477,10 +477,10 @@ def _old_path(field: str) -> str:
     return field.replace("taskPushNotificationConfig", "pushNotificationConfig")
 
 
-def lower_rest_error(error: A2AError, body: Mapping[str, Any]) -> JSONObject:
-    """The body of an HTTP+JSON error: that of 1.0, and beside it what clients of 0.3 look at."""
+def lower_rest_error(error: A2AError) -> JSONObject:
+    """What clients of 0.3 look at in the body of an HTTP+JSON error; it stands beside that of 1.0."""
     name = type(error).__name__
-    return {**body, "message": error.message, "type": _OLD_TYPES.get(name, name)}
+    return {"message": error.message, "type": _OLD_TYPES.get(name, name)}
 
 
 # --- lowering: cards
@@ -550,7 +550,8 @@ def lower_schemes(card: Mapping[str, Any]) -> JSONObject:
     return {name: scheme for name, scheme in lowered.items() if scheme is not None}
 
 
-def _lower_skill(skill: Mapping[str, Any], schemes: Mapping[str, Any]) -> JSONObject:
+def lower_skill(skill: Mapping[str, Any], schemes: Mapping[str, Any]) -> JSONObject:
+    """A skill, with the security that it needs in the form of 0.3."""
     found = {name: value for name, value in skill.items() if name != "securityRequirements"}
     if security := _lower_requirements(skill.get("securityRequirements"), schemes):
         found["security"] = security
@@ -564,7 +565,7 @@ def lower_card(card: Mapping[str, Any]) -> JSONObject:
     found["capabilities"] = {
         name: value for name, value in card.get("capabilities", {}).items() if name != "extendedAgentCard"
     }
-    found["skills"] = [_lower_skill(skill, schemes) for skill in card.get("skills", ())]
+    found["skills"] = [lower_skill(skill, schemes) for skill in card.get("skills", ())]
     if schemes:
         found["securitySchemes"] = schemes
     return found | old_members(card)
@@ -622,7 +623,7 @@ REST: Final = replace(
     lift=partial(_lift, rest=True),
     lower=partial(_lower, rest=True),
     lower_row=partial(lower_row, rest=True),
-    lower_error=None,
+    lower_error=lower_rest_error,
     streams_refusals=False,
 )
 _REST_SENT = replace(REST, lower_row=partial(lower_row, rest=True, closes=True))
@@ -647,13 +648,16 @@ def asked_by(method: str, params: Any) -> Asked | None:
     return _ASKED.get(method)
 
 
-ROUTES: Final[tuple[tuple[str, str, Asked], ...]] = tuple(
-    (
-        operation.verb,
-        "/v1/card" if operation.name == "GetExtendedAgentCard" else "/v1" + operation.path,
-        (operation, _REST_SENT if operation.name == "SendStreamingMessage" else REST),
-    )
-    for operation in OPERATIONS
-    if operation.name in OPERATION_OF.values()
+def _rest(operation: Operation) -> Asked:
+    return operation, _REST_SENT if operation.name == "SendStreamingMessage" else REST
+
+
+ROUTES: Final[tuple[tuple[str, Asked], ...]] = (
+    *(
+        ("/v1/card" if operation.name == "GetExtendedAgentCard" else "/v1" + operation.path, _rest(operation))
+        for operation in OPERATIONS
+        if operation.name in OPERATION_OF.values()
+    ),
+    ("/agent/authenticatedExtendedCard", _rest(_BY_NAME["GetExtendedAgentCard"])),
 )
-"""Verb and path of each operation over HTTP+JSON (0.3 §3.5.6)."""
+"""The path of each operation over HTTP+JSON (0.3 §3.5.6), and the old one of the extended card (R-CARD-02)."""

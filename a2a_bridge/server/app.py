@@ -15,11 +15,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from a2a_bridge.cards.build import card_bytes, card_etag
+from a2a_bridge.cards.build import card_etag
+from a2a_bridge.cards.modes import Versions, card_bodies
 from a2a_bridge.observe import metrics
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
-from a2a_bridge.protocol.routes import ROUTES
-from a2a_bridge.server.http import Answer, Responds, headers_of
+from a2a_bridge.protocol.routes import ROUTES, V1_ROUTES
+from a2a_bridge.server.http import Answer, Responds, headers_of, version_of
 from a2a_bridge.server.openapi import OPENAPI_PATH, OpenApiEndpoint
 from a2a_bridge.server.rest import RestEndpoint, not_found
 
@@ -30,33 +31,38 @@ PROBES = ("/healthz", "/readyz", "/health")
 
 
 class CardEndpoint:
-    """One agent's public card, with ETag and 304 (R-CARD-01, R-CARD-08, R-CARD-09, R-CARD-11)."""
+    """One agent's public card in the body that a reader's version asks for, each with its own entity tag, and 304
+    (R-CARD-01, R-CARD-03, R-CARD-08, R-CARD-09, R-CARD-11)."""
 
-    def __init__(self, card: AgentCard) -> None:
-        self._body = card_bytes(card)
-        self._etag = card_etag(self._body)
-        self._headers = (
-            (b"etag", self._etag.encode("ascii")),
-            (b"cache-control", f"public, max-age={CARD_SECONDS}".encode("ascii")),
-            (b"access-control-allow-origin", b"*"),
-            (b"vary", b"A2A-Version"),
-        )
+    def __init__(self, card: AgentCard, versions: Versions) -> None:
+        self._bodies = card_bodies(card, versions)
+        self._etags = {body: card_etag(body) for body in (self._bodies.v1, self._bodies.v03, self._bodies.unsaid)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             answer = Answer(b"", 405, headers=((b"allow", b"GET, HEAD"),))
-        elif self._is_known(scope):
-            answer = Answer(b"", 304, headers=self._headers)
         else:
-            answer = Answer(self._body, headers=self._headers)
+            asked = headers_of(scope)
+            body = self._bodies.wanted(version_of(scope, asked))
+            etag = self._etags[body]
+            headers = ((b"etag", etag.encode("ascii")), *_CARD_HEADERS)
+            answer = Answer(b"", 304, headers=headers) if _is_known(scope, etag) else Answer(body, headers=headers)
         await answer(scope, receive, send)
 
-    def _is_known(self, scope: Scope) -> bool:
-        for name, value in scope["headers"]:
-            if name == b"if-none-match":
-                tags = [tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")]
-                return "*" in tags or self._etag in tags
-        return False
+
+_CARD_HEADERS = (
+    (b"cache-control", f"public, max-age={CARD_SECONDS}".encode("ascii")),
+    (b"access-control-allow-origin", b"*"),
+    (b"vary", b"A2A-Version"),
+)
+
+
+def _is_known(scope: Scope, etag: str) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"if-none-match":
+            tags = [tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")]
+            return "*" in tags or etag in tags
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ class Served(NamedTuple):
 
 
 class App:
-    """The whole server. `agents` by their names in URLs; `root` also stands at `/`."""
+    """The whole server. `agents` by their names in URLs; `root` also stands at `/`. `versions`: what they speak."""
 
     def __init__(
         self,
@@ -100,10 +106,13 @@ class App:
         *,
         root: str | None,
         root_card: AgentCard | None,
+        versions: Versions = Versions(),
         ready: Callable[[], bool],
         lifespan: Lifespan[Starlette],
     ) -> None:
         self._paths: dict[str, ASGIApp] = {}
+        self._versions = versions
+        self._routes = ROUTES if versions.v03 else V1_ROUTES
         for name, (endpoint, _, card) in agents.items():
             self._add(f"/{name}", endpoint, card)
         if root is not None and root_card is not None:
@@ -124,7 +133,7 @@ class App:
         self._paths[f"{prefix}/"] = endpoint
         if prefix:
             self._paths[prefix] = endpoint
-        shown = CardEndpoint(card)
+        shown = CardEndpoint(card, self._versions)
         self._paths[prefix + WELL_KNOWN_PATH] = shown
         self._paths[prefix + OLD_WELL_KNOWN_PATH] = shown
         self._paths[prefix + OPENAPI_PATH] = OpenApiEndpoint(card)
@@ -138,7 +147,7 @@ class App:
                 await endpoint(scope, receive, send)
                 return
             rest, segments = self._routed(_raw_path(scope))
-            found = None if rest is None else ROUTES.find(segments)
+            found = None if rest is None else self._routes.find(segments)
             if rest is not None and found is not None:
                 await rest.answer(found, scope, receive, send)
                 return

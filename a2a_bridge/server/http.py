@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
+from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
@@ -142,6 +143,15 @@ def text_of(headers: Headers, name: bytes) -> str | None:
     """A header as text, or None if it was not sent."""
     found = headers.get(name)
     return None if found is None else found.decode("latin-1")
+
+
+def version_of(scope: Scope, headers: Headers) -> str | None:
+    """The version that a request asks for, in its header or else in its query; None if it does not say (R-VER-02)."""
+    found = text_of(headers, b"a2a-version")
+    query = scope.get("query_string", b"")
+    if found or not query:
+        return found or None
+    return next(iter(parse_qs(query.decode("latin-1")).get("A2A-Version", ())), None)
 
 
 def raw(headers: Mapping[str, str]) -> HeaderPairs:

@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import parse_qs
 
 from starlette.types import Scope
 
@@ -36,7 +35,7 @@ from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.dialect import Dialect
 from a2a_bridge.protocol.methods import Operation
 from a2a_bridge.protocol.objects import WireObject
-from a2a_bridge.server.http import HeaderPairs, Headers, Unavailable, header_list, text_of
+from a2a_bridge.server.http import HeaderPairs, Headers, Unavailable, header_list, version_of
 from a2a_bridge.tasks.log import Row
 from a2a_bridge.tasks.run import new_id
 from a2a_bridge.tasks.service import Call, TaskService
@@ -138,7 +137,7 @@ class Operations:
             named_in = tuple(name for name in EXTENSION_HEADERS if name in headers)
             named = frozenset(uri for name in named_in for uri in header_list(scope["headers"], name))
             active, missing = named & self._known, missing - named
-        version = text_of(headers, b"a2a-version") or _query_version(scope)
+        version = version_of(scope, headers)
         if version is None and self._lenient_version:
             version = dialect.version
         last_event_id = _last_event_id(headers) if operation.streams else None
@@ -317,14 +316,6 @@ def _version(dialect: Dialect) -> HeaderPairs:
 
 
 _VERSION: HeaderPairs = ((b"a2a-version", b"1.0"),)
-
-
-def _query_version(scope: Scope) -> str | None:
-    query = scope.get("query_string", b"")
-    if not query:
-        return None
-    found = parse_qs(query.decode("latin-1")).get("A2A-Version")
-    return found[0] if found else None
 
 
 def _last_event_id(headers: Headers) -> int | None:

@@ -12,6 +12,7 @@ from a2a_bridge.agent import Caller
 from a2a_bridge.errors import A2AError, InvalidRequestError, MethodNotFoundError
 from a2a_bridge.observe import trace
 from a2a_bridge.protocol import requests as r
+from a2a_bridge.protocol.dialect import V1, Dialect
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.jsonrpc import parse_body
 from a2a_bridge.protocol.rest import A2A_JSON, query_params, status_body, with_path
@@ -54,7 +55,7 @@ class RestEndpoint:
         except ClientGone:
             return
         except Refused as refused:
-            answer = refusal(refused, headers)
+            answer = refusal(refused, headers, found.dialect)
         await answer(scope, receive, send)
 
     async def _answer(self, found: Found, scope: Scope, headers: Headers, receive: Receive) -> Responds:
@@ -100,22 +101,22 @@ class RestEndpoint:
         more = answer_headers(context)
         if isinstance(result, bytes):
             body = b"{}" if context.operation.response is None else result
-            return Answer(body, content_type=answer_type(headers), headers=more)
+            return Answer(body, content_type=answer_type(headers, context.dialect), headers=more)
         shows_turns = TURN_EXTENSION in context.call.extensions
         return EventStream(
             self._streams,
             result,
             framer(b"data: ", b"", context.dialect.lower_row, shows_turns=shows_turns),
-            failed=lambda error: b"event: error\ndata: " + status_body(told(error)) + b"\n\n",
+            failed=lambda error: b"event: error\ndata: " + status_body(told(error), dialect=context.dialect) + b"\n\n",
             headers={name.decode(): value.decode("latin-1") for name, value in more},
             pings=context.dialect.pings,
         )
 
 
-def refusal(refused: Refused, headers: Headers) -> Answer:
+def refusal(refused: Refused, headers: Headers, dialect: Dialect = V1) -> Answer:
     """A refusal as this binding tells it (R-REST-09, R-REST-12)."""
-    body = status_body(refused.error, refused.status)
-    return Answer(body, refused.status, answer_type(headers), refused.headers)
+    body = status_body(refused.error, refused.status, dialect)
+    return Answer(body, refused.status, answer_type(headers, dialect), refused.headers)
 
 
 def not_found(headers: Headers) -> Answer:
@@ -126,8 +127,10 @@ def not_found(headers: Headers) -> Answer:
 _NOTHING_HERE = "There is nothing at this path; agents are at /NAME/, cards below them."
 
 
-def answer_type(headers: Headers) -> bytes:
-    """R-REST-07: what Accept names, else what the request was sent as, else the binding's own type."""
+def answer_type(headers: Headers, dialect: Dialect = V1) -> bytes:
+    """R-REST-07: what Accept names, else what the request was sent as, else the binding's own. 0.3 has no own."""
+    if dialect.version != V1.version:
+        return JSON
     accept = headers.get(b"accept", b"")
     takes_own, takes_json = A2A in accept, JSON in accept
     if takes_own != takes_json:

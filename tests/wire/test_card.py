@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
+from a2a_bridge.cards.modes import CardMode, Versions
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.wire import Wire
@@ -30,13 +32,57 @@ async def test_the_old_path_gives_the_same_card(wire: Wire) -> None:
 
 
 async def test_a_card_is_pure_1_0(wire: Wire) -> None:
-    """R-CARD-03, R-CARD-05, R-BIND-02: no members of 0.3; one interface for each binding that is spoken, "1.0"."""
+    """R-CARD-03, R-CARD-04, R-CARD-05, R-BIND-02: for who asks for 1.0, no members of 0.3; an interface for each
+    binding and version that is spoken, those of 1.0 first."""
     card = (await wire.http.get(CARD)).json()
     assert not card.keys() & {"url", "preferredTransport", "protocolVersion", "additionalInterfaces"}
     spoken = [(i["protocolBinding"], i["protocolVersion"]) for i in card["supportedInterfaces"]]
-    assert spoken == [("JSONRPC", "1.0"), ("HTTP+JSON", "1.0")]
+    assert spoken == [(binding, version) for version in ("1.0", "0.3") for binding in ("JSONRPC", "HTTP+JSON")]
     assert card["capabilities"]["streaming"] is True
     assert card["capabilities"]["pushNotifications"] is True
+
+
+async def bodies(start: Any, mode: CardMode | None) -> dict[str, httpx.Response]:
+    """The card as readers of either version get it, and one that does not say."""
+    http = await start(Bridge(Obedient(), options=Options(versions=Versions(card=mode))))
+    del http.headers["a2a-version"]
+    asked = {"unsaid": {}, "1.0": {"a2a-version": "1.0.1"}, "0.3": {"a2a-version": "0.3"}}
+    return {name: await http.get(CARD, headers=headers) for name, headers in asked.items()}
+
+
+def kind_of(response: httpx.Response) -> str:
+    """Which body it is."""
+    has_new, has_old = "supportedInterfaces" in response.json(), "url" in response.json()
+    return {(True, True): "hybrid", (True, False): "v1", (False, True): "v03"}[has_new, has_old]
+
+
+@pytest.mark.parametrize(
+    ("mode", "unsaid"), [(None, "hybrid"), ("hybrid", "hybrid"), ("v1", "v1"), ("negotiated", "v03")]
+)
+async def test_the_mode_says_which_card_a_reader_without_a_version_gets(start: Any, mode: Any, unsaid: str) -> None:
+    """R-CARD-03, R-CARD-08, R-CARD-09: who says a version gets that one in every mode; each body has its own tag."""
+    found = await bodies(start, mode)
+    kinds = {name: kind_of(response) for name, response in found.items()}
+    assert kinds == {"unsaid": unsaid, "1.0": "v1", "0.3": "v03"}
+    assert len({r.headers["etag"] for r in found.values()}) == len({r.content for r in found.values()})
+    assert all(response.headers["vary"] == "A2A-Version" for response in found.values())
+
+
+async def test_a_tag_of_one_body_does_not_count_for_another(start: Any) -> None:
+    """R-CARD-09, R-CARD-03: the version may stand in the query here too."""
+    http = await start(Bridge(Obedient()))
+    known = {"if-none-match": (await http.get(CARD)).headers["etag"]}
+    assert (await http.get(CARD, headers=known)).status_code == 304
+    assert (await http.get(CARD, headers=known | {"a2a-version": "0.3"})).status_code == 200
+    assert (await http.get(f"{CARD}?A2A-Version=1.0", headers=known | {"a2a-version": ""})).status_code == 304
+
+
+async def test_a_server_that_speaks_only_1_0_has_one_card(start: Any) -> None:
+    """R-CARD-03, R-CARD-05: no interface of 0.3, whoever asks."""
+    http = await start(Bridge(Obedient(), options=Options(versions=Versions(v03=False))))
+    found = [await http.get(CARD, headers={"a2a-version": version}) for version in ("1.0", "0.3", "")]
+    assert len({response.content for response in found}) == 1
+    assert {i["protocolVersion"] for i in found[0].json()["supportedInterfaces"]} == {"1.0"}
 
 
 async def test_the_url_in_a_card_comes_from_the_configuration(start: Any) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from a2a_bridge.agent import Chunk
-from a2a_bridge.bridge import Bridge, Limits
-from a2a_bridge.server.operations import Operations
+from a2a_bridge.bridge import Bridge, Limits, Options
+from a2a_bridge.cards.modes import Versions
 from a2a_bridge.testing.agents import Obedient, Scripted
 from a2a_bridge.testing.wire import Reader, Wire, eventually, say
 
@@ -175,16 +175,25 @@ async def test_a_stream_of_0_3_gets_no_pings(start: Any) -> None:
 
 
 async def test_a_server_without_0_3_says_what_it_speaks(start: Any) -> None:
-    """R-COMPAT-01, R-VER-04: the old names are unknown, and the answer says what to use."""
-    bridge = Bridge(Obedient())
-    endpoint = bridge.app._paths["/"]  # type: ignore[attr-defined]
-    endpoint._operations = Operations(bridge.service, "obedient", bridge.cards["obedient"], versions=("1.0",))
-    wire = Wire(await start(bridge))
+    """R-COMPAT-01, R-COMPAT-02, R-VER-04: the old names and paths are unknown, and the answer says what to use."""
+    http = await start(Bridge(Obedient(), options=Options(versions=Versions(v03=False))))
+    wire = Wire(http)
     error = await wire.error("message/send", old())
     assert error["code"] == -32601
     assert "A2A-Version: 1.0" in error["message"]
     error = await wire.error("GetTask", {"id": "x"}, headers={"a2a-version": "0.3"})
     assert error["data"][0]["metadata"]["supportedVersions"] == "1.0"
+    assert (await http.post("/v1/message:send", json=old())).status_code == 404
+    assert (await http.get("/agent/authenticatedExtendedCard")).status_code == 404
+
+
+@pytest.mark.parametrize(("method", "params"), [("ListTasks", {}), ("message/send", old())])
+async def test_a_lenient_server_takes_the_version_from_the_method(start: Any, method: str, params: Any) -> None:
+    """R-VER-06, T-02: only where none is said; a wrong one is wrong."""
+    wire = Wire(await start(Bridge(Obedient(), options=Options(versions=Versions(lenient=True)))))
+    del wire.http.headers["a2a-version"]
+    assert await wire.result(method, params)
+    assert (await wire.error(method, params, headers={"a2a-version": "1.7"}))["code"] == -32009
 
 
 async def test_pieces_of_text_arrive_in_order(start: Any) -> None:
