@@ -169,6 +169,24 @@ class PushSettings(_Section):
         return self
 
 
+class VersionSettings(_Section):
+    """Which versions of A2A are spoken: 1.0 always, 0.3 beside it on the same URLs if `v03`.
+
+    `card`: what a reader of the card gets that names no version; "hybrid" if not given, or "v1" without 0.3.
+    `lenient`: a call that names no version means the one its method or path belongs to, instead of 0.3.
+    """
+
+    v03: bool = True
+    card: Literal["v1", "hybrid", "negotiated"] | None = None
+    lenient: bool = False
+
+    @model_validator(mode="after")
+    def _needs_0_3(self) -> "VersionSettings":
+        if not self.v03 and self.card not in (None, "v1"):
+            raise ValueError(f'card "{self.card}" is for servers that speak 0.3: set v03 = true, or card = "v1"')
+        return self
+
+
 class Settings(_Section):
     """Everything that `a2a-bridge.toml` can say."""
 
@@ -178,6 +196,7 @@ class Settings(_Section):
     keeping: KeepingSettings = KeepingSettings()
     observe: ObserveSettings = ObserveSettings()
     push: PushSettings = PushSettings()
+    versions: VersionSettings = VersionSettings()
 
     @field_validator("agents")
     @classmethod
@@ -307,6 +326,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("keeping",): KeepingSettings,
     ("observe",): ObserveSettings,
     ("push",): PushSettings,
+    ("versions",): VersionSettings,
 }
 
 

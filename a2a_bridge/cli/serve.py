@@ -13,6 +13,7 @@ import typer
 from a2a_bridge.adaptation import adapt, adapters
 from a2a_bridge.agent import Agent
 from a2a_bridge.bridge import Bridge, Limits, Options, run_server, url_name
+from a2a_bridge.cards.modes import Versions
 from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
@@ -78,7 +79,11 @@ def serve(options: ServeOptions) -> None:
         cards=cards,
         limits=limits,
         keeping=Keeping(**settings.keeping.model_dump()),
-        options=Options(observe=Observe(**settings.observe.model_dump()), push=_push(settings.push)),
+        options=Options(
+            observe=Observe(**settings.observe.model_dump()),
+            push=_push(settings.push),
+            versions=Versions(**settings.versions.model_dump()),
+        ),
     )
     _announce(bridge, base, settings)
     signal.signal(signal.SIGTERM, _leave)

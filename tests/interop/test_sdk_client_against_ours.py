@@ -93,12 +93,14 @@ async def peer() -> AsyncIterator[Peer]:
 
 
 async def test_the_sdk_reads_our_card(peer: Peer) -> None:
-    """R-CARD-01, R-CARD-05: and picks our one interface from it."""
+    """R-CARD-01, R-CARD-04, R-CARD-05: an interface for each binding and version, those of 1.0 first."""
     card = await A2ACardResolver(peer.http, peer.url).get_agent_card()
     assert card.name == "obedient"
     assert [(i.url, i.protocol_binding, i.protocol_version) for i in card.supported_interfaces] == [
         (f"{peer.url}/", "JSONRPC", "1.0"),
         (peer.url, "HTTP+JSON", "1.0"),
+        (f"{peer.url}/", "JSONRPC", "0.3"),
+        (peer.url, "HTTP+JSON", "0.3"),
     ]
     assert card.capabilities.streaming is True
     assert TURN_EXTENSION in [extension.uri for extension in card.capabilities.extensions]

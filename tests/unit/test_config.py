@@ -207,3 +207,14 @@ def test_names_that_would_break_urls_are_refused(name: str) -> None:
 def test_an_address_that_means_everywhere_never_gets_into_a_card(host: str) -> None:
     """Conventions §2.2: the number-one deployment mistake."""
     assert load_config(None, {}, flags={"server": {"host": host}}).server.base_url == "http://127.0.0.1:8080"
+
+
+def test_versions_of_the_protocol_are_chosen(write) -> None:  # type: ignore[no-untyped-def]
+    """R-CARD-03, R-VER-06: by the file or the environment; a card of 0.3 without 0.3 contradicts itself."""
+    said = load_config(write('[versions]\ncard = "negotiated"\nlenient = true\n'), {}).versions
+    assert (said.v03, said.card, said.lenient) == (True, "negotiated", True)
+    assert load_config(None, {"A2A_BRIDGE_VERSIONS__V03": "false"}).versions.v03 is False
+    with pytest.raises(ConfigError, match="for servers that speak"):
+        load_config(write('[versions]\nv03 = false\ncard = "hybrid"\n'), {})
+    with pytest.raises(ConfigError, match='Did you mean "lenient"'):
+        load_config(write("[versions]\nlenint = true\n"), {})
