@@ -124,6 +124,8 @@ async def test_the_words_of_the_sdk_are_understood(http: httpx.AsyncClient) -> N
 
 # --- refusals
 
+CONFIGS = "/v1/tasks/t/pushNotificationConfigs"
+
 
 @pytest.mark.parametrize(
     ("verb", "path", "body", "status", "type_"),
@@ -138,7 +140,7 @@ async def test_the_words_of_the_sdk_are_understood(http: httpx.AsyncClient) -> N
          "InvalidParamsError"),
         ("POST", "/v1/message:send", [], 400, "InvalidRequestError"),
         ("GET", "/v1/tasks/x?historyLength=-1", None, 400, "InvalidParamsError"),
-        ("POST", "/v1/tasks/t/pushNotificationConfigs", {"config": {"pushNotificationConfig": {"url": "https://93.184.216.34/"}}}, 404,
+        ("POST", CONFIGS, {"config": {"pushNotificationConfig": {"url": "https://93.184.216.34/"}}}, 404,
          "TaskNotFoundError"),
         ("GET", "/v1/tasks/t/pushNotificationConfigs/c", None, 404, "TaskNotFoundError"),
         ("GET", "/v1/tasks/t/pushNotificationConfigs", None, 404, "TaskNotFoundError"),
