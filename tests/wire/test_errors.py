@@ -16,6 +16,7 @@ from a2a_bridge.errors import A2AError, StoreUnavailableError, Violation
 from a2a_bridge.protocol.card import AgentCapabilities
 from a2a_bridge.protocol.jsonrpc import error_object
 from a2a_bridge.protocol.methods import OPERATIONS
+from a2a_bridge.protocol.sse import SSEParser
 from a2a_bridge.server.app import App, Served
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
 from a2a_bridge.server.operations import Operations
@@ -107,13 +108,7 @@ async def test_every_row_of_the_table_is_told_by_both_bindings(start: Any, kind:
         },
         {"@type": TYPES + "BadRequest", "fieldViolations": [{"field": "message.parts", "description": "missing"}]},
     ]
-    card = build_card(Obedient(), url="http://test/")
-    card = card.model_copy(update={"capabilities": AgentCapabilities(streaming=True)})
-    operations = Operations(cast(TaskService, Failing(error)), "a", card)
-    served = Served(JsonRpcEndpoint(operations, Streams()), RestEndpoint(operations, Streams()), card)
-    app = App({"a": served}, root="a", root_card=card, ready=lambda: True, lifespan=_nothing)
-    async with httpx.AsyncClient(transport=AppTransport(app), base_url="http://test") as http:
-        http.headers["a2a-version"] = "1.0"
+    async with serving(Failing(error)) as http:
         for method, params in (("SendMessage", say()), ("SendStreamingMessage", say()), ("GetTask", {"id": "x"})):
             request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
             response = await http.post("/", json=request)
@@ -123,6 +118,56 @@ async def test_every_row_of_the_table_is_told_by_both_bindings(start: Any, kind:
             response = await http.request(verb, url, json=body)
             told = {"code": kind.http_status, "status": kind.grpc_status, "message": "What happened."}
             assert (response.status_code, response.json()) == (kind.http_status, {"error": told | {"details": details}})
+
+
+class Breaking:
+    """An agent's service whose streams end with an error after their first event."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def subscribe(self, *given: Any) -> AsyncIterator[list[tuple[int, bytes]]]:
+        async def rows() -> AsyncIterator[list[tuple[int, bytes]]]:
+            yield [(1, b'{"task":{}}')]
+            raise self.error
+
+        return rows()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.InvalidAgentResponseError("What happened."), errors.InvalidAgentResponseError),
+        (ZeroDivisionError("secret"), errors.InternalError),
+    ],
+    ids=["ours", "any"],
+)
+async def test_a_stream_that_breaks_says_so_in_the_form_of_its_binding(error: Any, kind: type[A2AError]) -> None:
+    """R-JRPC-24, R-REST-22, R-ERR-06: one event named error, with the id of the request or with the status."""
+    async with serving(Breaking(error)) as http:
+        request = {"jsonrpc": "2.0", "id": 7, "method": "SubscribeToTask", "params": {"id": "x"}}
+        event, failed = SSEParser().feed((await http.post("/", json=request)).content)
+        assert (event.event, failed.event) == ("message", "error")
+        found = json.loads(failed.data)
+        assert (found["id"], found["error"]["code"]) == (7, kind.code)
+        event, failed = SSEParser().feed((await http.get("/tasks/x:subscribe")).content)
+        assert (event.data, event.id, failed.event) == ('{"task":{}}', "1", "error")
+        found = json.loads(failed.data)
+        assert (found["error"]["code"], found["error"]["status"]) == (kind.http_status, kind.grpc_status)
+        assert "secret" not in failed.data
+
+
+@contextlib.asynccontextmanager
+async def serving(service: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Both bindings around something that stands for the tasks."""
+    card = build_card(Obedient(), url="http://test/")
+    card = card.model_copy(update={"capabilities": AgentCapabilities(streaming=True)})
+    operations = Operations(cast(TaskService, service), "a", card)
+    served = Served(JsonRpcEndpoint(operations, Streams()), RestEndpoint(operations, Streams()), card)
+    app = App({"a": served}, root="a", root_card=card, ready=lambda: True, lifespan=_nothing)
+    async with httpx.AsyncClient(transport=AppTransport(app), base_url="http://test") as http:
+        http.headers["a2a-version"] = "1.0"
+        yield http
 
 
 @contextlib.asynccontextmanager
