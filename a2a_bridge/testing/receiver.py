@@ -44,6 +44,7 @@ class Receiver:
         self._came = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._ended = asyncio.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -54,6 +55,8 @@ class Receiver:
         self._ended.set()
         assert self._server is not None
         self._server.close()
+        for writer in self._writers:  # who reads from it sees the end, and goes
+            writer.close()
 
     @property
     def url(self) -> str:
@@ -72,30 +75,23 @@ class Receiver:
         return list(self.got)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ended = asyncio.create_task(self._ended.wait())
+        self._writers.add(writer)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
-                while await self._answer(reader, writer, ended):
+                while await self._answer(reader, writer):
                     pass
         finally:
-            ended.cancel()
+            self._writers.discard(writer)
             writer.close()
 
-    async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ended: "asyncio.Task[bool]"
-    ) -> bool:
-        reading = asyncio.create_task(self._read(reader))
-        await asyncio.wait([reading, ended], return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            reading.cancel()
-            return False
-        found = reading.result()
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        found = await self._read(reader)
         async with self._came:
             self.got.append(found)
             self._came.notify_all()
         said = self.answers.popleft() if self.answers else self.default
         if said is HANG:
-            await ended
+            await self._ended.wait()
             return False
         head = said if isinstance(said, bytes) else f"HTTP/1.1 {said} .\r\nContent-Length: 0\r\n\r\n".encode()
         writer.write(head)

@@ -25,10 +25,11 @@ def free_port() -> int:
 
 
 class Server:
-    """One server on one file and one port; it may be killed and started again."""
+    """One server on one file and one port; it may be killed and started again. `script` is what runs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, script: Path = SERVED) -> None:
         self.path = path
+        self.script = script
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: asyncio.subprocess.Process | None = None
@@ -41,7 +42,7 @@ class Server:
     async def start(self) -> None:
         """Return when it is ready; ten seconds at most."""
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, str(SERVED), str(self.path), str(self.port), cwd=ROOT,
+            sys.executable, str(self.script), str(self.path), str(self.port), cwd=ROOT,
             env={"PYTHONPATH": str(ROOT), "PATH": ""}, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         await eventually(self._is_ready, within=10.0)
@@ -92,6 +93,17 @@ class Server:
         connection.sendall((head + body).encode())
         connection.setblocking(False)
         return connection
+
+
+@pytest.fixture
+async def pushing(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server with webhooks, likewise."""
+    found = Server(tmp_path / "p.sqlite", SERVED.with_name("pushing.py"))
+    try:
+        await found.start()
+        yield found
+    finally:
+        await found.close()
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from a2a_bridge.agent import Ask, Chunk, Traits
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.errors import StoreUnavailableError
+from a2a_bridge.guard import Guard
 from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Gate, Scripted
+from a2a_bridge.testing.receiver import Receiver
 from a2a_bridge.testing.wire import Frame, Reader, Wire, eventually, reason_of, say
 
 LARGE = "x" * 60_000
@@ -258,3 +261,42 @@ async def test_an_accepted_message_whose_task_was_never_shown_has_a_fate(
         return
     await bridge.service.sweep()
     assert len(await eventually(lambda: wire.tasks(status=f"TASK_STATE_{state}"))) == 1
+
+
+async def test_a_full_disk_loses_no_event_that_was_kept(start: Any, disk: Disk) -> None:
+    """Our decision: a cursor that cannot be written is kept in memory; what was committed is told, once, in order."""
+    gate = Gate()
+
+    async def talks(turn: Any) -> Any:
+        if turn.text != "go":
+            return
+        yield "kept"
+        await gate()
+        for _ in range(20):
+            yield Chunk(LARGE)
+            await asyncio.sleep(0)
+
+    async with Receiver() as hook:
+        options = Options(push=Push(Guard(loopback=True)))
+        wire = Wire(await start(Bridge(Scripted(talks), store=disk, options=options)))
+        said = {"taskPushNotificationConfig": {"url": hook.url}, "returnImmediately": True}
+        params = say("go") | {"configuration": said}
+        task = (await wire.result("SendMessage", params))["task"]["id"]
+        await hook.until(2)
+        await disk.fill()
+        await use_up(wire)
+        gate.open()
+
+        async def is_cut_off() -> bool:
+            asked = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": task}}
+            return (await wire.post(asked)).status_code == 503
+
+        await eventually(is_cut_off)
+        brought = say(LARGE) | {"configuration": params["configuration"]}
+        refused = await wire.post({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": brought})
+        assert refused.status_code == 503
+        await disk.free()
+        await wire.get(task)
+        got = await hook.until_state("FAILED")
+        whole = await wire.frames("SubscribeToTask", {"id": task}, {"last-event-id": "0"})
+        assert [found.body for found in got] == [frame.data["result"] for frame in whole]
