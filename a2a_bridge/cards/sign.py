@@ -157,6 +157,10 @@ def sign_card(body: Mapping[str, Any], keys: Sequence[SigningKey]) -> JSONObject
     return {**body, "signatures": [*body.get("signatures", ()), *added]}
 
 
+Sign = Callable[[Mapping[str, Any]], JSONObject]
+"""From the JSON of a card to that of the signed card."""
+
+
 def verify_card(
     body: bytes | str | Mapping[str, Any], keys: TrustedKeys, *, source: str = "agent card"
 ) -> VerifiedCard:
