@@ -29,6 +29,7 @@ from a2a_bridge.agent import Agent
 from a2a_bridge.cards.build import build_card, input_modes, with_push, with_url
 from a2a_bridge.cards.load import load_card
 from a2a_bridge.cards.modes import Versions, with_old_interfaces
+from a2a_bridge.cards.sign import Signer, SigningKey
 from a2a_bridge.config import check_agent_name
 from a2a_bridge.connection import HTTP
 from a2a_bridge.errors import ConfigError, StoreError
@@ -85,12 +86,14 @@ class Options:
     """What else can be said about a server.
 
     `observe`: what operators see, for the whole process. `push`: what webhooks are allowed; None: there are none.
-    `versions`: of A2A, and how cards show them. `clock`: seconds since 1970.
+    `versions`: of A2A, and how cards show them. `signing_keys`: what cards are signed with, all of them or those of the
+    agents that are named; several while keys change. `clock`: seconds since 1970.
     """
 
     observe: Observe = Observe()
     push: Push | None = Push()
     versions: Versions = Versions()
+    signing_keys: Sequence[SigningKey] | Mapping[str, Sequence[SigningKey]] = ()
     clock: Callable[[], float] = time.time
 
 
@@ -131,6 +134,7 @@ class Bridge:
         hooks = webhooks_in(self.store, options.push, durable=durable, clock=options.clock, forget_after=keeping.tasks)
         self._pushes = hooks is not None
         self._versions = options.versions
+        self._signers = _signers(self.agents, options.signing_keys)
         self.cards = {key: self._card(key, known.get(key), f"{base}/{key}/") for key in self.agents}
         self.service = TaskService(
             self.agents,
@@ -150,6 +154,7 @@ class Bridge:
             served,
             root=root,
             root_card=self._card(root, known.get(root), f"{base}/"),
+            base_url=base,
             versions=options.versions,
             ready=lambda: self._ready,
             lifespan=self._lifespan,
@@ -171,6 +176,7 @@ class Bridge:
             JsonRpcEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
             RestEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
             self.cards[key],
+            self._signers.get(key),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -247,6 +253,15 @@ def _named_agents(agents: Any) -> dict[str, Agent]:
     if len(dict(found)) < len(found):
         raise ConfigError(f"two agents have the same name in URLs: {', '.join(sorted(key for key, _ in found))}")
     return dict(found)
+
+
+def _signers(
+    agents: Mapping[str, Agent], keys: Sequence[SigningKey] | Mapping[str, Sequence[SigningKey]]
+) -> dict[str, Signer]:
+    by_name = keys if isinstance(keys, Mapping) else dict.fromkeys(agents, keys)
+    if unknown := by_name.keys() - agents.keys():
+        raise ConfigError(f"signing keys are given for agents that are not served: {', '.join(sorted(unknown))}")
+    return {name: Signer(found) for name, found in by_name.items() if found}
 
 
 class _Server(uvicorn.Server):

@@ -12,7 +12,7 @@ from pathlib import Path
 from a2a_bridge.agent import Caller
 from a2a_bridge.cards.build import card_json, input_modes
 from a2a_bridge.cards.load import card_from_json, load_card
-from a2a_bridge.cards.sign import Sign
+from a2a_bridge.cards.sign import Signer
 from a2a_bridge.errors import CardError, ConfigError
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import json_bytes
@@ -26,9 +26,9 @@ which may be a coroutine function. None: there is none for this caller."""
 class ExtendedCard:
     """What GetExtendedAgentCard answers for one agent; `public` promises it."""
 
-    def __init__(self, source: ExtendedSource, public: AgentCard, sign: Sign | None) -> None:
+    def __init__(self, source: ExtendedSource, public: AgentCard, signer: Signer | None) -> None:
         self._public = public
-        self._sign = sign
+        self._signer = signer
         self._make: MakeCard | None = None
         self._same: bytes | None = None
         if callable(source):
@@ -69,4 +69,4 @@ class ExtendedCard:
             )
         )
         card_from_json(body, source=f"the extended card of {public.name!r}")
-        return json_bytes(body if self._sign is None else self._sign(body))
+        return json_bytes(body if self._signer is None else self._signer(body))

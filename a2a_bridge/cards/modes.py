@@ -7,9 +7,10 @@ the mode; the mode is about those that say nothing (R-CARD-03). Pure functions.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from a2a_bridge.cards.build import card_json
+from a2a_bridge.cards.build import card_etag, card_json
+from a2a_bridge.cards.sign import Signer
 from a2a_bridge.errors import ConfigError
 from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.card import PROTOCOL_VERSION, AgentCard
@@ -47,15 +48,22 @@ class Versions:
         return self.card or ("hybrid" if self.v03 else "v1")
 
 
+class CardBody(NamedTuple):
+    """A card as it is served, and its entity tag."""
+
+    json: bytes
+    etag: str
+
+
 @dataclass(frozen=True, slots=True)
 class CardBodies:
     """The bodies of one card: of each version, and for a reader that does not say which it wants."""
 
-    v1: bytes
-    v03: bytes
-    unsaid: bytes
+    v1: CardBody
+    v03: CardBody
+    unsaid: CardBody
 
-    def wanted(self, version: str | None) -> bytes:
+    def wanted(self, version: str | None) -> CardBody:
         """The body for an A2A-Version; one that is no version says nothing."""
         major, dot, _ = (version or "").partition(".")
         if not dot or not major.isdecimal():
@@ -63,21 +71,31 @@ class CardBodies:
         return self.v03 if int(major) == 0 else self.v1
 
 
-def card_bodies(card: AgentCard, versions: Versions) -> CardBodies:
-    """What to serve, for each reader. Without 0.3 all get the card of 1.0."""
+def card_bodies(card: AgentCard, versions: Versions, signer: Signer | None = None) -> CardBodies:
+    """What to serve, for each reader, each body signed by itself. Without 0.3 all get the card of 1.0."""
     whole = card_json(card)
-    v1 = json_bytes(whole)
+    v1 = _body(whole, signer)
     if not versions.v03:
         return CardBodies(v1, v1, v1)
-    old = json_bytes(v03.lower_card(whole))
+    lowered = v03.lower_card(whole)
+    old = _body(lowered, signer if "url" in lowered else None)  # without one nobody of 0.3 can call anyway
     unsaid = {"v1": v1, "negotiated": old}.get(versions.card_mode)
-    return CardBodies(v1, old, json_bytes(hybrid(whole)) if unsaid is None else unsaid)
+    return CardBodies(v1, old, _body(hybrid(whole), signer) if unsaid is None else unsaid)
+
+
+def _body(card: dict[str, Any], signer: Signer | None) -> CardBody:
+    """The tag of a signed card is made of its words and the ids of its keys, and weak: signatures differ each time they
+    are made, and several processes that serve the card must agree."""
+    plain = json_bytes(card)
+    if signer is None:
+        return CardBody(plain, card_etag(plain))
+    return CardBody(json_bytes(signer(card)), "W/" + card_etag(plain + signer.ids))
 
 
 def hybrid(card: dict[str, Any]) -> dict[str, Any]:
     """The JSON of a card of 1.0 with what readers of 0.3 look for, where an interface speaks 0.3.
 
-    Signatures stay: they cover the members of 1.0, and whoever checks them looks at nothing else (R-SIGN-08).
+    Signatures cover its members of 1.0 only, and whoever checks them looks at nothing else (R-SIGN-08).
     """
     members = v03.old_members(card)
     if not members:

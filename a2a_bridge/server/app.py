@@ -15,54 +15,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from a2a_bridge.cards.build import card_etag
-from a2a_bridge.cards.modes import Versions, card_bodies
+from a2a_bridge.cards.catalog import CATALOG_PATH
+from a2a_bridge.cards.modes import Versions
+from a2a_bridge.cards.sign import Signer
 from a2a_bridge.observe import metrics
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
 from a2a_bridge.protocol.routes import ROUTES, V1_ROUTES
-from a2a_bridge.server.http import Answer, Responds, headers_of, version_of
+from a2a_bridge.server.http import Responds, headers_of
 from a2a_bridge.server.openapi import OPENAPI_PATH, OpenApiEndpoint
 from a2a_bridge.server.rest import RestEndpoint, not_found
+from a2a_bridge.server.well_known import OLD_WELL_KNOWN_PATH, CardEndpoint, CatalogEndpoint
 
-OLD_WELL_KNOWN_PATH = "/.well-known/agent.json"
-"""The name of before 0.3; some clients still ask for it (R-CARD-02)."""
-CARD_SECONDS = 300
 PROBES = ("/healthz", "/readyz", "/health")
-
-
-class CardEndpoint:
-    """One agent's public card in the body that a reader's version asks for, each with its own entity tag, and 304
-    (R-CARD-01, R-CARD-03, R-CARD-08, R-CARD-09, R-CARD-11)."""
-
-    def __init__(self, card: AgentCard, versions: Versions) -> None:
-        self._bodies = card_bodies(card, versions)
-        self._etags = {body: card_etag(body) for body in (self._bodies.v1, self._bodies.v03, self._bodies.unsaid)}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
-            answer = Answer(b"", 405, headers=((b"allow", b"GET, HEAD"),))
-        else:
-            asked = headers_of(scope)
-            body = self._bodies.wanted(version_of(scope, asked))
-            etag = self._etags[body]
-            headers = ((b"etag", etag.encode("ascii")), *_CARD_HEADERS)
-            answer = Answer(b"", 304, headers=headers) if _is_known(scope, etag) else Answer(body, headers=headers)
-        await answer(scope, receive, send)
-
-
-_CARD_HEADERS = (
-    (b"cache-control", f"public, max-age={CARD_SECONDS}".encode("ascii")),
-    (b"access-control-allow-origin", b"*"),
-    (b"vary", b"A2A-Version"),
-)
-
-
-def _is_known(scope: Scope, etag: str) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"if-none-match":
-            tags = [tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")]
-            return "*" in tags or etag in tags
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +54,17 @@ async def show_metrics(request: Request) -> Response:
 
 
 class Served(NamedTuple):
-    """One agent: its JSON-RPC endpoint, its HTTP+JSON routes and its card."""
+    """One agent: its JSON-RPC endpoint, its HTTP+JSON routes, its card, and who signs it."""
 
     rpc: Responds
     rest: RestEndpoint
     card: AgentCard
+    signer: Signer | None = None
 
 
 class App:
-    """The whole server. `agents` by their names in URLs; `root` also stands at `/`. `versions`: what they speak."""
+    """The whole server. `agents` by their names in URLs; `root` also stands at `/`. `versions`: what they speak.
+    `base_url`: where the server is."""
 
     def __init__(
         self,
@@ -106,6 +72,7 @@ class App:
         *,
         root: str | None,
         root_card: AgentCard | None,
+        base_url: str,
         versions: Versions = Versions(),
         ready: Callable[[], bool],
         lifespan: Lifespan[Starlette],
@@ -113,10 +80,11 @@ class App:
         self._paths: dict[str, ASGIApp] = {}
         self._versions = versions
         self._routes = ROUTES if versions.v03 else V1_ROUTES
-        for name, (endpoint, _, card) in agents.items():
-            self._add(f"/{name}", endpoint, card)
+        for name, served in agents.items():
+            self._add(f"/{name}", served)
         if root is not None and root_card is not None:
-            self._add("", agents[root].rpc, root_card)
+            self._add("", agents[root]._replace(card=root_card))
+        self._paths[CATALOG_PATH] = CatalogEndpoint({name: served.card for name, served in agents.items()}, base_url)
         self._rest = {name.encode("ascii"): served.rest for name, served in agents.items()}
         self._root_rest = None if root is None else agents[root].rest
         health = Health(ready)
@@ -128,15 +96,15 @@ class App:
         ]
         self._others = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found})
 
-    def _add(self, prefix: str, endpoint: Responds, card: AgentCard) -> None:
+    def _add(self, prefix: str, served: Served) -> None:
         """Both forms of the URL, so that nobody is redirected (R-JRPC-01)."""
-        self._paths[f"{prefix}/"] = endpoint
+        self._paths[f"{prefix}/"] = served.rpc
         if prefix:
-            self._paths[prefix] = endpoint
-        shown = CardEndpoint(card, self._versions)
+            self._paths[prefix] = served.rpc
+        shown = CardEndpoint(served.card, self._versions, served.signer)
         self._paths[prefix + WELL_KNOWN_PATH] = shown
         self._paths[prefix + OLD_WELL_KNOWN_PATH] = shown
-        self._paths[prefix + OPENAPI_PATH] = OpenApiEndpoint(card)
+        self._paths[prefix + OPENAPI_PATH] = OpenApiEndpoint(served.card)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -10,7 +10,7 @@ from joserfc import jwk
 from a2a_bridge.agent import Caller
 from a2a_bridge.cards.build import build_card, card_json
 from a2a_bridge.cards.extended import ExtendedCard
-from a2a_bridge.cards.sign import TrustedKeys, load_signing_key, sign_card, verify_card
+from a2a_bridge.cards.sign import Signer, TrustedKeys, load_signing_key, verify_card
 from a2a_bridge.errors import CardError, ConfigError
 from a2a_bridge.protocol.card import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
 from a2a_bridge.testing.agents import Obedient
@@ -77,7 +77,7 @@ async def test_it_is_signed_as_the_public_one_is() -> None:
     def make(caller: Caller, public: AgentCard) -> AgentCard:
         return with_skill(public, description=caller.principal)
 
-    card = ExtendedCard(make, PUBLIC, lambda body: sign_card(body, [signing]))
+    card = ExtendedCard(make, PUBLIC, Signer([signing]))
     for name in ("ann", "bob"):
         body = await card(Caller(name))
         assert body is not None

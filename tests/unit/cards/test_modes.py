@@ -67,7 +67,7 @@ def full_card() -> AgentCard:
 
 
 def body(mode: CardMode | None = None, card: AgentCard | None = None, version: str | None = None) -> Any:
-    return json.loads(card_bodies(card or full_card(), Versions(card=mode)).wanted(version))
+    return json.loads(card_bodies(card or full_card(), Versions(card=mode)).wanted(version).json)
 
 
 def test_interfaces_of_1_0_come_first_and_the_same_again_with_0_3() -> None:
