@@ -41,7 +41,7 @@ async def test_a_card_or_its_file_is_the_same_for_all(tmp_path: Path) -> None:
 
 
 async def test_a_function_makes_the_card_of_its_caller() -> None:
-    """R-EXTC-02: plain and coroutine functions; they get the public card; None is none."""
+    """R-EXTC-02, R-EXTC-04: plain and coroutine functions; they get the public card; None is none."""
 
     def make(caller: Caller, card: AgentCard) -> AgentCard | None:
         return with_skill(card) if "admin" in caller.scopes else None
