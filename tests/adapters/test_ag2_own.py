@@ -1,0 +1,184 @@
+"""What is AG2's own: humans asked from inside tools, approvals, events in the journal, one client for all turns."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from ag2 import Agent, Context, tool
+from ag2.config import OpenAIConfig
+from ag2.middleware import approval_required
+
+from a2a_bridge.agent import Ask, Caller, Chunk, ToolResult, outcome
+from a2a_bridge.errors import AdapterError
+from a2a_bridge.protocol.objects import Part, Role
+from a2a_bridge.testing.adapter_case import asked, said, within
+from a2a_bridge.testing.fake_openai import FakeOpenAI
+from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
+from adapters.ag2.adapter import ADAPTER
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[FakeOpenAI]:
+    """The fake model; the connections to it are closed."""
+    with FakeOpenAI() as model:
+        yield model
+        while OPEN:
+            await OPEN.pop().aclose()
+
+
+OPEN: list[httpx2.AsyncClient] = []
+
+
+def worker(model: FakeOpenAI, *tools: Any, streaming: bool = True, **options: Any) -> Agent[Any]:
+    """An AG2 agent."""
+    OPEN.append(httpx2.AsyncClient())
+    config = OpenAIConfig(
+        model="fake-model",
+        base_url=model.base_url,
+        api_key="x",
+        streaming=streaming,
+        max_retries=0,
+        http_client=OPEN[-1],
+    )
+    return Agent("worker", config=config, tools=tools, **options)
+
+
+@tool
+async def erase(what: str, context: Context) -> str:
+    """Erase something, if a human agrees."""
+    return f"erase {what}: " + await context.input(f"Erase {what}?")
+
+
+@tool
+async def count(to: int) -> int:
+    """Count."""
+    return to
+
+
+def asks_in(replies: list[Any]) -> list[Ask]:
+    """The questions of a turn."""
+    return [reply for reply in replies if isinstance(reply, Ask)]
+
+
+async def test_an_approval_is_asked_with_its_options(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: an approval is a question too."""
+
+    @tool(middleware=[approval_required()])
+    async def remove(path: str) -> str:
+        """Remove."""
+        return f"removed {path}"
+
+    for word, result in (("Yes.", "removed /x"), ("deny", "denied")):
+        talk = Talk(ADAPTER.adapt(worker(model, remove)))
+        (ask,) = asks_in(await within(talk.say('CALL remove {"path": "/x"}')))
+        assert ask.options == ("yes", "no")
+        assert asks_in(await within(talk.say("what?"))) == [ask]
+        assert result in outcome(await within(talk.say(word))).text
+
+
+async def test_tools_that_ask_at_the_same_time_are_answered_apart(model: FakeOpenAI) -> None:
+    """Architecture §1.1: one pause, several asks, each with its id."""
+    talk = Talk(ADAPTER.adapt(worker(model, erase)))
+    asks = asks_in(await within(talk.say('PARALLEL CALL erase {"what": "A"} CALL erase {"what": "B"}')))
+    assert [ask.text for ask in asks] == ["Erase A?", "Erase B?"]
+    answer = {asks[0].id: "no", asks[1].id: "yes"}
+    assert outcome(await within(talk.say("", answer))).text == "Tool said: erase A: no | erase B: yes"
+
+
+async def test_a_run_that_no_longer_waits_cannot_be_answered(model: FakeOpenAI) -> None:
+    """Ours: the tool has given up before the human came."""
+    gave_up = asyncio.Event()
+
+    @tool
+    async def hurry(context: Context) -> str:
+        """Ask, but not for long."""
+        try:
+            return await context.input("Quick?", timeout=0.05)
+        finally:
+            gave_up.set()
+
+    talk = Talk(ADAPTER.adapt(worker(model, hurry)))
+    assert asks_in(await within(talk.say("CALL hurry {}")))
+    await within(gave_up.wait())
+    assert "not open any more" in (outcome(await within(talk.say("yes"))).failed or "")
+
+
+async def test_callers_with_the_same_context_id_wait_apart(model: FakeOpenAI) -> None:
+    """Architecture §4: keys are (tenant, owner, agent), whatever a client calls its context."""
+    agent = ADAPTER.adapt(worker(model, erase))
+    ada, bob = Caller("ada"), Caller("bob")
+    for caller in (ada, bob):
+        turn = make_turn(f'CALL erase {{"what": "{caller.principal}"}}', caller=caller)
+        assert asks_in(await within(replies_of(agent, turn)))
+    turn = Talk(agent)
+    turn.asks = (Ask(),)
+    for caller in (bob, ada):
+        made = turn.turn("yes")
+        answered = make_turn("yes", caller=caller, answer=made.answer)
+        assert (await said(agent, answered)).text == f"Tool said: erase {caller.principal}: yes"
+
+
+async def test_what_tools_gave_is_remembered_in_another_process(model: FakeOpenAI) -> None:
+    """Ours: AG2's own events are kept, not only the words."""
+    talk = Talk(ADAPTER.adapt(worker(model, count)))
+    await within(talk.say('CALL count {"to": 41}'))
+    talk.agent = ADAPTER.adapt(worker(model, count))
+    await within(talk.say("And now?"))
+    roles = [message["role"] for message in model.requests[-1].body["messages"] if message["role"] != "system"]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+
+
+async def test_a_tool_that_was_called_wrongly_tells_the_model_how(model: FakeOpenAI) -> None:
+    """Frameworks §7 trap 8: without the traceback that AG2 would give it."""
+    replies = await within(replies_of(ADAPTER.adapt(worker(model, count)), make_turn('CALL count {"to": "many"}')))
+    assert [reply.content for reply in replies if isinstance(reply, ToolResult)] == ["The tool failed."]
+    assert "valid integer" in asked(model)
+    assert "Traceback" not in asked(model)
+
+
+async def test_an_answer_that_is_not_streamed_is_told_once(model: FakeOpenAI) -> None:
+    """Ours: streaming is the user's choice."""
+    replies = await within(replies_of(ADAPTER.adapt(worker(model, streaming=False)), make_turn("SAY in one piece")))
+    assert [reply for reply in replies if isinstance(reply, str | Chunk)] == ["in one piece"]
+
+
+async def test_the_agents_own_words_are_its_own(model: FakeOpenAI) -> None:
+    """Ours: a past that AG2 did not see is told as requests and responses."""
+    history = [make_message("Hello.", speaker="Zoë"), make_message("I am here.", role=Role.AGENT)]
+    await said(ADAPTER.adapt(worker(model)), make_turn("And now?", history=history))
+    sent = model.requests[-1].body["messages"]
+    told = [(one["role"], str(one["content"])) for one in sent if one["role"] != "system"]
+    assert [role for role, _ in told] == ["user", "assistant", "user"]
+    assert "[Zoë] Hello." in told[0][1]
+
+
+async def test_a_document_reaches_the_model(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: files, as far as the framework hands them on."""
+    await said(ADAPTER.adapt(worker(model)), make_turn(make_message(Part(raw=b"%PDF", media_type="application/pdf"))))
+    assert "JVBERg==" in asked(model)
+
+
+async def test_one_client_serves_all_turns(model: FakeOpenAI) -> None:
+    """Ours: AG2 makes a client for each turn, and leaves its connections to the garbage collector."""
+    agent = worker(model)
+    made = []
+    create = type(agent.config).create
+
+    class Counting(OpenAIConfig):
+        def create(self) -> Any:
+            made.append(self)
+            return create(self)
+
+    agent.config = Counting(model="fake-model", base_url=model.base_url, api_key="x", http_client=OPEN[-1])
+    adapted = ADAPTER.adapt(agent)
+    for _ in range(3):
+        await said(adapted, make_turn("SAY hello"))
+    assert len(made) == 1
+
+
+def test_an_agent_without_a_model_is_refused() -> None:
+    """Ours: told when it is published."""
+    with pytest.raises(AdapterError, match="no model"):
+        ADAPTER.adapt(Agent("worker"))
