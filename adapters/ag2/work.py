@@ -24,6 +24,8 @@ from ag2.events import (
 
 _HEARD = (ModelMessageChunk, ModelMessage, ToolCallsEvent, ToolResultEvent, ToolResultsEvent, UsageEvent)
 
+_NOT_TOLD = (HumanInputRequest, ToolResultEvent)  # a tuple: AG2 makes a condition of its own of `A | B`
+
 
 class Work:
     """`start`, read `events` until they end; then there is a `result`, or there are `asks` to be answered."""
@@ -69,7 +71,7 @@ class Work:
             event = await self._heard.get()
             if event is None:
                 break
-            if not isinstance(event, HumanInputRequest | ToolResultEvent):
+            if not isinstance(event, _NOT_TOLD):
                 yield event
         if self._running is not None and self._running.cancelled():
             raise RuntimeError("the run was cancelled from inside")
