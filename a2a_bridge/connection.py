@@ -1,12 +1,13 @@
-"""What one connection may send before there is a request: uvicorn's httptools protocol, with bounds.
+"""What one connection may send, and how slowly: uvicorn's httptools protocol, with bounds.
 
-uvicorn collects the head of a request whatever its size and waits for it however long. Here a head has `MAX_HEAD` bytes
-and `MAX_HEADERS` lines and comes within `HEAD_SECONDS`, or the connection is closed, the first two with 400. (Bodies
-are bounded by whoever reads them.) uvicorn's other protocol, for Pythons without httptools, has a bound of its own.
+uvicorn collects the head of a request whatever its size, and waits for the rest of a request however long. Here a head
+has `MAX_HEAD` bytes and `MAX_HEADERS` lines, or the answer is 400; it comes within `HEAD_SECONDS`, and the body within
+`BODY_SECONDS` after that, or the connection is cut. (The size of bodies is bounded by whoever reads them.) uvicorn's
+other protocol, for Pythons without httptools, has a bound for heads of its own.
 
-The timer belongs to the connection: it runs while a head is awaited on a new connection or has begun to come, and ends
-with the head or the connection. A connection that waits for its next request is uvicorn's, which closes it after five
-seconds.
+The timer belongs to the connection: it runs while a new connection has sent nothing and while a request has come in
+part; a request that comes in one piece costs no timer. A connection that waits for its next request is uvicorn's, which
+closes it after five seconds.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 MAX_HEAD: Final = 64 << 10
 MAX_HEADERS: Final = 200
-HEAD_SECONDS: Final = 20.0
+HEAD_SECONDS = 20.0
+BODY_SECONDS = 60.0
 
 HTTP: type[asyncio.Protocol] = AutoHTTPProtocol
 """What uvicorn is to use."""
@@ -27,52 +29,62 @@ if AutoHTTPProtocol.__name__ == "HttpToolsProtocol":
     class BoundedHttp(HttpToolsProtocol):
         """One connection."""
 
+        _awaits_head = False
+        _awaits_body = False
         _received = 0  # bytes since this head began, counted in whole packets
         _packet = 0
-        _head_timer: asyncio.TimerHandle | None = None
+        _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._expect_head()
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._head_is_there()
+            self._stop_timer()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
             self._packet = len(data)
-            if self._head_timer is None:
-                super().data_received(data)
-                return
-            self._received += self._packet
+            if self._awaits_head:
+                self._received += self._packet
             super().data_received(data)
-            if self._received > MAX_HEAD and self._head_timer is not None and not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
+            if self._awaits_head:
+                if self._received > MAX_HEAD and not self.transport.is_closing():
+                    self.send_400_response("The head of the request is too large.")
+                self._start_timer(HEAD_SECONDS)
+            elif self._awaits_body:
+                self._start_timer(BODY_SECONDS)
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            if self._head_timer is None:
-                self._expect_head()
-                self._received = self._packet
+            self._awaits_head = True
+            self._received = self._packet
 
         def on_headers_complete(self) -> None:
-            self._head_is_there()
+            self._stop_timer()
+            self._awaits_head, self._awaits_body = False, True
             if self._received > MAX_HEAD or len(self.headers) > MAX_HEADERS:
                 size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
                 if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
                     raise ValueError("the head of a request is too large")  # the parser's caller answers 400
             super().on_headers_complete()
 
-        def _expect_head(self) -> None:
-            self._received = 0
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+        def on_message_complete(self) -> None:
+            self._stop_timer()
+            self._awaits_body = False
+            super().on_message_complete()
 
-        def _head_is_there(self) -> None:
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
+        def _start_timer(self, seconds: float) -> None:
+            if self._timer is None and not self.transport.is_closing():
+                self._timer = self.loop.call_later(seconds, self._too_slow)
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
         def _too_slow(self) -> None:
+            self._timer = None
             if not self.transport.is_closing():
                 self.transport.abort()
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 
 from a2a_bridge import connection
+from a2a_bridge.agent import Turn
 from a2a_bridge.bridge import Bridge
-from a2a_bridge.testing.agents import Obedient
+from a2a_bridge.testing.agents import Obedient, Scripted
 from a2a_bridge.testing.server import running
 
 LINE = b"GET /tasks HTTP/1.1\r\n"
@@ -62,11 +64,26 @@ async def test_a_head_that_never_ends_is_cut_off() -> None:
         assert await ask(url, LINE + REST + b"x: ", *[b"a" * 65536] * 4) in (b"HTTP/1.1 400", b"")
 
 
-@pytest.mark.parametrize("sent", [b"", LINE, LINE + REST])
-async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    """Issue: a slow caller holds a connection for so long and no longer; one whose head has come is not disturbed."""
+class Takes(Scripted):
+    """An agent that takes longer than a caller may."""
+
+    def __init__(self) -> None:
+        super().__init__(self._slowly)
+
+    async def _slowly(self, turn: Turn) -> AsyncGenerator[str, None]:
+        await asyncio.sleep(0.15)  # the agent under test
+        yield "done"
+
+
+PART = b"POST /message:send HTTP/1.1\r\n" + REST + b"content-length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", LINE, LINE + REST, PART, PART + b"{"])
+async def test_a_request_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """Issue: a slow caller holds a connection for so long; one whose request is there is not disturbed."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
-    async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
+    monkeypatch.setattr(connection, "BODY_SECONDS", 0.05)
+    async with running(lambda url: Bridge(Takes(), public_url=url)) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
         async with asyncio.timeout(5.0):
             writer.write(sent)
@@ -76,3 +93,5 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
         async with httpx.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http:
             for _ in range(3):
                 assert (await http.get("/tasks")).status_code == 200
+            slow = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "slow"}]}}
+            assert (await http.post("/message:send", json=slow)).json()["task"]["artifacts"]

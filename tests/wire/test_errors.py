@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from a2a_bridge import errors
+from a2a_bridge.agent import Caller
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.cards.build import build_card
 from a2a_bridge.errors import A2AError, StoreUnavailableError, Violation
@@ -18,6 +19,7 @@ from a2a_bridge.protocol.jsonrpc import error_object
 from a2a_bridge.protocol.methods import OPERATIONS
 from a2a_bridge.protocol.sse import SSEParser
 from a2a_bridge.server.app import App, Served
+from a2a_bridge.server.http import Forbidden, Refused, TooManyRequests, Unauthenticated, Unavailable
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
 from a2a_bridge.server.operations import Operations
 from a2a_bridge.server.rest import RestEndpoint
@@ -157,12 +159,48 @@ async def test_a_stream_that_breaks_says_so_in_the_form_of_its_binding(error: An
         assert "secret" not in failed.data
 
 
+class Closed:
+    """A gate that lets nobody in."""
+
+    def __init__(self, refused: Refused) -> None:
+        self.refused = refused
+
+    async def admit(self, scope: Any, agent: str) -> Caller:
+        raise self.refused
+
+    def enter(self, caller: Caller, tenant: str) -> Caller:
+        raise AssertionError("nobody came in")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name", "header"),
+    [
+        (Unauthenticated(), 401, "UNAUTHENTICATED", (b"www-authenticate", b"Bearer")),
+        (Forbidden(), 403, "PERMISSION_DENIED", (b"x-scope", b"a")),
+        (TooManyRequests(), 429, "RESOURCE_EXHAUSTED", (b"retry-after", b"7")),
+        (Unavailable(), 503, "UNAVAILABLE", (b"retry-after", b"9")),
+    ],
+    ids=lambda value: value if isinstance(value, int) else "",
+)
+async def test_a_gate_refuses_in_the_form_of_the_binding(error: Any, status: int, name: str, header: Any) -> None:
+    """R-JRPC-04, R-REST-12, R-ERR-07: with its status and headers, before the body is looked at, whatever it is."""
+    async with serving(Failing(error), Closed(Refused(error, headers=(header,)))) as http:
+        for path in ("/", "/message:send"):
+            response = await http.post(path, content=b"\xff", headers={"content-type": "text/plain"})
+            assert (response.status_code, response.headers[header[0].decode()]) == (status, header[1].decode())
+            found = response.json()["error"]
+            assert found["message"] == error.message
+            assert found.get("status", name) == name
+            assert found["code"] == (status if path != "/" else error.code)
+        assert (await http.get("/tasks/x")).status_code == status
+
+
 @contextlib.asynccontextmanager
-async def serving(service: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(service: Any, gate: Closed | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Both bindings around something that stands for the tasks."""
     card = build_card(Obedient(), url="http://test/")
     card = card.model_copy(update={"capabilities": AgentCapabilities(streaming=True)})
-    operations = Operations(cast(TaskService, service), "a", card)
+    operations = Operations(cast(TaskService, service), "a", card, gate=gate)
     served = Served(JsonRpcEndpoint(operations, Streams()), RestEndpoint(operations, Streams()), card)
     app = App({"a": served}, root="a", root_card=card, ready=lambda: True, lifespan=_nothing)
     async with httpx.AsyncClient(transport=AppTransport(app), base_url="http://test") as http:

@@ -357,6 +357,21 @@ async def test_a_stream_that_is_refused_is_an_ordinary_error(rest: httpx.AsyncCl
     assert (await rest.get("/tasks/no:subscribe")).status_code == 404
 
 
+async def test_a_task_of_another_agent_looks_like_one_that_never_was(start: Any) -> None:
+    """R-ERR-04: letter for letter, by every route that names a task."""
+    http: httpx.AsyncClient = await start(Bridge([Obedient(name="one"), Obedient(name="two")]))
+    task = (await http.post("/one/message:send", json=say("ask"))).json()["task"]["id"]
+    for verb, route in (("GET", ""), ("POST", ":cancel"), ("GET", ":subscribe"), ("POST", ":subscribe")):
+        foreign = await http.request(verb, f"/two/tasks/{task}{route}")
+        missing = await http.request(verb, f"/two/tasks/nothing{route}")
+        assert foreign.status_code == 404
+        assert foreign.content == missing.content
+        assert foreign.headers == missing.headers
+    sent = [await http.post("/two/message:send", json=say(taskId=name)) for name in (task, "nothing")]
+    assert sent[0].content == sent[1].content
+    assert (await http.get("/one/tasks")).json()["totalSize"] == 1
+
+
 # --- tenants
 
 
