@@ -202,7 +202,7 @@ async def serving(service: Any, gate: Closed | None = None) -> AsyncIterator[htt
     card = card.model_copy(update={"capabilities": AgentCapabilities(streaming=True)})
     operations = Operations(cast(TaskService, service), "a", card, gate=gate)
     served = Served(JsonRpcEndpoint(operations, Streams()), RestEndpoint(operations, Streams()), card)
-    app = App({"a": served}, root="a", root_card=card, ready=lambda: True, lifespan=_nothing)
+    app = App({"a": served}, root="a", root_card=card, base_url="http://test", ready=lambda: True, lifespan=_nothing)
     async with httpx.AsyncClient(transport=AppTransport(app), base_url="http://test") as http:
         http.headers["a2a-version"] = "1.0"
         yield http
