@@ -17,6 +17,8 @@ LABEL org.opencontainers.image.title="a2a_bridge" \
 COPY --from=build /installed /usr/local
 # Mount a volume and set A2A_BRIDGE_STORE__PATH to a file in it to keep tasks over restarts of the container.
 WORKDIR /tmp
+# It listens where others reach it, so it wants to know who may call: [auth] in a2a-bridge.toml, or in so many words
+# A2A_BRIDGE_AUTH__ALLOW_ANONYMOUS=true.
 USER 10001:10001
 ENV HOST=0.0.0.0 PORT=8080 HOME=/tmp PYTHONUNBUFFERED=1
 EXPOSE 8080

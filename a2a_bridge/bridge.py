@@ -1,18 +1,15 @@
 """Puts agents, cards, tasks, store and server together: `Bridge`, and `serve`, one of the three sync edges.
 
 Who does what. The app's lifespan opens the store, takes up what an earlier process left, and owns one housekeeping
-task. `serve` runs uvicorn with a server whose shutdown drains the bridge first: not ready, no new sends, running
+task. `serve` runs uvicorn (`listen.py`), whose shutdown drains the bridge first: not ready, no new sends, running
 turns get their grace, streams say goodbye; then uvicorn closes its connections and the lifespan closes the store.
 Under somebody else's uvicorn the streams notice the stop, within a second, and the bridge drains in the same way.
 """
 
 import asyncio
 import contextlib
-import gc
 import logging
-import os
 import re
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,20 +27,23 @@ from a2a_bridge.cards.load import load_card
 from a2a_bridge.cards.modes import Versions, with_old_interfaces
 from a2a_bridge.cards.sign import Signer, SigningKey
 from a2a_bridge.config import check_agent_name
-from a2a_bridge.connection import HTTP
 from a2a_bridge.errors import ConfigError, StoreError
+from a2a_bridge.listen import Listening, run_server, server_for
 from a2a_bridge.observe import log
 from a2a_bridge.observe.switches import Observe
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.server.app import App, Served
+from a2a_bridge.server.auth import Auth
+from a2a_bridge.server.gate import Gate, secured
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
+from a2a_bridge.server.limits import Limits, Places
 from a2a_bridge.server.operations import Operations
 from a2a_bridge.server.rest import RestEndpoint
 from a2a_bridge.server.sse import Streams
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
-from a2a_bridge.tasks.live import Keeping
+from a2a_bridge.tasks.live import Bounds, Keeping
 from a2a_bridge.tasks.push import Push, webhooks_in
 from a2a_bridge.tasks.service import TaskService
 
@@ -62,23 +61,6 @@ def url_name(name: str) -> str:
         return check_agent_name(found)
     except ValueError as error:
         raise ConfigError(f"{error} (from {name!r}; pass name= to choose one)") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one server allows. Sizes in bytes, times in seconds.
-
-    `body` and `depth` bound a request. `turn` bounds one turn of an agent. `grace` is what running turns get when the
-    server stops. `ping` is the silence after which a stream gets a comment (0: never), `send` the time after which a
-    reader that does not read is cut.
-    """
-
-    body: int = 4 << 20
-    depth: int = 64
-    turn: float = 1800.0
-    grace: float = 10.0
-    ping: float = 15.0
-    send: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +85,8 @@ class Bridge:
     `agents`: anything `adapt` takes, a list of such things, or a mapping from URL names to them. `store`: memory if
     not given. `root`: the agent that also stands at the root of the URL; the first one if not given. `public_url`:
     where callers reach the server; cards name it. `cards`: cards to serve instead of built ones, by URL name; a path
-    is loaded. `options`: the rest.
+    is loaded. `auth`: who may call; what it asks for stands in the cards, and what the cards promise is enforced.
+    `options`: the rest. Raises ConfigError when a card promises what is not configured.
     """
 
     def __init__(
@@ -115,13 +98,14 @@ class Bridge:
         public_url: str = "http://127.0.0.1:8080",
         cards: Mapping[str, AgentCard | Path | str] | None = None,
         limits: Limits = Limits(),
+        auth: Auth = Auth(),
         keeping: Keeping = Keeping(),
         options: Options = Options(),
     ) -> None:
         self.agents = _named_agents(agents)
         self.store: Store = MemoryStore() if store is None else store
         options.observe.switch_on()
-        self._grace = limits.grace
+        self.limits, self.auth, self.public_url = limits, auth, public_url
         self._is_open = False
         self._ready = False
         self._draining: asyncio.Task[None] | None = None
@@ -141,11 +125,13 @@ class Bridge:
             self.store,
             clock=options.clock,
             keeping=keeping,
-            turn_seconds=limits.turn,
+            bounds=Bounds(limits.turn, limits.runs, limits.queue, limits.history, limits.log),
             durable=durable,
             input_modes={key: input_modes(card) for key, card in self.cards.items()},
             webhooks=hooks,
         )
+        self._gate = Gate(auth, self.cards, limits) if auth.schemes or limits.rate else None
+        self._places = Places(limits.streams, limits.caller_streams)
         served = {key: self._served(key, limits) for key in self.agents}
         root = next(iter(self.agents)) if root is None else root
         if root not in self.agents:
@@ -167,11 +153,20 @@ class Bridge:
             found = with_push(found) if self._pushes else found
         else:
             found = with_url(card if isinstance(card, AgentCard) else load_card(card), url, push=self._pushes)
-        return with_old_interfaces(found, url) if self._versions.v03 else found
+        found = with_old_interfaces(found, url) if self._versions.v03 else found
+        return secured(found, self.auth)
 
     def _served(self, key: str, limits: Limits) -> Served:
-        spoken, lenient = self._versions.spoken, self._versions.lenient
-        operations = Operations(self.service, key, self.cards[key], versions=spoken, lenient_version=lenient)
+        operations = Operations(
+            self.service,
+            key,
+            self.cards[key],
+            gate=self._gate,
+            versions=self._versions.spoken,
+            lenient_version=self._versions.lenient,
+            max_parts=limits.parts,
+            places=self._places,
+        )
         return Served(
             JsonRpcEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
             RestEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
@@ -215,7 +210,7 @@ class Bridge:
 
     async def _drain(self) -> None:
         self._ready = False
-        await self.service.stop(self._grace)
+        await self.service.stop(self.limits.grace)
         if len(self._streams):
             await asyncio.sleep(LAST_EVENTS_SECONDS)
         self._streams.end_all()
@@ -264,40 +259,6 @@ def _signers(
     return {name: Signer(found) for name, found in by_name.items() if found}
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, draining the bridge before it closes connections."""
-
-    def __init__(self, config: uvicorn.Config, bridge: Bridge) -> None:
-        super().__init__(config)
-        self._bridge = bridge
-
-    async def serve(self, sockets: Any = None) -> None:
-        # Before uvicorn: a store that cannot be had is an error of ours, not a failed lifespan in its log.
-        await self._bridge.open()
-        await super().serve(sockets)
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        # This process is ours: keep the collector away from what lives for ever, and make it come less often.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        await self._bridge.drain()
-        await super().shutdown(sockets)
-
-
-def run_server(bridge: Bridge, *, host: str, port: int, log_level: str = "info") -> None:
-    """Serve a bridge until the process is asked to stop; blocks. Ends within the grace and a few seconds.
-
-    StoreUnavailableError and ConfigError say why it cannot start: the store or the port belongs to somebody else.
-    """
-    _check_port(host, port)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended in good order by then, and raises it once more
-        _server(bridge, host, port, log_level).run()
-
-
 async def serve_async(
     agents: Any,
     *,
@@ -307,11 +268,11 @@ async def serve_async(
     port: int = 8080,
     public_url: str | None = None,
     store: Store | str | Path | None = None,
+    auth: Auth = Auth(),
 ) -> None:
     """`serve` inside a running event loop; cancelling it stops the server."""
-    bridge = _bridge(agents, name, description, _public(public_url, host, port), store)
-    _check_port(host, port)
-    server = _server(bridge, host, port, "info")
+    bridge = _bridge(agents, name, description, _public(public_url, host, port), store, auth)
+    server = server_for(bridge, Listening(host, port))
     _announce(bridge)
     await server.serve()
 
@@ -325,22 +286,24 @@ def serve(
     port: int = 8080,
     public_url: str | None = None,
     store: Store | str | Path | None = None,
+    auth: Auth = Auth(),
 ) -> None:
     """Serve agents over A2A until the process is asked to stop; blocks.
 
     `agents`: one of anything `adapt` takes, or several in a list. `name` and `description` are for a single one.
     Each is at /NAME/, the first one at the root too. `store` None: a SQLite file `a2a-bridge-<first agent>.sqlite` in
     the working directory, which belongs to one process; a path: that file; "memory": kept as long as the process; a
-    store: that one. `public_url`: where callers reach it, if that is not http://host:port. Binds to loopback unless
-    told otherwise in `host`. Raises StoreUnavailableError or ConfigError when the store or the port is taken, and
-    RuntimeError inside a running event loop: `await serve_async(...)` there.
+    store: that one. `public_url`: where callers reach it, if that is not http://host:port. `auth`: who may call. A
+    `host` that others reach needs schemes in it, or `Auth(allow_anonymous=True)`. Raises StoreUnavailableError or
+    ConfigError when the store or the port is taken or strangers could call, and RuntimeError inside a running event
+    loop: `await serve_async(...)` there.
     """
     if _loop_is_running():
         raise RuntimeError("serve() cannot run inside a running event loop: use `await serve_async(...)` there")
-    bridge = _bridge(agents, name, description, _public(public_url, host, port), store)
+    bridge = _bridge(agents, name, description, _public(public_url, host, port), store, auth)
     log.configure()
     _announce(bridge)
-    run_server(bridge, host=host, port=port)
+    run_server(bridge, Listening(host, port))
 
 
 def _announce(bridge: Bridge) -> None:
@@ -348,19 +311,6 @@ def _announce(bridge: Bridge) -> None:
     for key, card in bridge.cards.items():
         fields = {"url": card.supported_interfaces[0].url, "tasks": "in memory" if kept is None else str(kept)}
         _log.info("serving %s", bridge.agents[key].name, extra={"fields": fields})
-
-
-def _check_port(host: str, port: int) -> None:
-    """Look before uvicorn does, whose answer is a line in the log and an exit."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another port"
-            ) from None
 
 
 def _loop_is_running() -> bool:
@@ -371,23 +321,6 @@ def _loop_is_running() -> bool:
     return True
 
 
-def _server(bridge: Bridge, host: str, port: int, log_level: str) -> _Server:
-    log.configure(log_level)
-    config = uvicorn.Config(
-        bridge.app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=3,
-        http=HTTP,
-        ws="none",
-        proxy_headers=False,  # nothing here looks at a client's address or at the scheme
-        server_header=False,
-    )
-    return _Server(config, bridge)
-
-
 def _public(public_url: str | None, host: str, port: int) -> str:
     """Never 0.0.0.0 in a card: nobody can call that."""
     shown = "127.0.0.1" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
@@ -395,7 +328,12 @@ def _public(public_url: str | None, host: str, port: int) -> str:
 
 
 def _bridge(
-    agents: Any, name: str | None, description: str | None, public_url: str, store: Store | str | Path | None
+    agents: Any,
+    name: str | None,
+    description: str | None,
+    public_url: str,
+    store: Store | str | Path | None,
+    auth: Auth,
 ) -> Bridge:
     if name is not None or description is not None:
         if isinstance(agents, Mapping | list | tuple):
@@ -407,4 +345,5 @@ def _bridge(
         store = f"a2a-bridge-{next(iter(_named_agents(agents)))}.sqlite"
     if isinstance(store, str | Path):
         store = SQLiteStore(store)
-    return Bridge(agents, store=store, public_url=public_url, options=Options(observe=Observe(requests=True)))
+    options = Options(observe=Observe(requests=True))
+    return Bridge(agents, store=store, public_url=public_url, auth=auth, options=options)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from a2a_bridge.errors import ConfigError
 
@@ -35,6 +35,7 @@ _PLAIN_ENV = {
     "LOG_LEVEL": ("server", "log_level"),
     "A2A_BRIDGE_PUBLIC_URL": ("server", "public_url"),
 }
+_FILES = ((("store",), ("path",)), (("server", "tls"), ("certfile", "keyfile", "ca_certs")))
 _EVERYWHERE = ("0.0.0.0", "::", "")
 
 
@@ -53,25 +54,131 @@ class AgentSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """What one server allows; sizes in bytes, times in seconds.
-
-    `body` and `depth` bound a request, `turn` one turn of an agent. `grace` is what running turns get after SIGTERM.
-    `ping` is the silence after which a stream gets a comment (0: never), `send` the time after which a reader that
-    does not read is cut.
-    """
+    """What one server allows: `a2a_bridge.server.limits.Limits` tells what each one bounds. Sizes in bytes, times in
+    seconds; 0 where it is permitted: no limit."""
 
     body: int = Field(default=4 * 1024 * 1024, ge=1024)
     depth: int = Field(default=64, ge=8, le=256)
+    parts: int = Field(default=256, ge=0)
+    rate: float = Field(default=0.0, ge=0)
+    burst: int = Field(default=40, ge=1)
+    attempts: float = Field(default=1.0, ge=0)
+    attempts_burst: int = Field(default=20, ge=1)
+    streams: int = Field(default=2000, ge=0)
+    caller_streams: int = Field(default=500, ge=0)
+    runs: int = Field(default=1000, ge=0)
+    queue: int = Field(default=100, ge=0)
+    history: int = Field(default=1000, ge=0)
+    log: int = Field(default=64 * 1024 * 1024, ge=0)
     turn: float = Field(default=1800.0, gt=0)
     grace: float = Field(default=10.0, ge=0)
     ping: float = Field(default=15.0, ge=0)
     send: float = Field(default=30.0, gt=0)
 
 
+def _listed(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""A list of texts; in the environment one text with commas."""
+
+
+class TLSSettings(_Section):
+    """Our certificate, and whose client certificates are good; PEM files."""
+
+    certfile: Path
+    keyfile: Path | None = None
+    ca_certs: Path | None = None
+    client_required: bool = False
+
+
+class KeySettings(_Section):
+    """One caller and its key: the digest of it (`a2a-bridge auth key` makes both), or the key itself from the
+    environment, as `secret = "${NAME}"`. `tenants`: those that it may name; the first is meant if it names none."""
+
+    principal: str = Field(min_length=1)
+    digest: str | None = None
+    secret: str | None = None
+    tenants: Words = ("",)
+    scopes: Words = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "KeySettings":
+        if (self.digest is None) == (self.secret is None):
+            raise ValueError("needs either digest or secret")
+        return self
+
+
+class ApiKeySettings(_Section):
+    """API keys: in a header, a query parameter or a cookie called `name`."""
+
+    kind: Literal["api_key"]
+    name: str = "X-API-Key"
+    location: Literal["header", "query", "cookie"] = "header"
+    keys: tuple[KeySettings, ...] = Field(min_length=1)
+
+
+class BasicSettings(_Section):
+    """HTTP basic: `principal` is the user name."""
+
+    kind: Literal["basic"]
+    keys: tuple[KeySettings, ...] = Field(min_length=1)
+
+
+class TokenSettings(_Section):
+    """JWTs as bearer tokens; `a2a_bridge.server.auth.Tokens` tells what each setting means. `discovery_url` makes it
+    OpenID Connect in the card, `token_url` OAuth 2 client credentials."""
+
+    kind: Literal["jwt"]
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    jwks_url: str | None = None
+    jwks_file: Path | None = None
+    discovery_url: str | None = None
+    algorithms: Words | None = None
+    token_url: str | None = None
+    scopes: Mapping[str, str] = Field(default_factory=dict)
+    principal_claim: str = "sub"
+    tenant_claim: str | None = None
+
+
+class CertificateSettings(_Section):
+    """Client certificates, checked by [server.tls], or by a proxy that names them in `header` and has one of the
+    addresses in `proxies`. `principals`: who may call; everybody with a good certificate if not given."""
+
+    kind: Literal["mtls"]
+    header: str | None = None
+    proxies: Words = ()
+    principals: Words | None = None
+
+
+SchemeSettings = Annotated[
+    ApiKeySettings | BasicSettings | TokenSettings | CertificateSettings, Field(discriminator="kind")
+]
+_SCHEMES: Mapping[str, type[BaseModel]] = {
+    "api_key": ApiKeySettings, "basic": BasicSettings, "jwt": TokenSettings, "mtls": CertificateSettings,
+}  # fmt: skip
+
+
+class AuthSettings(_Section):
+    """Who may call. `require`: alternatives, each a table of schemes that are needed together and the scopes of each;
+    any one scheme if not given. `allow_anonymous`: anybody who reaches the server. `tenants`: those that such callers
+    may name. `trusted_proxies`: addresses whose X-Forwarded-For is believed."""
+
+    allow_anonymous: bool = False
+    tenants: Words = ("",)
+    trusted_proxies: Words = ()
+    require: tuple[Mapping[str, tuple[str, ...]], ...] | None = None
+    schemes: Mapping[str, SchemeSettings] = Field(default_factory=dict)
+
+
 class ServerSettings(_Section):
     """Where we listen, under which address others reach us, and what we allow.
 
-    `root` is the agent that also stands at the root of the URL: the first one if not given.
+    `root` is the agent that also stands at the root of the URL: the first one if not given. `allowed_hosts`: names of
+    ours in the Host header, beside loopback and that of `public_url`; checked on loopback, elsewhere if any are given;
+    "*" switches the check off.
     """
 
     host: str = "127.0.0.1"
@@ -79,6 +186,8 @@ class ServerSettings(_Section):
     public_url: str | None = None
     root: str | None = None
     limits: LimitSettings = LimitSettings()
+    tls: TLSSettings | None = None
+    allowed_hosts: Words = ()
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
     @field_validator("log_level", mode="before")
@@ -99,7 +208,8 @@ class ServerSettings(_Section):
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in _EVERYWHERE else self.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
 
 class StoreSettings(_Section):
@@ -192,6 +302,7 @@ class Settings(_Section):
 
     agents: Mapping[str, AgentSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     store: StoreSettings = StoreSettings()
     keeping: KeepingSettings = KeepingSettings()
     observe: ObserveSettings = ObserveSettings()
@@ -247,15 +358,42 @@ def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    _check_secrets(raw, path)
     found: dict[str, Any] = _interpolated(raw, env, str(path))
     return _anchored(found, path.parent)
 
 
+def _check_secrets(raw: Any, path: Path) -> None:
+    """A secret does not stand in a file that is copied and committed."""
+    schemes = _table(_table(raw, "auth"), "schemes")
+    for name, scheme in schemes.items():
+        keys = _table(scheme).get("keys")
+        for index, key in enumerate(keys if isinstance(keys, list) else ()):
+            secret = _table(key).get("secret")
+            if secret is not None and not (isinstance(secret, str) and _VARIABLE.fullmatch(secret)):
+                raise ConfigError(
+                    f"{path}: auth.schemes.{name}.keys[{index}].secret: a secret must not stand in the file: write"
+                    " ${NAME} and set it in the environment, or give its digest"
+                )
+
+
+def _table(value: Any, name: str | None = None) -> dict[str, Any]:
+    found = value.get(name) if name is not None and isinstance(value, dict) else value
+    return found if isinstance(found, dict) else {}
+
+
 def _anchored(found: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths of the file, seen from the file; one that exists only for others (a shipped card) is left as it is."""
-    store = found.get("store")
-    if isinstance(store, dict) and isinstance(store.get("path"), str):
-        store["path"] = str(folder / store["path"])
+    for keeper, names in _FILES:
+        table: Any = found
+        for step in keeper:
+            table = _table(table, step)
+        for name in names:
+            if isinstance(table.get(name), str):
+                table[name] = str(folder / table[name])
+    for scheme in _table(_table(found, "auth"), "schemes").values():
+        if isinstance(file := _table(scheme).get("jwks_file"), str):
+            scheme["jwks_file"] = str(folder / file)
     agents = found.get("agents")
     for agent in agents.values() if isinstance(agents, dict) else ():
         card = agent.get("card") if isinstance(agent, dict) else None
@@ -322,6 +460,8 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): Settings,
     ("server",): ServerSettings,
     ("server", "limits"): LimitSettings,
+    ("server", "tls"): TLSSettings,
+    ("auth",): AuthSettings,
     ("store",): StoreSettings,
     ("keeping",): KeepingSettings,
     ("observe",): ObserveSettings,
@@ -332,6 +472,8 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
 
 def _did_you_mean(where: tuple[str, ...]) -> str:
     model = AgentSettings if where[0] == "agents" else _MODELS.get(where[:-1], Settings)
+    if where[:2] == ("auth", "schemes") and len(where) > 4:  # the fourth step is the kind of scheme
+        model = _SCHEMES[where[3]] if len(where) == 5 else KeySettings
     close = difflib.get_close_matches(where[-1], model.model_fields, n=1, cutoff=0.5)
     known = f"; known: {', '.join(model.model_fields)}"
     return f'. Did you mean "{close[0]}"?' if close else known

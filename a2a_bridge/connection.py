@@ -8,10 +8,12 @@ other protocol, for Pythons without httptools, has a bound for heads of its own.
 The timer belongs to the connection: it runs while a new connection has sent nothing and while a request has come in
 part; a request that comes in one piece costs no timer. A connection that waits for its next request is uvicorn's, which
 closes it after five seconds.
+
+What a client's certificate says who it is goes into the scope, as the `tls` extension of ASGI has it.
 """
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -19,6 +21,18 @@ MAX_HEAD: Final = 64 << 10
 MAX_HEADERS: Final = 200
 HEAD_SECONDS = 20.0
 BODY_SECONDS = 60.0
+
+
+def certificate_name(certificate: Any) -> str:
+    """Whose certificate it is: its first URI (a SPIFFE id), else its first DNS name, else its common name."""
+    names = certificate.get("subjectAltName", ())
+    for kind in ("URI", "DNS"):
+        for found, value in names:
+            if found == kind:
+                return str(value)
+    common = (value for part in certificate.get("subject", ()) for key, value in part if key == "commonName")
+    return str(next(common, ""))
+
 
 HTTP: type[asyncio.Protocol] = AutoHTTPProtocol
 """What uvicorn is to use."""
@@ -34,10 +48,14 @@ if AutoHTTPProtocol.__name__ == "HttpToolsProtocol":
         _received = 0  # bytes since this head began, counted in whole packets
         _packet = 0
         _timer: asyncio.TimerHandle | None = None
+        _tls: dict[str, Any] | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+            tls = transport.get_extra_info("ssl_object")
+            if tls is not None and (certificate := tls.getpeercert()):
+                self._tls = {"tls": {"client_cert_name": certificate_name(certificate)}}
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
@@ -57,6 +75,8 @@ if AutoHTTPProtocol.__name__ == "HttpToolsProtocol":
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
+            if self._tls is not None:
+                self.scope["extensions"] = self._tls
             self._awaits_head = True
             self._received = self._packet
 

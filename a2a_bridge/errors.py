@@ -131,6 +131,12 @@ class JSONParseError(A2AError):
     code, http_status, grpc_status, reason = -32700, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"
 
 
+class BusyError(A2AError):
+    """There is as much to do here as may be: try again later."""
+
+    http_status, grpc_status, reason = 429, "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"
+
+
 class InternalError(A2AError):
     """Internal error."""
 

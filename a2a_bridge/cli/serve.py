@@ -12,16 +12,19 @@ import typer
 
 from a2a_bridge.adaptation import adapt, adapters
 from a2a_bridge.agent import Agent
-from a2a_bridge.bridge import Bridge, Limits, Options, run_server, url_name
+from a2a_bridge.bridge import Bridge, Options, url_name
 from a2a_bridge.cards.modes import Versions
+from a2a_bridge.cli.callers import auth_of
 from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
 from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, PushSettings, Settings, StoreSettings, load_config
 from a2a_bridge.guard import Guard
+from a2a_bridge.listen import TLS, Listening, check_bind, run_server
 from a2a_bridge.observe import log
 from a2a_bridge.observe.switches import Observe
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
@@ -54,6 +57,9 @@ class ServeOptions:
     name: Annotated[str | None, typer.Option(help="Name of the agent, if it is the only TARGET.")] = None
     description: Annotated[str | None, typer.Option(help="What it does, likewise.")] = None
     public_url: Annotated[str | None, typer.Option(metavar="URL", help="Where callers reach this server.")] = None
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="Anybody who reaches the server may call, not only this machine.")
+    ] = False
 
 
 @app.command("serve")
@@ -68,6 +74,8 @@ def serve(options: ServeOptions) -> None:
     log.configure(settings.server.log_level)
     agents, cards = _agents(options, settings)
     server = settings.server
+    auth = auth_of(settings.auth)
+    check_bind(server.host, auth)
     port = _port_to_use(server.host, server.port)
     base = server.model_copy(update={"port": port}).base_url
     limits = Limits(**server.limits.model_dump())
@@ -78,6 +86,7 @@ def serve(options: ServeOptions) -> None:
         public_url=base,
         cards=cards,
         limits=limits,
+        auth=auth,
         keeping=Keeping(**settings.keeping.model_dump()),
         options=Options(
             observe=Observe(**settings.observe.model_dump()),
@@ -85,10 +94,11 @@ def serve(options: ServeOptions) -> None:
             versions=Versions(**settings.versions.model_dump()),
         ),
     )
+    tls = None if server.tls is None else TLS(**server.tls.model_dump())
     _announce(bridge, base, settings)
     signal.signal(signal.SIGTERM, _leave)
     try:
-        run_server(bridge, host=server.host, port=port, log_level=server.log_level)
+        run_server(bridge, Listening(server.host, port, server.log_level, tls, server.allowed_hosts))
     except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
         raise typer.Exit(1 if end.code else 0) from None
 
@@ -102,7 +112,10 @@ def _settings(options: ServeOptions) -> Settings:
     path = options.config
     if path is None and not options.targets and Path(CONFIG_FILE).is_file():
         path = Path(CONFIG_FILE)
-    flags = {"server": {"host": options.host, "port": options.port, "public_url": options.public_url}}
+    flags: dict[str, dict[str, Any]] = {
+        "server": {"host": options.host, "port": options.port, "public_url": options.public_url},
+        "auth": {"allow_anonymous": options.allow_anonymous or None},
+    }
     settings = load_config(path, os.environ, flags=flags)
     if options.store is None:
         return settings

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 from a2a_bridge.agent import Agent
-from a2a_bridge.bridge import Bridge, run_server, url_name
+from a2a_bridge.bridge import Bridge, url_name
+from a2a_bridge.listen import Listening, run_server
+from a2a_bridge.server.auth import Auth
 
 CARDS = Path(__file__).parents[2] / "agent_cards"
 
@@ -29,7 +31,13 @@ def publish(agent: Agent, *, has_card: bool = True) -> None:
         "--port", type=int, default=int(os.environ.get("PORT", "8080")), help="port to listen on (default: %(default)s)"
     )
     parser.add_argument("--public-url", help="where others reach it (default: http://HOST:PORT)")
+    parser.add_argument(
+        "--allow-anonymous",
+        action="store_true",
+        help="anybody who reaches the server may call: needed with a --host that others reach",
+    )
     told = parser.parse_args()
     url = told.public_url or f"http://{told.host}:{told.port}"
     cards = card_of(agent.name) if has_card else {}
-    run_server(Bridge(agent, public_url=url, cards=cards), host=told.host, port=told.port)
+    bridge = Bridge(agent, public_url=url, cards=cards, auth=Auth(allow_anonymous=told.allow_anonymous))
+    run_server(bridge, Listening(told.host, told.port))

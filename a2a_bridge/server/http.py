@@ -1,12 +1,13 @@
 """Reading bodies and writing answers, straight over ASGI: what both bindings share."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from a2a_bridge.errors import A2AError, ContentTypeNotSupportedError, InternalError, InvalidRequestError
+from a2a_bridge.errors import A2AError, BusyError, ContentTypeNotSupportedError, InternalError, InvalidRequestError
 
 JSON = b"application/json"
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
@@ -53,6 +54,15 @@ class Refused(Exception):
         self.error = error
         self.status = error.http_status if status is None else status
         self.headers = headers
+
+
+def later(seconds: float) -> HeaderPairs:
+    """Retry-After, in whole seconds, at least one."""
+    return ((b"retry-after", b"%d" % max(1, ceil(seconds))),)
+
+
+AGAIN: Mapping[str, int] = {Unavailable.reason: 503, BusyError.reason: 429}
+"""Errors of an operation that HTTP has a status for whatever the binding, by their reason: try again later."""
 
 
 class Responds(Protocol):

@@ -39,15 +39,16 @@ from a2a_bridge.protocol.jsonrpc import (
 )
 from a2a_bridge.protocol.methods import OPERATIONS, Operation
 from a2a_bridge.server.http import (
+    AGAIN,
     Answer,
     ClientGone,
     HeaderPairs,
     Headers,
     Refused,
     Responds,
-    Unavailable,
     check_type,
     headers_of,
+    later,
     read_body,
     text_of,
 )
@@ -158,6 +159,7 @@ class JsonRpcEndpoint:
             failed=lambda error: _error_frame(told(error), found, context.dialect),
             headers={name.decode(): value.decode("latin-1") for name, value in headers},
             pings=context.dialect.pings,
+            place=context.place,
         )
 
     async def _method(self, context: Context, /, **params: Any) -> Any:
@@ -178,7 +180,9 @@ def _refuse(error: A2AError, found: RequestId, context: Context, headers: Header
     if context.operation.streams and dialect.streams_refusals and not isinstance(error, InvalidParamsError):
         frame = _error_frame(error, found, dialect)
         return Answer(frame, content_type=EVENT_STREAM, headers=(*headers, (b"cache-control", b"no-store")))
-    status = 503 if isinstance(error, Unavailable) else 200
+    status = AGAIN.get(error.reason, 200)
+    if status != 200:
+        headers += later(1)
     return Answer(error_response(_error_of(error, dialect), found), status, headers=headers)
 
 

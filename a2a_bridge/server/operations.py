@@ -35,12 +35,26 @@ from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.dialect import Dialect
 from a2a_bridge.protocol.methods import Operation
 from a2a_bridge.protocol.objects import WireObject
-from a2a_bridge.server.http import HeaderPairs, Headers, Unavailable, header_list, version_of
+from a2a_bridge.server.http import (
+    HeaderPairs,
+    Headers,
+    Refused,
+    TooManyRequests,
+    Unavailable,
+    header_list,
+    later,
+    version_of,
+)
+from a2a_bridge.server.identity import peer_of
+from a2a_bridge.server.limits import Place, Places
 from a2a_bridge.tasks.log import Row
 from a2a_bridge.tasks.run import new_id
 from a2a_bridge.tasks.service import Call, TaskService
 
 _log = logging.getLogger(__name__)
+
+PLACE_RETRY = 5
+"""What Retry-After says, in seconds, to whoever wants one stream too many."""
 
 Rows = AsyncGenerator[list[Row], None]
 Result = bytes | Rows
@@ -76,6 +90,12 @@ class Context(NamedTuple):
     missing: frozenset[str]  # extensions that the card requires and the request does not name
     named_in: tuple[bytes, ...]  # the headers that named extensions: 0.3 spelled it with an X- in front
     binding: str = "JSONRPC"
+    place: Place | None = None  # a stream's; whoever opens the stream gives it back
+
+    def leave(self) -> None:
+        """There will be no stream."""
+        if self.place is not None:
+            self.place.give_back()
 
 
 class Operations:
@@ -95,8 +115,12 @@ class Operations:
         extended_card: ExtendedCard | None = None,
         versions: tuple[str, ...] = SPOKEN,
         lenient_version: bool = False,
+        max_parts: int = 256,
+        places: Places | None = None,
     ) -> None:
         self.gate = gate
+        self._max_parts = max_parts
+        self._places = places
         self.card = card
         self.versions = versions
         self._lenient_version = lenient_version
@@ -130,7 +154,7 @@ class Operations:
     def context(
         self, scope: Scope, headers: Headers, caller: Caller, asked: tuple[Operation, Dialect], *, spelled: bool
     ) -> Context:
-        """What the head says about a call of this operation in this dialect."""
+        """What the head says about a call of this operation in this dialect; `Refused` when a stream has no place."""
         operation, dialect = asked
         active, missing, named_in = _NONE, self._required, _NO_HEADERS
         if b"a2a-extensions" in headers or b"x-a2a-extensions" in headers:
@@ -142,20 +166,29 @@ class Operations:
             version = dialect.version
         last_event_id = _last_event_id(headers) if operation.streams else None
         call = Call(self._agent, caller, active, trace.current_traceparent(), dialect.version)
-        return Context(call, operation, dialect, version, last_event_id, spelled, missing, named_in)
+        place = self._place(scope, caller) if operation.streams and self._places is not None else None
+        return Context(call, operation, dialect, version, last_event_id, spelled, missing, named_in, place=place)
+
+    def _place(self, scope: Scope, caller: Caller) -> Place:
+        assert self._places is not None
+        key = caller.principal if caller.principal != ANYBODY.principal else f"address {peer_of(scope)}"
+        place = self._places.take(key)
+        if place is None:
+            raise Refused(TooManyRequests("As many streams as may be are open: close one."), headers=later(PLACE_RETRY))
+        return place
 
     # --- the operation
 
     async def perform(self, context: Context, params: Any) -> Result:
         """The result, or the rows of a stream; raises A2AError and nothing else."""
         if not requests.is_watched():
-            return await self._perform(context, params)
+            return await (self._perform(context, params) if context.place is None else self._placed(context, params))
         call = context.call
         request = requests.Watched(context.operation.name, context.binding, call.agent, call.caller, params)
         try:
             with request:  # from here on the trace is the request's own
                 call = call._replace(traceparent=trace.current_traceparent())
-                result = await self._perform(context._replace(call=call), params)
+                result = await self._placed(context._replace(call=call), params)
         except A2AError as error:
             request.end(error.reason)
             raise
@@ -167,6 +200,13 @@ class Operations:
             request.end()
             return result
         return request.rows(result)
+
+    async def _placed(self, context: Context, params: Any) -> Result:
+        try:
+            return await self._perform(context, params)
+        except BaseException:
+            context.leave()
+            raise
 
     async def _perform(self, context: Context, params: Any) -> Result:
         operation, dialect = context.operation, context.dialect
@@ -238,13 +278,21 @@ class Operations:
                 f"Name the required extensions in A2A-Extensions: {', '.join(sorted(context.missing))}"
             )
 
+    def _check_parts(self, request: r.SendMessageRequest) -> None:
+        count = len(request.message.parts)
+        if 0 < self._max_parts < count:
+            found = Violation("message.parts", f"{count} parts, and at most {self._max_parts} are taken")
+            raise InvalidParamsError("The message has too many parts", violations=[found])
+
     async def _send(self, context: Context, request: r.SendMessageRequest) -> Result:
+        self._check_parts(request)
         sent = await self._service.send(context.call, request)
         if request.configuration is not None and request.configuration.return_immediately:
             return await sent.opened()
         return await sent.ended()
 
     async def _stream(self, context: Context, request: r.SendMessageRequest) -> Result:
+        self._check_parts(request)
         if context.last_event_id is not None:
             rows = await self._service.resume(context.call, request, context.last_event_id)
             if rows is not None:

@@ -18,6 +18,7 @@ from a2a_bridge.protocol.jsonrpc import parse_body
 from a2a_bridge.protocol.rest import A2A_JSON, query_params, status_body, with_path
 from a2a_bridge.protocol.routes import Asked, Found
 from a2a_bridge.server.http import (
+    AGAIN,
     JSON,
     Answer,
     ClientGone,
@@ -26,6 +27,7 @@ from a2a_bridge.server.http import (
     Responds,
     check_type,
     headers_of,
+    later,
     read_body,
     text_of,
 )
@@ -88,7 +90,9 @@ class RestEndpoint:
             values = {**found.values, "tenant": found.tenant} if found.tenant else found.values
             result = await self._operations.perform(context, with_path(params, values) if values else params)
         except A2AError as error:
-            raise Refused(error, headers=answer_headers(context)) from None
+            context.leave()
+            more = later(1) if error.reason in AGAIN else ()
+            raise Refused(error, headers=(*answer_headers(context), *more)) from None
         return self._respond(result, context, headers)
 
     def _object(self, body: bytes) -> dict[str, Any]:
@@ -110,6 +114,7 @@ class RestEndpoint:
             failed=lambda error: b"event: error\ndata: " + status_body(told(error), dialect=context.dialect) + b"\n\n",
             headers={name.decode(): value.decode("latin-1") for name, value in more},
             pings=context.dialect.pings,
+            place=context.place,
         )
 
 

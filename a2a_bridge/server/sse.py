@@ -20,6 +20,7 @@ from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from a2a_bridge.protocol.snapshot import SHOWN, TURN_ROW
+from a2a_bridge.server.limits import Place
 from a2a_bridge.tasks.log import Row
 
 _log = logging.getLogger(__name__)
@@ -131,10 +132,12 @@ class EventStream(EventSourceResponse):
         failed: Callable[[Exception], bytes],
         headers: dict[str, str],
         pings: bool = True,
+        place: Place | None = None,
     ) -> None:
         super().__init__(self._chunks(rows, frame, failed), headers=headers, ping=0, sep="\n")
         self._streams = streams
         self._ping_after = streams.ping if pings else 0.0
+        self._place = place
         self._task: asyncio.Task[None] | None = None
         self._asgi_send: Send | None = None
         self._stuck_since: float | None = None
@@ -210,6 +213,8 @@ class EventStream(EventSourceResponse):
         finally:
             self._streams.discard(self)
             watcher.cancel()
+            if self._place is not None:
+                self._place.give_back()
 
     async def _watch(self, receive: Receive) -> None:
         await self._listen_for_disconnect(receive)

@@ -41,6 +41,21 @@ def _second(second: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What tasks may come to. 0: no limit.
+
+    `turn`: seconds of one turn. `runs`: turns at a time, of all tasks. `queue`: messages that wait for one task.
+    `history`: messages of one task, after which it takes no more. `log`: bytes of a task's events.
+    """
+
+    turn: float = 1800.0
+    runs: int = 1000
+    queue: int = 100
+    history: int = 1000
+    log: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Keeping:
     """For how long what is kept, in seconds; see `bridge.Bridge`."""
 

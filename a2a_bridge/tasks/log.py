@@ -63,6 +63,9 @@ class TaskLog:
 
     # What a log begins with, and most logs keep; a log has no slots because of it.
     _ahead_bytes = 0
+    kept_bytes = 0
+    most_bytes = 0
+    room_bytes = MAX_AHEAD_BYTES
     broken: StoreError | None = None
     _committing: list[bytes] | None = None
     _due = inf  # when what is pending is committed, unless something comes before
@@ -117,7 +120,7 @@ class TaskLog:
     @property
     def is_ahead(self) -> bool:
         """The writer must wait for `room()` before it appends more."""
-        return self.appended - self.visible >= MAX_AHEAD or self._ahead_bytes >= MAX_AHEAD_BYTES
+        return self.appended - self.visible >= MAX_AHEAD or self._ahead_bytes >= self.room_bytes
 
     @property
     def is_awaited(self) -> bool:
@@ -257,6 +260,9 @@ class TaskLog:
         self.visible += len(rows)
         size = sum(map(len, rows))
         self._ahead_bytes -= size
+        self.kept_bytes += size
+        if self.most_bytes:
+            hold_to(self, self.most_bytes)
         self._tail += rows
         self._tail_bytes += size
         while self._tail_bytes > MAX_TAIL_BYTES and len(self._tail) > 1:
@@ -317,12 +323,16 @@ class TaskLog:
         if self.visible < seq and self.broken is not None:
             raise self.broken
 
-    async def room(self) -> None:
-        """Return when the writer is no longer too far ahead of the store; raise if the log is broken."""
+    async def room(self) -> bool:
+        """Return when the writer is no longer too far ahead of the store; False if the log is full, and nothing but an
+        end should be appended any more. Raises if the log is broken."""
         while self.is_ahead and self.broken is None:
+            if 0 < self.most_bytes < self.kept_bytes + self._ahead_bytes:
+                return False
             await self.wait()
         if self.broken is not None:
             raise self.broken
+        return True
 
     def tail(self, after: int, limit: int) -> list[Numbered] | None:
         """At most `limit` visible rows above `after`, if memory still has them; None: ask the store."""
@@ -356,3 +366,11 @@ class TaskLog:
                 raise self.broken
             else:
                 await self.wait(not_before)
+
+
+def hold_to(log: TaskLog, most: int) -> None:
+    """From now on a log of more than `most` bytes is full, counted as long as this process keeps it. 0: never."""
+    # A full log is ahead of any store: so the writer looks at one limit for both.
+    log.most_bytes, log.room_bytes = most, MAX_AHEAD_BYTES
+    if most:
+        log.room_bytes = min(MAX_AHEAD_BYTES, most - log.kept_bytes + 1)

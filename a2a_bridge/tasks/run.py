@@ -335,7 +335,8 @@ async def _step_through(live: LiveTask, writer: TurnWriter, replies: AsyncGenera
                 return
             count += 1
             if log.is_ahead:
-                await log.room()
+                if not await log.room():
+                    raise AgentFault("The task has become too large: its agent has said more than may be kept.")
             elif not shown and live.is_shown:
                 shown = True
                 if log.is_awaited:  # a stream that waits to be opened

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from a2a_bridge.agent import MAX_HOPS, Agent, Caller, traits_of
 from a2a_bridge.errors import (
+    BusyError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
     StoreConflictError,
@@ -47,7 +48,7 @@ from a2a_bridge.tasks.accepting import asks_for_auth, check_modes, digest_of
 from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts
 from a2a_bridge.tasks.listing import task_page
-from a2a_bridge.tasks.live import Identity, Keeping, LiveTask, Queued, scope_of, stored_task
+from a2a_bridge.tasks.live import Bounds, Identity, Keeping, LiveTask, Queued, scope_of, stored_task
 from a2a_bridge.tasks.log import LINGER, URGENT_ONLY, TaskLog
 from a2a_bridge.tasks.push import Registration, Webhooks
 from a2a_bridge.tasks.run import new_id
@@ -83,7 +84,7 @@ class Call(NamedTuple):
 class TaskService:
     """Tasks of the agents of one process.
 
-    `agents` by the name in their URLs. `clock` gives seconds since 1970. `turn_seconds` bounds one turn. `durable`:
+    `agents` by the name in their URLs. `clock` gives seconds since 1970. `durable`:
     the store outlives the process, so unfinished work of restartable agents may be left to the next start.
     `input_modes`: the media types that an agent's card promises to take; those of its traits if not given. `webhooks`:
     None: nobody is told anything without asking.
@@ -96,7 +97,7 @@ class TaskService:
         *,
         clock: Callable[[], float] = time.time,
         keeping: Keeping = Keeping(),
-        turn_seconds: float = 1800.0,
+        bounds: Bounds = Bounds(),
         durable: bool = False,
         input_modes: Mapping[str, tuple[str, ...]] | None = None,
         webhooks: Webhooks | None = None,
@@ -113,8 +114,9 @@ class TaskService:
         self._unshown = Alarms(SHOW_AFTER)
         self._lingering = Alarms(LINGER)
         self._contexts = Contexts()
-        self._turns = Turns(self._agents, store, self._contexts, self._forget, seconds=turn_seconds, durable=durable)
+        self._turns = Turns(self._agents, store, self._contexts, self._forget, bounds=bounds, durable=durable)
         self._mend = partial(self._turns.mend, clock=clock, keeping=keeping, adopt=self._adopt)
+        self._bounds = bounds
         self._durable = durable
         self._stopping = False
         self._webhooks = webhooks
@@ -213,6 +215,8 @@ class TaskService:
                 return repeated
         if self._stopping:
             raise StoreUnavailableError("The server is stopping: send again when it is back.")
+        if 0 < self._bounds.runs <= self._turns.running:
+            raise BusyError
         acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)
         if wanted is not None:
             acceptance = acceptance._replace(wanted=wanted)
@@ -405,6 +409,8 @@ class TaskService:
             )
         if isinstance(found, TaskPieces) or found.is_ended:
             raise UnsupportedOperationError("The task has ended: send the message without taskId to start another.")
+        if 0 < self._bounds.history <= len(found.pieces.history):
+            raise UnsupportedOperationError("The task has as many messages as it may: start another without taskId.")
         acceptance = acceptance._replace(is_secret=asks_for_auth(found))
         if acceptance.is_secret:
             bare = bare_message_json(acceptance.kept)
@@ -455,6 +461,8 @@ class TaskService:
 
     async def _queue(self, live: LiveTask, message: Message, row: bytes, digest: bytes) -> None:
         """A message to a running task: returns when it has been taken (its fate must be known)."""
+        if 0 < self._bounds.queue <= len(live.queued):
+            raise BusyError("As many messages as may wait for this task already: try again later.")
         key = f"{live.who.scope}/{message.message_id}"
         value = b"\n".join((digest, live.who.task_id.encode(), str(live.log.appended).encode()))
         sent = Change("sent", key, value, expires=self._clock() + self._keeping.tasks)

@@ -31,8 +31,8 @@ from a2a_bridge.store.contract import Change, Entry, Store
 from a2a_bridge.store.journal import StreamJournal
 from a2a_bridge.tasks.alarms import Alarms
 from a2a_bridge.tasks.context import Contexts, ServedTurn, take_queued
-from a2a_bridge.tasks.live import Identity, Keeping, LiveTask
-from a2a_bridge.tasks.log import TaskLog
+from a2a_bridge.tasks.live import Bounds, Identity, Keeping, LiveTask
+from a2a_bridge.tasks.log import TaskLog, hold_to
 from a2a_bridge.tasks.push import Registration
 from a2a_bridge.tasks.run import drive, new_id
 from a2a_bridge.tasks.watch import watched
@@ -168,7 +168,7 @@ class Turns:
         contexts: Contexts,
         forget: Callable[[LiveTask], None],
         *,
-        seconds: float,
+        bounds: Bounds,
         durable: bool,
     ) -> None:
         self._agents = agents
@@ -176,7 +176,8 @@ class Turns:
         self._store = store
         self._contexts = contexts
         self._forget = forget
-        self._bells = Alarms(seconds)
+        self._bells = Alarms(bounds.turn)
+        self._most_bytes = bounds.log
         self._durable = durable
         self._running: dict[asyncio.Task[None], LiveTask] = {}
         self.cut_off: set[str] = set()
@@ -190,6 +191,7 @@ class Turns:
         """Start the accepted turn; `row` is its message as it stands in the history."""
         live.attempt = acceptance.attempt
         live.traceparent = acceptance.traceparent
+        hold_to(live.log, self._most_bytes)
         task = asyncio.get_running_loop().create_task(self._take(live, acceptance, row))
         live.run = task
         self._running[task] = live

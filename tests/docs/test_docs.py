@@ -14,7 +14,14 @@ import pytest
 
 import a2a_bridge.bridge
 from a2a_bridge.bridge import Bridge
-from a2a_bridge.config import load_config
+from a2a_bridge.config import (
+    ApiKeySettings,
+    AuthSettings,
+    CertificateSettings,
+    TLSSettings,
+    TokenSettings,
+    load_config,
+)
 from a2a_bridge.testing.fake_model import Conversation, Said
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import free_socket, running
@@ -54,10 +61,17 @@ def test_the_example_of_the_settings_file_is_valid_and_shows_every_key_with_its_
     example = ROOT / "examples" / "a2a-bridge.toml"
     settings, defaults = load_config(example, {}), load_config(None, {})
     assert settings.model_dump(exclude={"agents"}) == defaults.model_dump(exclude={"agents"})
-    text = re.sub(r"^# (?=\w+ = )", "", example.read_text("utf-8"), flags=re.MULTILINE)
-    shown = leaves(tomllib.loads(text))
-    known = leaves(settings.model_dump(exclude={"agents"}))
-    assert shown == known | {f"agents.planner.{key}" for key in ("target", "card", "name", "description")}
+    text = re.sub(r"^# (?=\w+ = |\[|\]| )", "", example.read_text("utf-8"), flags=re.MULTILINE)
+    whole = tomllib.loads(text)
+    tls, schemes = whole["server"].pop("tls"), whole["auth"].pop("schemes")
+    known = leaves(settings.model_dump(exclude={"agents"})) - {"server.tls"}
+    assert leaves(whole) == known | {f"agents.planner.{key}" for key in ("target", "card", "name", "description")}
+    assert tls.keys() == TLSSettings.model_fields.keys()
+    kinds = {"api_key": ApiKeySettings, "jwt": TokenSettings, "mtls": CertificateSettings}
+    assert {scheme["kind"]: scheme.keys() | {"jwks_file"} for scheme in schemes.values()} == {
+        kind: model.model_fields.keys() | {"jwks_file"} for kind, model in kinds.items()
+    }
+    AuthSettings.model_validate({"schemes": schemes})
 
 
 @pytest.fixture
@@ -67,7 +81,7 @@ async def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIte
     bound = free_socket()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(a2a_bridge.bridge, "_loop_is_running", lambda: False)
-    monkeypatch.setattr(a2a_bridge.bridge, "run_server", lambda bridge, *, host, port: handed.append(bridge))
+    monkeypatch.setattr(a2a_bridge.bridge, "run_server", lambda bridge, listening: handed.append(bridge))
     block = BLOCKS[0].replace("serve(shout)", f"serve(shout, port={bound.getsockname()[1]})")
     exec(compile(block, "README.md", "exec"), {})
     async with running(lambda url: handed[0], bound) as url:

@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from a2a_bridge.agent import Ask, Chunk, Traits
-from a2a_bridge.bridge import Bridge, Limits, run_server
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.listen import Listening, run_server
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Scripted
 
@@ -48,4 +50,4 @@ if __name__ == "__main__":
     path, port = sys.argv[1], int(sys.argv[2])
     limits = Limits(grace=0.3, send=1.0)
     bridge = Bridge(AGENTS, root="talk", store=SQLiteStore(path), public_url=f"http://127.0.0.1:{port}", limits=limits)
-    run_server(bridge, host="127.0.0.1", port=port, log_level="warning")
+    run_server(bridge, Listening(port=port, log_level="warning"))

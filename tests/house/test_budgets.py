@@ -14,8 +14,9 @@ MAX_PARAMETERS = 8
 MAX_CONSTRUCTOR = 20
 MAX_METHODS = 25
 MAX_DOOR = 40
-CONSTRUCTORS = re.compile(r"a2a_bridge/chat/")
-"""Where constructors of agents, rooms and seats live: they have AutoGen's many keyword-only words."""
+CONSTRUCTORS = re.compile(r"a2a_bridge/(chat/|bridge\.py|server/operations\.py)")
+"""Where constructors of agents, rooms and seats live, which have AutoGen's many keyword-only words, and those that a
+server is described with."""
 
 DEFERRED = {
     "a2a_bridge/__init__.py",  # the lazy door
@@ -31,6 +32,7 @@ DEFERRED = {
     "a2a_bridge/server/jsonrpc.py",
     "a2a_bridge/server/sse.py",
     "a2a_bridge/store/seal.py",  # the extra `security`
+    "a2a_bridge/server/auth.py",  # joserfc is an extra
     "a2a_bridge/adaptation.py",  # a URL becomes a RemoteAgent: the client is loaded then
     "a2a_bridge/bridge.py",  # warms what is imported late
 }

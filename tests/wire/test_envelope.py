@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from a2a_bridge.bridge import Bridge, Limits
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.wire import Wire, reason_of, say
 

@@ -44,6 +44,7 @@ CODES = {
     "InvalidRequestError": (-32600, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"),
     "MethodNotFoundError": (-32601, 404, "NOT_FOUND", "METHOD_NOT_FOUND"),
     "InvalidParamsError": (-32602, 400, "INVALID_ARGUMENT", "INVALID_PARAMS"),
+    "BusyError": (-32603, 429, "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
     "InternalError": (-32603, 500, "INTERNAL", "INTERNAL_ERROR"),
     "JSONParseError": (-32700, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"),
 }
@@ -115,7 +116,8 @@ async def test_every_row_of_the_table_is_told_by_both_bindings(start: Any, kind:
             request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
             response = await http.post("/", json=request)
             told = {"code": kind.code, "message": "What happened.", "data": details}
-            assert (response.status_code, response.json()) == (200, {"jsonrpc": "2.0", "id": 7, "error": told})
+            status = 429 if kind is errors.BusyError else 200  # R-SEC-10: HTTP has a word for it
+            assert (response.status_code, response.json()) == (status, {"jsonrpc": "2.0", "id": 7, "error": told})
             verb, url, body = request_of(next(o for o in OPERATIONS if o.name == method), params)
             response = await http.request(verb, url, json=body)
             told = {"code": kind.http_status, "status": kind.grpc_status, "message": "What happened."}

@@ -93,7 +93,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("mine:shout", "--config", "none.toml"), 2, "none.toml: cannot be read"),
         (("mine:shout", "--name", "tasks"), 2, "'tasks' is a path of the server itself"),
         (("mine:shout", "--store", "no/folder/x.sqlite"), 1, "does not exist"),
-        (("mine:shout", "--host", "203.0.113.7"), 1, "cannot listen on 203.0.113.7:0"),
+        (("mine:shout", "--host", "203.0.113.7", "--allow-anonymous"), 1, "cannot listen on 203.0.113.7:0"),
+        (("mine:shout", "--host", "203.0.113.7"), 2, "nothing says who may call"),
         (("--config", "root.toml"), 2, "root='nobody' is none of the agents: loud"),
         (("--config", "card.toml"), 1, "none.json: the agent card cannot be read"),
         (("mine:shout", "--config", "same.toml"), 2, "there is an agent 'shout' already"),
@@ -131,6 +132,6 @@ def test_a_taken_port_and_a_taken_store_are_sentences(start, shell, tmp_path: Pa
 def test_an_address_that_means_everywhere_is_warned_about(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Conventions §2.2: the warning names the setting, and the card does not say 0.0.0.0."""
     write_agents(tmp_path)
-    served = start("mine:shout", "--store", "memory", cwd=tmp_path, HOST="0.0.0.0")
+    served = start("mine:shout", "--store", "memory", "--allow-anonymous", cwd=tmp_path, HOST="0.0.0.0")
     assert "set --public-url or A2A_BRIDGE_PUBLIC_URL" in served.heard
     assert "shout: http://127.0.0.1:" in served.heard

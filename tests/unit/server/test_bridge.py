@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from a2a_bridge.bridge import Bridge, Limits, serve, url_name
+from a2a_bridge.bridge import Bridge, serve, url_name
 from a2a_bridge.errors import ConfigError, StoreError, StoreUnavailableError
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.server.http import header_list
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Gate, Obedient, Scripted

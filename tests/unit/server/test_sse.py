@@ -15,7 +15,8 @@ import pytest
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from a2a_bridge.agent import Chunk, ToolCall
-from a2a_bridge.bridge import Bridge, Limits
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.server.sse import LAST_WORDS, EventStream, Streams
 from a2a_bridge.store.contract import Numbered
 from a2a_bridge.store.sqlite import SQLiteStore

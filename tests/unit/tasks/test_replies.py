@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from a2a_bridge.agent import Ask, Chunk, Fail, Progress, Refuse, Say, ToolCall, ToolResult, Usage
-from a2a_bridge.bridge import Limits
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.objects import Part
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.tasks import run
 from a2a_bridge.testing.agents import Scripted
 from a2a_bridge.testing.wire import Wire, say

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from a2a_bridge.agent import Ask, Say, Traits
-from a2a_bridge.bridge import Bridge, Limits
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.agents import Gate, Scripted
 from a2a_bridge.testing.transport import AppTransport

@@ -1,0 +1,197 @@
+"""uvicorn as we run it: who may be let in from where, TLS, and the order in which things stop.
+
+Who does what. `run_server` blocks until the process is asked to stop; its shutdown drains what is served before uvicorn
+closes connections.
+"""
+
+import contextlib
+import gc
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from a2a_bridge.connection import HTTP
+from a2a_bridge.errors import ConfigError
+from a2a_bridge.net import is_loopback
+from a2a_bridge.observe import log
+from a2a_bridge.server.auth import Auth
+from a2a_bridge.server.http import Answer
+
+ANY_HOST = "*"
+_PROBES = ("/healthz", "/readyz", "/health")
+
+
+class Served(Protocol):
+    """What can be served: a bridge."""
+
+    app: ASGIApp
+    auth: Auth
+    public_url: str
+
+    async def open(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """Our certificate and its key, in PEM files. With `ca_certs`, clients may show certificates that these authorities
+    signed, and must with `client_required`; TLS 1.2 and later."""
+
+    certfile: Path | str
+    keyfile: Path | str | None = None
+    ca_certs: Path | str | None = None
+    client_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where to listen. `allowed_hosts`: names in the Host header that are ours, beside loopback and `public_url`;
+    they are checked on loopback, elsewhere if any are given; "*" switches that off."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    log_level: str = "info"
+    tls: TLS | None = None
+    allowed_hosts: tuple[str, ...] = ()
+
+
+def check_bind(host: str, auth: Auth) -> None:
+    """Without anybody to recognise, loopback only, unless that was said in so many words."""
+    if not auth.schemes and not auth.allow_anonymous and not is_loopback(host):
+        raise ConfigError(
+            f"host {host!r} can be reached from elsewhere, and nothing says who may call: configure a scheme in"
+            " [auth.schemes], or say that anybody may: allow_anonymous = true in [auth], --allow-anonymous, or"
+            " Auth(allow_anonymous=True)"
+        )
+
+
+class HostGuard:
+    """Refuses requests for another name than ours: a strange page whose name was made to point here (DNS rebinding)
+    sends its own. Probes are let through: they use addresses."""
+
+    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_ours(scope) and scope["path"] not in _PROBES:
+            body = b'{"error":"This server is not known by that name: add it to allowed_hosts in [server]."}'
+            await Answer(body, 421)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        found = [value for name, value in scope["headers"] if name == b"host"]
+        if len(found) != 1:
+            return False
+        name = _host_name(found[0].decode("latin-1"))
+        return name in self._names or is_loopback(name)
+
+
+def _host_name(host: str) -> str:
+    """Without the port, in lower case."""
+    head = host.strip().lower()
+    return head.partition("]")[0].lstrip("[") if head.startswith("[") else head.partition(":")[0].rstrip(".")
+
+
+def guarded(served: Served, listening: Listening) -> ASGIApp:
+    """The app, behind the check of names where one is due."""
+    given = listening.allowed_hosts
+    if ANY_HOST in given or not (given or is_loopback(listening.host)):
+        return served.app
+    public = urlsplit(served.public_url).hostname or ""
+    return HostGuard(served.app, frozenset(map(_host_name, (*given, public, listening.host))))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, draining what is served before it closes connections."""
+
+    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+        super().__init__(config)
+        self._served = served
+
+    async def serve(self, sockets: Any = None) -> None:
+        # Before uvicorn: a store that cannot be had is an error of ours, not a failed lifespan in its log.
+        await self._served.open()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        # This process is ours: keep the collector away from what lives for ever, and make it come less often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        await self._served.drain()
+        await super().shutdown(sockets)
+
+
+def run_server(served: Served, listening: Listening = Listening()) -> None:
+    """Serve until the process is asked to stop; blocks. Ends within the grace and a few seconds.
+
+    StoreUnavailableError and ConfigError say why it cannot start: the store or the port belongs to somebody else, or
+    strangers could reach it and nothing says who may call.
+    """
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended in good order by then, and raises it once more
+        server_for(served, listening).run()
+
+
+def server_for(served: Served, listening: Listening) -> uvicorn.Server:
+    """The server that `run_server` runs. ConfigError says why it cannot start."""
+    check_bind(listening.host, served.auth)
+    check_port(listening.host, listening.port)
+    log.configure(listening.log_level)
+    tls = listening.tls
+    config = uvicorn.Config(
+        guarded(served, listening),
+        host=listening.host,
+        port=listening.port,
+        http=HTTP,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        ws="none",
+        proxy_headers=False,  # who is believed about addresses is said in `auth`
+        server_header=False,
+        ssl_context_factory=None if tls is None else context_of(tls),
+    )
+    return _Server(config, served)
+
+
+def context_of(tls: TLS) -> Callable[..., ssl.SSLContext]:
+    """What makes uvicorn's TLS context. ConfigError says which file is no good."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.client_required and tls.ca_certs is None:
+        raise ConfigError("tls.client_required needs ca_certs: whose certificates are good?")
+    try:
+        context.load_cert_chain(tls.certfile, tls.keyfile)
+        if tls.ca_certs is not None:
+            context.load_verify_locations(tls.ca_certs)
+            context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
+    except OSError as error:
+        raise ConfigError(f"tls: {tls.certfile}, {tls.keyfile} or {tls.ca_certs} cannot be used: {error}") from None
+    return lambda *_: context
+
+
+def check_port(host: str, port: int) -> None:
+    """Look before uvicorn does, whose answer is a line in the log and an exit."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another port"
+            ) from None
