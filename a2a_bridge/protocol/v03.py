@@ -478,9 +478,11 @@ def _old_path(field: str) -> str:
 
 
 def lower_rest_error(error: A2AError) -> JSONObject:
-    """What clients of 0.3 look at in the body of an HTTP+JSON error; it stands beside that of 1.0."""
+    """What clients of 0.3 look at in the body of an HTTP+JSON error, beside that of 1.0: the code of JSON-RPC (the
+    JavaScript SDK), the name of the class (the Python one), the message."""
     name = type(error).__name__
-    return {"message": error.message, "type": _OLD_TYPES.get(name, name)}
+    code = _OLD_CODES.get(error.code, error.code)
+    return {"code": code, "message": error.message, "type": _OLD_TYPES.get(name, name)}
 
 
 # --- lowering: cards

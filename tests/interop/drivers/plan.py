@@ -31,7 +31,7 @@ class Peer(Protocol):
     async def cancel(self, task: str) -> Value: ...
     def subscribe(self, task: str) -> AsyncIterator[Value]: ...
     async def list_tasks(self) -> list[str]: ...
-    async def create_hook(self, task: str, url: str, token: str) -> Value: ...
+    async def create_hook(self, task: str, hook: str, url: str, token: str) -> Value: ...
     async def get_hook(self, task: str, hook: str) -> Value: ...
     async def list_hooks(self, task: str) -> list[str]: ...
     async def delete_hook(self, task: str, hook: str) -> None: ...
@@ -132,7 +132,7 @@ async def polling(peer: Peer, _: str) -> Any:
     if task == "absent":
         return task
     await peer.send("open p")
-    while not (now := await peer.get(task["id"]))["state"] == "completed":
+    while (now := await peer.get(task["id"]))["state"] != "completed":
         await asyncio.sleep(0.02)  # the agent under test works meanwhile
     return {"before": task["state"], "after": now["state"]}
 
@@ -140,18 +140,18 @@ async def polling(peer: Peer, _: str) -> Any:
 async def hooks(peer: Peer, webhook: str) -> Value:
     events = peer.stream("wait h")
     task = (await anext(events))["id"]
-    made = await peer.create_hook(task, webhook, "a token")
     found: Value = {
-        "made": made,
-        "got": await attempt(peer, peer.get_hook(task, made["id"])),
+        "task": task,
+        "made": await peer.create_hook(task, "hook", webhook, "a token"),
+        "gone": (await peer.create_hook(task, "gone", f"{webhook}/gone", "a token"))["id"],
+        "unknown": await attempt(peer, peer.create_hook("nothing", "hook", webhook, "a token")),
+        "got": await attempt(peer, peer.get_hook(task, "hook")),
         "listed": await attempt(peer, peer.list_hooks(task)),
-        "unknown": await attempt(peer, peer.create_hook("nothing", webhook, "t")),
+        "deleted": await attempt(peer, peer.delete_hook(task, "gone")),
+        "after": await attempt(peer, peer.list_hooks(task)),
     }
     await peer.send("open h")
     await everything(events)
-    found["task"] = task
-    found["deleted"] = await attempt(peer, peer.delete_hook(task, made["id"]))
-    found["after"] = await attempt(peer, peer.list_hooks(task))
     return found
 
 

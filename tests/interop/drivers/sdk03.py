@@ -87,7 +87,8 @@ class Sdk03:
         return Message(message_id=str(uuid.uuid4()), role=Role.user, parts=[part], task_id=task)
 
     async def card(self) -> Value:
-        return {"name": self._card.name, "version": self._card.protocol_version, "streaming": self._card.capabilities.streaming}
+        card = self._card
+        return {"name": card.name, "version": card.protocol_version, "streaming": card.capabilities.streaming}
 
     async def send(self, text: str, *, task: str | None = None, wait: bool = True) -> Value:
         if not wait and self._binding is TransportProtocol.http_json:
@@ -114,10 +115,10 @@ class Sdk03:
     async def list_tasks(self) -> list[str]:
         raise Absent
 
-    async def create_hook(self, task: str, url: str, token: str) -> Value:
+    async def create_hook(self, task: str, hook: str, url: str, token: str) -> Value:
         bearer = PushNotificationAuthenticationInfo(schemes=["Bearer"], credentials="credentials")
-        hook = PushNotificationConfig(id="hook", url=url, token=token, authentication=bearer)
-        asked = TaskPushNotificationConfig(task_id=task, push_notification_config=hook)
+        config = PushNotificationConfig(id=hook, url=url, token=token, authentication=bearer)
+        asked = TaskPushNotificationConfig(task_id=task, push_notification_config=config)
         return self._hook(await self._unary.set_task_callback(asked))
 
     async def get_hook(self, task: str, hook: str) -> Value:

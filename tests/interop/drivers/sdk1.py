@@ -77,7 +77,9 @@ class Sdk1:
         self._polling = ClientFactory(ClientConfig(streaming=False, polling=True, **config)).create(card)
 
     def _request(self, text: str, task: str | None) -> pb.SendMessageRequest:
-        message = pb.Message(message_id=str(uuid.uuid4()), role=pb.ROLE_USER, parts=[pb.Part(text=text)], task_id=task or "")
+        message = pb.Message(
+            message_id=str(uuid.uuid4()), role=pb.ROLE_USER, parts=[pb.Part(text=text)], task_id=task or ""
+        )
         return pb.SendMessageRequest(message=message, configuration=pb.SendMessageConfiguration())
 
     async def card(self) -> Value:
@@ -110,9 +112,9 @@ class Sdk1:
             raise Absent
         return [task.id for task in (await self._unary.list_tasks(pb.ListTasksRequest())).tasks]
 
-    async def create_hook(self, task: str, url: str, token: str) -> Value:
+    async def create_hook(self, task: str, hook: str, url: str, token: str) -> Value:
         bearer = pb.AuthenticationInfo(scheme="Bearer", credentials="credentials")
-        asked = pb.TaskPushNotificationConfig(task_id=task, id="hook", url=url, token=token, authentication=bearer)
+        asked = pb.TaskPushNotificationConfig(task_id=task, id=hook, url=url, token=token, authentication=bearer)
         return self._hook(await self._unary.create_task_push_notification_config(asked))
 
     async def get_hook(self, task: str, hook: str) -> Value:

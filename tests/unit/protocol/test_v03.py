@@ -612,7 +612,7 @@ def test_plain_errors_of_json_rpc_have_no_data() -> None:
 def test_errors_over_rest_say_what_clients_of_0_3_look_for() -> None:
     """R-ERR-02: the type's name and the message beside the body of 1.0."""
     found = v03.lower_rest_error(errors.TaskNotFoundError())
-    assert found == {"type": "TaskNotFoundError", "message": errors.TaskNotFoundError().message}
+    assert found == {"code": -32001, "type": "TaskNotFoundError", "message": errors.TaskNotFoundError().message}
     old = v03.lower_rest_error(errors.ExtendedAgentCardNotConfiguredError())
     assert old["type"] == "AuthenticatedExtendedCardNotConfiguredError"
 
