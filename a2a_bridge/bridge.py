@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
-from a2a_bridge.cards.build import build_card, input_modes, with_push, with_url
+from a2a_bridge.cards.build import build_card, input_modes, with_extended, with_push, with_url
+from a2a_bridge.cards.extended import ExtendedCard, ExtendedSource
 from a2a_bridge.cards.load import load_card
 from a2a_bridge.cards.modes import Versions, with_old_interfaces
 from a2a_bridge.cards.sign import Signer, SigningKey
@@ -69,13 +70,15 @@ class Options:
 
     `observe`: what operators see, for the whole process. `push`: what webhooks are allowed; None: there are none.
     `versions`: of A2A, and how cards show them. `signing_keys`: what cards are signed with, all of them or those of the
-    agents that are named; several while keys change. `clock`: seconds since 1970.
+    agents that are named; several while keys change. `extended_cards`: those for callers who have said who they are, by
+    URL name: a card, its file, or a function from the caller and the public card. `clock`: seconds since 1970.
     """
 
     observe: Observe = Observe()
     push: Push | None = Push()
     versions: Versions = Versions()
     signing_keys: Sequence[SigningKey] | Mapping[str, Sequence[SigningKey]] = ()
+    extended_cards: Mapping[str, ExtendedSource] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
 
 
@@ -119,6 +122,8 @@ class Bridge:
         self._pushes = hooks is not None
         self._versions = options.versions
         self._signers = _signers(self.agents, options.signing_keys)
+        self._extended = options.extended_cards
+        _check_extended(self.agents, auth, self._extended)
         self.cards = {key: self._card(key, known.get(key), f"{base}/{key}/") for key in self.agents}
         self.service = TaskService(
             self.agents,
@@ -152,16 +157,24 @@ class Bridge:
             found = build_card(self.agents[key], url=url)
             found = with_push(found) if self._pushes else found
         else:
-            found = with_url(card if isinstance(card, AgentCard) else load_card(card), url, push=self._pushes)
+            found = with_url(
+                card if isinstance(card, AgentCard) else load_card(card),
+                url,
+                push=self._pushes,
+                extended=key in self._extended,
+            )
+        found = with_extended(found) if key in self._extended else found
         found = with_old_interfaces(found, url) if self._versions.v03 else found
         return secured(found, self.auth)
 
     def _served(self, key: str, limits: Limits) -> Served:
+        signer, extended = self._signers.get(key), self._extended.get(key)
         operations = Operations(
             self.service,
             key,
             self.cards[key],
             gate=self._gate,
+            extended_card=None if extended is None else ExtendedCard(extended, self.cards[key], signer),
             versions=self._versions.spoken,
             lenient_version=self._versions.lenient,
             max_parts=limits.parts,
@@ -171,7 +184,7 @@ class Bridge:
             JsonRpcEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
             RestEndpoint(operations, self._streams, max_body=limits.body, max_depth=limits.depth),
             self.cards[key],
-            self._signers.get(key),
+            signer,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -248,6 +261,14 @@ def _named_agents(agents: Any) -> dict[str, Agent]:
     if len(dict(found)) < len(found):
         raise ConfigError(f"two agents have the same name in URLs: {', '.join(sorted(key for key, _ in found))}")
     return dict(found)
+
+
+def _check_extended(agents: Mapping[str, Agent], auth: Auth, extended: Mapping[str, ExtendedSource]) -> None:
+    """R-EXTC-01: an extended card needs callers who can say who they are."""
+    if unknown := extended.keys() - agents.keys():
+        raise ConfigError(f"extended cards are given for agents that are not served: {', '.join(sorted(unknown))}")
+    if extended and not auth.schemes:
+        raise ConfigError("extended cards are for callers who authenticate, and nobody can: configure auth")
 
 
 def _signers(

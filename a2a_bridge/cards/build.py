@@ -92,17 +92,24 @@ def with_push(card: AgentCard) -> AgentCard:
     return card.model_copy(update={"capabilities": offered})
 
 
-def with_url(card: AgentCard, url: str, *, push: bool = False) -> AgentCard:
+def with_extended(card: AgentCard) -> AgentCard:
+    """The card of an agent that has another one for callers who have said who they are."""
+    offered = card.capabilities.model_copy(update={"extended_agent_card": True})
+    return card.model_copy(update={"capabilities": offered})
+
+
+def with_url(card: AgentCard, url: str, *, push: bool = False, extended: bool = False) -> AgentCard:
     """The card as our server can truthfully serve it at `url` (R-CARD-05).
 
     Interfaces of the bindings we speak are replaced by ours; those of others (gRPC behind another address, say) stay
     behind them if they name a URL. Capabilities that the card leaves open are said aloud; `push` tells whether
     webhooks are served, to which a card may still say no. Signatures are dropped: they covered other words. Raises
-    CardError for a card that promises what this server does not offer: an extended card, or webhooks without `push`.
+    CardError for a card that promises what this server does not offer: webhooks without `push`, an extended card
+    without `extended`.
     """
     offered = card.capabilities
-    if (offered.push_notifications and not push) or offered.extended_agent_card:
-        which = "extendedAgentCard" if offered.extended_agent_card else "pushNotifications"
+    if (offered.push_notifications and not push) or (offered.extended_agent_card and not extended):
+        which = "pushNotifications" if offered.push_notifications and not push else "extendedAgentCard"
         raise CardError(f"card {card.name!r}: capabilities.{which} is true, but this server does not offer it")
     pushes = push if offered.push_notifications is None else offered.push_notifications
     ours = {binding.upper() for binding in SERVED_BINDINGS}

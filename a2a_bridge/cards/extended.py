@@ -6,6 +6,7 @@ call, signed, and never shown to another.
 """
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from a2a_bridge.cards.load import card_from_json, load_card
 from a2a_bridge.cards.sign import Signer
 from a2a_bridge.errors import CardError, ConfigError
 from a2a_bridge.protocol.card import AgentCard
-from a2a_bridge.protocol.objects import json_bytes
+from a2a_bridge.protocol.objects import JSONValue, json_bytes
+
+REMEMBERED = 256
+"""How many signed cards of different words are kept."""
 
 MakeCard = Callable[[Caller, AgentCard], AgentCard | Awaitable[AgentCard | None] | None]
 ExtendedSource = AgentCard | Path | str | MakeCard
@@ -31,6 +35,7 @@ class ExtendedCard:
         self._signer = signer
         self._make: MakeCard | None = None
         self._same: bytes | None = None
+        self._signed: OrderedDict[bytes, bytes] = OrderedDict()
         if callable(source):
             self._make = source
         elif isinstance(source, AgentCard | Path | str):
@@ -69,4 +74,13 @@ class ExtendedCard:
             )
         )
         card_from_json(body, source=f"the extended card of {public.name!r}")
-        return json_bytes(body if self._signer is None else self._signer(body))
+        plain = json_bytes(body)
+        return plain if self._signer is None else self._once(plain, body, self._signer)
+
+    def _once(self, plain: bytes, body: dict[str, JSONValue], signer: Signer) -> bytes:
+        """The same words get the same signature while they are remembered, and so the same entity tag."""
+        found = self._signed.pop(plain, None) or json_bytes(signer(body))
+        self._signed[plain] = found
+        if len(self._signed) > REMEMBERED:
+            self._signed.popitem(last=False)
+        return found

@@ -158,7 +158,8 @@ def alternatives(card: AgentCard) -> Alternatives:
         tuple((name, frozenset(needed.list)) for name, needed in requirement.schemes.items())
         for requirement in card.security_requirements or ()
     )
-    return () if not any(found) else found
+    # Who sends credentials is known by them, so what needs none comes last, whatever the order of the card.
+    return () if not any(found) else tuple(sorted(found, key=lambda alternative: not alternative))
 
 
 def secured(card: AgentCard, auth: Auth) -> AgentCard:

@@ -40,6 +40,7 @@ from a2a_bridge.server.http import (
     Headers,
     Refused,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
     header_list,
     later,
@@ -59,8 +60,8 @@ PLACE_RETRY = 5
 Rows = AsyncGenerator[list[Row], None]
 Result = bytes | Rows
 """A result as JSON of 1.0, or the rows of a stream."""
-ExtendedCard = Callable[[Call], Awaitable[bytes | None]]
-"""The extended card for a caller as JSON, or None when none is configured."""
+ExtendedCard = Callable[[Caller], Awaitable[bytes | None]]
+"""The extended card for a caller as JSON of 1.0, or None when there is none for this one."""
 
 
 SPOKEN = ("0.3", "1.0")
@@ -332,7 +333,10 @@ class Operations:
         return await hooks.delete(who, request)
 
     async def _show_extended_card(self, context: Context, request: r.GetExtendedAgentCardRequest) -> Result:
-        card = None if self._extended_card is None else await self._extended_card(context.call)
+        caller = context.call.caller
+        if caller.principal == ANYBODY.principal:
+            raise Unauthenticated("The extended card is for callers who say who they are: see its security schemes.")
+        card = None if self._extended_card is None else await self._extended_card(caller)
         if card is None:
             raise ExtendedAgentCardNotConfiguredError
         return card

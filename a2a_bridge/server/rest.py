@@ -9,6 +9,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from a2a_bridge.agent import Caller
+from a2a_bridge.cards.build import card_etag
 from a2a_bridge.errors import A2AError, InvalidRequestError, MethodNotFoundError
 from a2a_bridge.observe import trace
 from a2a_bridge.protocol import requests as r
@@ -22,6 +23,7 @@ from a2a_bridge.server.http import (
     JSON,
     Answer,
     ClientGone,
+    HeaderPairs,
     Headers,
     Refused,
     Responds,
@@ -33,6 +35,7 @@ from a2a_bridge.server.http import (
 )
 from a2a_bridge.server.operations import ANYBODY, Context, Operations, Result, answer_headers, told
 from a2a_bridge.server.sse import EventStream, Streams, framer
+from a2a_bridge.server.well_known import is_known
 
 A2A = A2A_JSON.encode("ascii")
 BINDING = "HTTP+JSON"
@@ -104,8 +107,11 @@ class RestEndpoint:
     def _respond(self, result: Result, context: Context, headers: Headers) -> Responds:
         more = answer_headers(context)
         if isinstance(result, bytes):
+            content_type = answer_type(headers, context.dialect)
+            if context.operation.name == "GetExtendedAgentCard":
+                return _private(result, more, headers, content_type)
             body = b"{}" if context.operation.response is None else result
-            return Answer(body, content_type=answer_type(headers, context.dialect), headers=more)
+            return Answer(body, content_type=content_type, headers=more)
         shows_turns = TURN_EXTENSION in context.call.extensions
         return EventStream(
             self._streams,
@@ -116,6 +122,18 @@ class RestEndpoint:
             pings=context.dialect.pings,
             place=context.place,
         )
+
+
+def _private(body: bytes, more: HeaderPairs, headers: Headers, content_type: bytes) -> Answer:
+    """A caller's own card: kept by nobody else, and by the caller to be asked about (R-EXTC-05)."""
+    etag = card_etag(body)
+    tagged = (*more, *_PRIVATE, (b"etag", etag.encode("ascii")))
+    if is_known(headers, etag):
+        return Answer(b"", 304, headers=tagged)
+    return Answer(body, content_type=content_type, headers=tagged)
+
+
+_PRIVATE: HeaderPairs = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization, A2A-Version"))
 
 
 def refusal(refused: Refused, headers: Headers, dialect: Dialect = V1) -> Answer:

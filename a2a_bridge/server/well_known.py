@@ -10,7 +10,7 @@ from a2a_bridge.cards.modes import Versions, card_bodies
 from a2a_bridge.cards.sign import Signer
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import json_bytes
-from a2a_bridge.server.http import JSON, Answer, HeaderPairs, headers_of, version_of
+from a2a_bridge.server.http import JSON, Answer, HeaderPairs, Headers, headers_of, text_of, version_of
 
 OLD_WELL_KNOWN_PATH = "/.well-known/agent.json"
 """The name of before 0.3; some clients still ask for it (R-CARD-02)."""
@@ -52,15 +52,12 @@ def document(scope: Scope, body: bytes, etag: str, headers: HeaderPairs, *, cont
     if scope["method"] not in ("GET", "HEAD"):
         return Answer(b"", 405, headers=((b"allow", b"GET, HEAD"),))
     tagged = ((b"etag", etag.encode("ascii")), *headers)
-    if _is_known(scope, etag.removeprefix("W/")):
+    if is_known(headers_of(scope), etag):
         return Answer(b"", 304, headers=tagged)
     return Answer(body, content_type=content_type, headers=tagged)
 
 
-def _is_known(scope: Scope, etag: str) -> bool:
-    """By weak comparison, as RFC 9110 §13.1.2 has it."""
-    for name, value in scope["headers"]:
-        if name == b"if-none-match":
-            tags = [tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")]
-            return "*" in tags or etag in tags
-    return False
+def is_known(headers: Headers, etag: str) -> bool:
+    """Whether the reader has what this tag stands for; by weak comparison, as RFC 9110 §13.1.2 has it."""
+    tags = [tag.strip().removeprefix("W/") for tag in (text_of(headers, b"if-none-match") or "").split(",")]
+    return "*" in tags or etag.removeprefix("W/") in tags
