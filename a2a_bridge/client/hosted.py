@@ -1,0 +1,148 @@
+"""An agent inside a framework of somebody else: what the host keeps of it, and one call that takes a turn.
+
+Every adapter's `remote.py` stands on this. A host calls its agents in its own way and keeps its own state; `Hosted`
+gives the agent the turns it needs. Turn ids are made from the context and a key that the host derives from its state,
+so a step that the host runs again is the same turn: a `RemoteAgent` sends the same messageId, and finds the task that
+is there already. `state` is a JSON value for the host's own store.
+"""
+
+import base64
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from a2a_bridge.agent import (
+    Agent,
+    Answer,
+    Ask,
+    Chunk,
+    Journal,
+    Outcome,
+    OutcomeFold,
+    Record,
+    Reply,
+    Turn,
+    parts_of,
+    speaker_metadata,
+)
+from a2a_bridge.errors import AdapterFailedError
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+
+
+class HostJournal:
+    """A turn's journal whose records travel in the host's state."""
+
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
+        found = state or {"given": 0, "records": [], "children": {}}
+        self._given: int = found["given"]
+        self._records = [Record(number, base64.b64decode(data)) for number, data in found["records"]]
+        self._children = {key: HostJournal(child) for key, child in found["children"].items()}
+
+    async def append(self, record: bytes, snapshot: bool = False) -> None:
+        """At once: it is the host that decides when its state is durable."""
+        self._given += 1
+        if snapshot:
+            self._records = []
+        self._records.append(Record(self._given, record))
+
+    async def read(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
+        """Records above number `after`, from the newest snapshot on."""
+        return [record for record in self._records if record.seq > after]
+
+    def child(self, key: str) -> Journal:
+        """A journal of its own inside this one."""
+        return self._children.setdefault(key, HostJournal())
+
+    def state(self) -> dict[str, JSONValue]:
+        """What `HostJournal(state)` takes."""
+        return {
+            "given": self._given,
+            "records": [[number, base64.b64encode(data).decode("ascii")] for number, data in self._records],
+            "children": {key: child.state() for key, child in self._children.items()},
+        }
+
+
+class Hosted:
+    """One conversation of `agent` in a host. `context_id`: a name that is the same when the host runs again.
+
+    Not for two turns at the same time: hosts run an agent's turns of one conversation one after another.
+    """
+
+    def __init__(self, agent: Agent, context_id: str | None = None) -> None:
+        self.agent = agent
+        self.context_id = context_id or str(uuid4())
+        self.asks: tuple[Ask, ...] = ()
+        self.outcome = Outcome()
+        self._journal = HostJournal()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `load` takes: where the conversation is, and whether a question is open."""
+        waits = [{"text": ask.text, "id": ask.id, "kind": ask.kind, "options": list(ask.options)} for ask in self.asks]
+        return {"context_id": self.context_id, "asks": waits, "journal": self._journal.state()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.context_id = state["context_id"]
+        self._journal = HostJournal(state["journal"])
+        self.asks = tuple(
+            Ask(text=ask["text"], id=ask["id"], kind=ask["kind"], options=tuple(ask["options"]))
+            for ask in state["asks"]
+        )
+
+    def turn_id(self, key: str) -> str:
+        """The id of the turn that the host calls `key`, the messageId of a RemoteAgent."""
+        return str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:host:{self.context_id}:{key}"))
+
+    async def take(self, messages: Sequence[Message], *, key: str) -> AsyncGenerator[Reply | str, None]:
+        """One turn. Afterwards `outcome` is what it came to, and `asks` are its questions, which the next turn
+        answers. Raises AdapterFailedError for a turn that failed or was refused, with the agent's own reason."""
+        answer = Answer(self.asks, messages[-1]) if self.asks and messages else None
+        turn = Turn(
+            id=self.turn_id(key),
+            messages=tuple(messages),
+            context_id=self.context_id,
+            journal=self._journal,
+            answer=answer,
+        )
+        fold = OutcomeFold()
+        async with aclosing(self.agent.run(turn)) as replies:
+            async for reply in replies:
+                fold.add(reply)
+                yield reply
+        self.outcome = fold.outcome()
+        self.asks = self.outcome.asks
+        reason = self.outcome.failed or self.outcome.refused
+        if reason is not None:
+            raise AdapterFailedError(f"the agent {self.agent.name!r} did not answer: {reason}")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the last turn said, its questions last."""
+        return (*self.outcome.parts, *(part for ask in self.asks for part in parts_of(ask)))
+
+
+class Tokens:
+    """The answer's words as they come, for a host that can show them. A correction cannot be shown: the turn's outcome
+    is what counts in the end."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def of(self, reply: Reply | str) -> str:
+        """What of a reply is shown; empty for what is no word of the answer."""
+        if isinstance(reply, Chunk):
+            # A remote's first piece replaces an artifact that was not there.
+            is_shown = reply.artifact == "answer" and (reply.append or not self._begun)
+            text = reply.text or "".join(part.text or "" for part in reply.parts) if is_shown else ""
+        else:
+            text = reply if isinstance(reply, str) else ""
+        self._begun = self._begun or bool(text)
+        return text
+
+
+def hosted_message(parts: Sequence[Part], *, key: str, speaker: str | None = None) -> Message:
+    """A message of the host; the same `key` gives the same id."""
+    from_speaker = speaker_metadata(speaker) if speaker else None
+    return Message(message_id=key, role=Role.USER, parts=tuple(parts), metadata=from_speaker)
