@@ -80,14 +80,19 @@ def kinds(events: list[StreamResponse]) -> list[str]:
     return [str(event.WhichOneof("payload")) for event in events]
 
 
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    """A served agent under its own path, and both kinds of SDK clients."""
+@pytest.fixture(params=["JSONRPC", "HTTP+JSON"])
+async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
+    """A served agent under its own path, and both kinds of SDK clients, on each binding."""
     agent = Obedient()
     async with running(lambda url: Bridge(agent, public_url=url)) as url, httpx.AsyncClient(timeout=WAIT) as http:
         base = f"{url}/obedient"
-        streaming = await ClientFactory(ClientConfig(httpx_client=http)).create_from_url(base)
-        unary = await ClientFactory(ClientConfig(httpx_client=http, streaming=False)).create_from_url(base)
+        bindings = [request.param]
+        streaming, unary = [
+            await ClientFactory(
+                ClientConfig(httpx_client=http, streaming=streams, supported_protocol_bindings=bindings)
+            ).create_from_url(base)
+            for streams in (True, False)
+        ]
         yield Peer(base, agent, streaming, unary, http)
         agent.gate.open()
 
