@@ -81,10 +81,9 @@ def check_type(headers: Headers) -> None:
 
     A missing type is taken for JSON, but not from a browser, which would send such a body to us from any site unasked.
     """
-    sent = headers.get(b"content-type", b"" if b"origin" in headers else JSON)
-    kind = b"" if sent == JSON else sent.partition(b";")[0].strip().lower()
-    is_typeless = not kind and b"origin" not in headers
-    if kind != JSON and not is_typeless and not kind.endswith(b"+json"):
+    sent = headers.get(b"content-type", b"")
+    kind = sent if sent == JSON else sent.partition(b";")[0].strip().lower()
+    if not (kind == JSON or kind.endswith(b"+json") if kind else b"origin" not in headers):
         raise Refused(ContentTypeNotSupportedError("Send the request as application/json."), 415)
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise Refused(ContentTypeNotSupportedError("Send the request without Content-Encoding."), 415)

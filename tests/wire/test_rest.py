@@ -205,6 +205,8 @@ async def test_what_is_in_the_path_may_be_said_again_but_not_differently(rest: h
     )
     assert fields_of(response) == ["taskId"]
     assert (await rest.get(f"{path}?id=other")).status_code == 400
+    created = await rest.post(f"{path}/pushNotificationConfigs", json={"taskId": "", "task_id": None})
+    assert fields_of(created) == ["url"]  # an empty one is none
     assert (await rest.get(f"{path}?id={found}")).json() == task
     assert (await rest.post(f"{path}:cancel", json={"id": found, "metadata": {"why": "x"}})).status_code == 200
 
@@ -289,7 +291,9 @@ async def test_a_page_of_another_site_cannot_send_unasked(rest: httpx.AsyncClien
         assert (await rest.post(url, content=content, headers=headers)).status_code == 415
     assert agent.turns == []
     assert (await rest.post(url, content=content)).status_code == 200
-    assert len(agent.turns) == 1
+    asked = {"origin": "https://good.example", "content-type": "application/json"}  # it had to ask first
+    assert (await rest.post(url, content=content, headers=asked)).status_code == 200
+    assert len(agent.turns) == 1  # the same message
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"nonsense", b"{'a':1}", b'{"a":NaN}'])
@@ -316,6 +320,11 @@ async def test_a_large_body_is_413(rest: httpx.AsyncClient) -> None:
 async def test_an_empty_body_is_an_empty_object(rest: httpx.AsyncClient, task: Any) -> None:
     """R-REST-08: cancelling needs none; sending needs a message."""
     assert (await rest.post("/message:send")).status_code == 400
+
+    async def pieces() -> Any:
+        yield json.dumps(say()).encode()
+
+    assert (await rest.post("/message:send", content=pieces())).status_code == 200  # without a length
     assert (await rest.post(f"/tasks/{task['id']}:cancel", content=b"")).status_code == 200
 
 
