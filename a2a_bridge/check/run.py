@@ -1,0 +1,159 @@
+"""Asking all cases of one agent, and what came of it.
+
+Concurrency: one request at a time, in the task of whoever calls `check_agent`; nothing runs behind it. The whole is
+bound by one deadline, each request by a shorter one; what there is no time left for is told as such.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from a2a_bridge.check import of_cards, of_envelopes, of_old, of_operations, of_rest, of_streams
+from a2a_bridge.check.case import Case, Cases, Failed, NotApplicable, Verdict
+from a2a_bridge.check.line import MAX_ANSWER, Line
+from a2a_bridge.client.auth import Auth, Keyring
+from a2a_bridge.client.endpoint import Endpoint
+from a2a_bridge.client.interface import ANY, Wanted, choose_interface, dialect_of
+from a2a_bridge.client.resolve import card_url, fetch_card
+from a2a_bridge.errors import BridgeError, ClientError, RemoteTimeoutError
+from a2a_bridge.net import Deadline, Http, Timeouts, shared
+from a2a_bridge.protocol.card import AgentCard, AgentInterface
+
+_CARD = "CARD"
+_MODULES: tuple[Cases, ...] = (
+    of_envelopes.CASES,
+    of_operations.CASES,
+    of_streams.CASES,
+    of_rest.CASES,
+    of_old.CASES,
+    of_old.RPC,
+    of_old.REST,
+)
+CARD_CASES: tuple[Case, ...] = tuple(of_cards.CASES.found)
+CASES: tuple[Case, ...] = tuple(case for module in _MODULES for case in module.found)
+"""The cases of interfaces, in the order in which they are asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one case on one interface: `where` is its binding and version, or CARD."""
+
+    case: Case
+    where: str
+    verdict: Verdict
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How an agent is asked. `text` is said to it a few times per interface: it should be harmless and cheap to answer.
+
+    `total` bounds the whole in seconds, `each` one request.
+    """
+
+    url: str
+    auth: Auth | None = None
+    wanted: Wanted = ANY
+    allow_other_origin: bool = False
+    text: str = "ping"
+    total: float = 120.0
+    each: float = 30.0
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """For one request."""
+        return Timeouts(connect=min(5.0, self.each), first_byte=self.each, idle=self.each, total=self.each)
+
+
+async def check_agent(probe: Probe) -> AsyncGenerator[Finding, None]:
+    """Every finding as it is made: about the card first, then interface by interface.
+
+    CardError and ClientError when there is no card to begin with, or no interface that is wanted and spoken.
+    """
+    deadline = Deadline(probe.total)
+    about_card, lines = await _lines(probe, deadline)
+    for line, cases in [(about_card, CARD_CASES), *((line, CASES) for line in lines)]:
+        where = _CARD if line is about_card else f"{line.binding} {line.version}"
+        for case in cases:
+            if case.suits(line.binding, line.version):
+                yield await _asked(case, line, where, probe, deadline)
+
+
+async def _asked(case: Case, line: Line, where: str, probe: Probe, whole: Deadline) -> Finding:
+    if whole.is_over:
+        return Finding(case, where, Verdict.NOT_ASKED, "there was no time left")
+    line.deadline = Deadline(whole.cut(probe.each))
+    try:
+        async with asyncio.timeout(whole.cut(probe.each * 2)):
+            await case.run(line)
+    except NotApplicable as found:
+        return Finding(case, where, Verdict.NOT_APPLICABLE, str(found))
+    except Failed as found:
+        return Finding(case, where, Verdict.FAILED, str(found))
+    except (TimeoutError, RemoteTimeoutError):
+        return Finding(case, where, Verdict.FAILED, "no answer in time")
+    except BridgeError as error:
+        return Finding(case, where, Verdict.FAILED, error.message)
+    # What a server sends is read as it comes: a case may stumble over a shape that nobody has thought of.
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return Finding(case, where, Verdict.FAILED, f"the answer cannot be read ({type(error).__name__}: {error})")
+    return Finding(case, where, Verdict.OK)
+
+
+async def _lines(probe: Probe, deadline: Deadline) -> tuple[Line, list[Line]]:
+    timeouts = probe.timeouts
+    keyring = Keyring(probe.auth, shared, timeouts, any_origin=probe.allow_other_origin)
+
+    async def http() -> Http:
+        return await shared(keyring.certificate)
+
+    address = card_url(probe.url)
+    try:
+        fetched = await fetch_card(await http(), address, headers={}, timeouts=timeouts)
+    except ClientError:
+        credentials = keyring.for_card()
+        if not credentials:
+            raise
+        fetched = await fetch_card(await http(), address, headers=credentials, timeouts=timeouts)
+    card = fetched.card
+
+    def line(url: str, binding: str, version: str, tenant: str | None = None) -> Line:
+        def endpoint(*, known: bool) -> Endpoint:
+            signer = keyring.signer(card, url) if known else None
+            return Endpoint(url, http, headers={}, timeouts=timeouts, max_answer_bytes=MAX_ANSWER, signer=signer)
+
+        return Line(
+            binding=binding,
+            version=version,
+            card=card,
+            endpoint=endpoint(known=True),
+            stranger=endpoint(known=False),
+            deadline=deadline,
+            text=probe.text,
+            tenant=tenant or None,
+            extensions=_required(card),
+        )
+
+    lines = [
+        line(entry.url, entry.protocol_binding.upper(), dialect_of(entry.protocol_version) or "1.0", entry.tenant)
+        for entry in _interfaces(card, address, probe)
+    ]
+    for one in lines:
+        one.others = tuple(other for other in lines if other is not one)
+    return line(address, _CARD, "1.0"), lines
+
+
+def _interfaces(card: AgentCard, address: str, probe: Probe) -> list[AgentInterface]:
+    """Every interface that is spoken and wanted; the first one's refusals are raised, as a client would."""
+    choose_interface(card, address, wanted=probe.wanted, allow_other_origin=probe.allow_other_origin)
+    found = []
+    for entry in card.supported_interfaces:
+        if probe.wanted.accepts(entry):
+            alone = card.model_copy(update={"supported_interfaces": (entry,)})
+            found.append(choose_interface(alone, address, allow_other_origin=probe.allow_other_origin))
+    return list(dict.fromkeys(found))
+
+
+def _required(card: AgentCard) -> str | None:
+    """The extensions that the card requires, as a header names them."""
+    return ", ".join(found.uri for found in card.capabilities.extensions or () if found.required) or None
