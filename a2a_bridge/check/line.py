@@ -86,6 +86,7 @@ class Line:
     stranger: Endpoint  # the same without credentials
     deadline: Deadline
     text: str
+    webhook: str
     tenant: str | None = None
     extensions: str | None = None  # those that the card requires: nothing is asked that they could change
     known: dict[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from a2a_bridge.check.case import ADVICE, SHOULD, Cases, Failed, expect, skip
+from a2a_bridge.check.case import ADVICE, Cases, Failed, expect, skip
 from a2a_bridge.check.line import Line, Reply
 from a2a_bridge.errors import (
     InvalidParamsError,
@@ -124,7 +124,7 @@ async def no_utf8(line: Line) -> None:
     line.refused(await line.envelope(body), JSONParseError)
 
 
-@CASES.add("R-JRPC-15", level=SHOULD, about="extra members of the envelope are skipped")
+@CASES.add("R-JRPC-15", level=ADVICE, about="extra members of the envelope are skipped")
 async def extra_members(line: Line) -> None:
     line.refused(await line.envelope({**_GET, "meta": {"x": 1}}), TaskNotFoundError)
 

@@ -145,7 +145,7 @@ async def old_webhook_without_an_id(line: Line) -> None:
     if line.card.capabilities.push_notifications is not True:
         skip("the card does not offer webhooks")
     task = await line.task()
-    asked = {"taskId": task["id"], "pushNotificationConfig": {"url": "https://example.com/a2a-check"}}
+    asked = {"taskId": task["id"], "pushNotificationConfig": {"url": line.webhook}}
     made = await line.rpc("tasks/pushNotificationConfig/set", asked)
     if isinstance(line.refusal(made), InvalidParamsError):
         skip("the server refuses the webhook")

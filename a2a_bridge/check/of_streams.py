@@ -21,8 +21,6 @@ from a2a_bridge.protocol.requests import StreamResponse
 
 CASES = Cases(version="1.0")
 
-_HOOK = "https://example.com/a2a-check"
-
 
 # --- streams
 
@@ -125,10 +123,10 @@ async def _config(line: Line) -> Mapping[str, Any]:
     _offered(line)
     if "config" not in line.known:
         task = await line.task()
-        asked = {"taskId": task["id"], "id": "check-1", "url": _HOOK, "token": "check"}
+        asked = {"taskId": task["id"], "id": "check-1", "url": line.webhook, "token": "check"}
         reply = await line.ask("CreateTaskPushNotificationConfig", asked)
         if isinstance(line.refusal(reply), InvalidParamsError):
-            skip(f"the server refuses the webhook {_HOOK}")
+            skip(f"the server refuses the webhook {line.webhook}")
         line.known["config"] = line.result(reply)
     found: Mapping[str, Any] = line.known["config"]
     return found
@@ -140,7 +138,7 @@ async def webhooks_that_are_not_offered(line: Line) -> None:
         skip("the card offers webhooks")
     one = {"taskId": NOBODY, "id": "x"}
     for operation, params in (
-        ("CreateTaskPushNotificationConfig", {"taskId": NOBODY, "url": _HOOK}),
+        ("CreateTaskPushNotificationConfig", {"taskId": NOBODY, "url": line.webhook}),
         ("GetTaskPushNotificationConfig", one),
         ("ListTaskPushNotificationConfigs", {"taskId": NOBODY}),
         ("DeleteTaskPushNotificationConfig", one),
@@ -152,13 +150,13 @@ async def webhooks_that_are_not_offered(line: Line) -> None:
 async def webhook_is_made(line: Line) -> None:
     made, task = await _config(line), await line.task()
     found = (made.get("taskId"), made.get("id"), made.get("url"))
-    expect(found == (task["id"], "check-1", _HOOK), f"taskId, id and url {found}")
+    expect(found == (task["id"], "check-1", line.webhook), f"taskId, id and url {found}")
 
 
 @CASES.add("R-PUSH-01", about="a webhook for a task that does not exist is refused")
 async def webhook_for_nobody(line: Line) -> None:
     _offered(line)
-    asked = {"taskId": NOBODY, "url": _HOOK}
+    asked = {"taskId": NOBODY, "url": line.webhook}
     line.refused(await line.ask("CreateTaskPushNotificationConfig", asked), TaskNotFoundError, InvalidParamsError)
 
 
@@ -167,7 +165,7 @@ async def webhook_is_got(line: Line) -> None:
     made = await _config(line)
     asked = {"taskId": made["taskId"], "id": made["id"]}
     found = line.result(await line.ask("GetTaskPushNotificationConfig", asked))
-    expect(found.get("url") == _HOOK, f"url {found.get('url')!r}")
+    expect(found.get("url") == line.webhook, f"url {found.get('url')!r}")
     reply = await line.ask("GetTaskPushNotificationConfig", {**asked, "id": "check-2"})
     line.refused(reply, TaskNotFoundError)
 

@@ -5,7 +5,8 @@ bound by one deadline, each request by a shorter one; what there is no time left
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from a2a_bridge.check import of_cards, of_envelopes, of_old, of_operations, of_rest, of_streams
@@ -13,12 +14,14 @@ from a2a_bridge.check.case import Case, Cases, Failed, NotApplicable, Verdict
 from a2a_bridge.check.line import MAX_ANSWER, Line
 from a2a_bridge.client.auth import Auth, Keyring
 from a2a_bridge.client.endpoint import Endpoint
-from a2a_bridge.client.interface import ANY, Wanted, choose_interface, dialect_of
+from a2a_bridge.client.interface import ANY, OLD_VERSION, Wanted, choose_interface, dialect_of
 from a2a_bridge.client.resolve import card_url, fetch_card
 from a2a_bridge.errors import BridgeError, ClientError, RemoteTimeoutError
 from a2a_bridge.net import Deadline, Http, Timeouts, shared
 from a2a_bridge.protocol.card import AgentCard, AgentInterface
 
+TEXT = "ping"
+WEBHOOK = "https://example.com/a2a-check"
 _CARD = "CARD"
 _MODULES: tuple[Cases, ...] = (
     of_envelopes.CASES,
@@ -46,16 +49,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How an agent is asked. `text` is said to it a few times per interface: it should be harmless and cheap to answer.
+    """How an agent is asked. `text` is said to it three times per interface: it should be harmless and cheap to answer.
 
-    `total` bounds the whole in seconds, `each` one request.
+    `webhook` is an address that a server accepts for a task which has ended, so that nothing is sent there. `total`
+    bounds the whole in seconds, `each` one request.
     """
 
     url: str
     auth: Auth | None = None
     wanted: Wanted = ANY
     allow_other_origin: bool = False
-    text: str = "ping"
+    text: str = TEXT
+    webhook: str = WEBHOOK
     total: float = 120.0
     each: float = 30.0
 
@@ -108,14 +113,7 @@ async def _lines(probe: Probe, deadline: Deadline) -> tuple[Line, list[Line]]:
         return await shared(keyring.certificate)
 
     address = card_url(probe.url)
-    try:
-        fetched = await fetch_card(await http(), address, headers={}, timeouts=timeouts)
-    except ClientError:
-        credentials = keyring.for_card()
-        if not credentials:
-            raise
-        fetched = await fetch_card(await http(), address, headers=credentials, timeouts=timeouts)
-    card = fetched.card
+    card, offered = await _card(probe, keyring, http, address)
 
     def line(url: str, binding: str, version: str, tenant: str | None = None) -> Line:
         def endpoint(*, known: bool) -> Endpoint:
@@ -130,27 +128,52 @@ async def _lines(probe: Probe, deadline: Deadline) -> tuple[Line, list[Line]]:
             stranger=endpoint(known=False),
             deadline=deadline,
             text=probe.text,
+            webhook=probe.webhook,
             tenant=tenant or None,
             extensions=_required(card),
         )
 
     lines = [
         line(entry.url, entry.protocol_binding.upper(), dialect_of(entry.protocol_version) or "1.0", entry.tenant)
-        for entry in _interfaces(card, address, probe)
+        for entry in _chosen(offered, card, address, probe)
     ]
     for one in lines:
         one.others = tuple(other for other in lines if other is not one)
     return line(address, _CARD, "1.0"), lines
 
 
-def _interfaces(card: AgentCard, address: str, probe: Probe) -> list[AgentInterface]:
-    """Every interface that is spoken and wanted; the first one's refusals are raised, as a client would."""
-    choose_interface(card, address, wanted=probe.wanted, allow_other_origin=probe.allow_other_origin)
+async def _card(
+    probe: Probe, keyring: Keyring, http: Callable[[], Awaitable[Http]], address: str
+) -> tuple[AgentCard, list[AgentInterface]]:
+    """The card of 1.0, and the interfaces of the cards of all versions: servers may have one for each."""
+    headers: dict[str, str] = {}
+    try:
+        card = (await fetch_card(await http(), address, headers=headers, timeouts=probe.timeouts)).card
+    except ClientError:
+        headers = keyring.for_card()
+        if not headers:
+            raise
+        card = (await fetch_card(await http(), address, headers=headers, timeouts=probe.timeouts)).card
+    offered = list(card.supported_interfaces)
+    with contextlib.suppress(BridgeError):
+        asked = {**headers, "a2a-version": OLD_VERSION}
+        older = (await fetch_card(await http(), address, headers=asked, timeouts=probe.timeouts)).card
+        known = {_kind(entry) for entry in offered}
+        offered += [entry for entry in older.supported_interfaces if _kind(entry) not in known]
+    return card, offered
+
+
+def _kind(entry: AgentInterface) -> tuple[str, str | None]:
+    return entry.protocol_binding.upper(), dialect_of(entry.protocol_version)
+
+
+def _chosen(offered: list[AgentInterface], card: AgentCard, address: str, probe: Probe) -> list[AgentInterface]:
+    """Every interface that is spoken and wanted; CardError when there is none, or one is on another origin."""
     found = []
-    for entry in card.supported_interfaces:
-        if probe.wanted.accepts(entry):
-            alone = card.model_copy(update={"supported_interfaces": (entry,)})
-            found.append(choose_interface(alone, address, allow_other_origin=probe.allow_other_origin))
+    for entry in [entry for entry in offered if probe.wanted.accepts(entry)] or offered:
+        alone = card.model_copy(update={"supported_interfaces": (entry,)})
+        allow = probe.allow_other_origin
+        found.append(choose_interface(alone, address, wanted=probe.wanted, allow_other_origin=allow))
     return list(dict.fromkeys(found))
 
 

@@ -1,13 +1,13 @@
 """Options of a command line as the credentials and the interface that a client takes."""
 
 from a2a_bridge.cli.fault import usage
-from a2a_bridge.cli.options import AgentOptions
+from a2a_bridge.cli.options import TalkOptions
 from a2a_bridge.client.auth import ApiKey, Basic, Bearer, ClientCredentials, Credential
 from a2a_bridge.client.client import Wanted
 from a2a_bridge.net import ClientCertificate
 
 
-def credentials_of(options: AgentOptions) -> tuple[Credential, ...]:
+def credentials_of(options: TalkOptions) -> tuple[Credential, ...]:
     """What the options give, in no order; CommandError for options that lack another one."""
     found: list[Credential] = []
     if options.bearer:
@@ -33,7 +33,7 @@ def credentials_of(options: AgentOptions) -> tuple[Credential, ...]:
     return tuple(found)
 
 
-def wanted_by(options: AgentOptions) -> Wanted:
+def wanted_by(options: TalkOptions) -> Wanted:
     """Which interface of the card is asked for."""
     try:
         return Wanted(options.binding, options.protocol_version)

@@ -21,6 +21,7 @@ COMMANDS = {
     "chat": "Talk with one agent, turn by turn.",
     "card": "Agent cards: get, lint, sign, verify, diff.",
     "task": "Tasks: get, list, cancel, subscribe.",
+    "check": "Hold somebody's server to the protocol, from outside.",
     "serve": "Publish agents over A2A.",
     "demo": "A group chat of agents of several frameworks, over A2A.",
     "version": "Print the version.",

@@ -40,17 +40,10 @@ def seconds(text: str | float) -> float:
     return float(match.group(1)) * _SECONDS[match.group(2)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class AgentOptions:
-    """Which agent, and how to talk to it."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TalkOptions:
+    """How to talk to an agent."""
 
-    agent_card: Annotated[
-        str,
-        typer.Option(
-            "--agent-card", "-a", envvar="A2ACLI_AGENT_CARD", metavar="REF",
-            help="The agent: a host, a URL, or the URL of its card.",
-        ),
-    ]  # fmt: skip
     output: Annotated[
         Output,
         typer.Option("--output", "-o", envvar="A2ACLI_OUTPUT", help="Text, or the protocol's own JSON."),
@@ -120,10 +113,6 @@ class AgentOptions:
         str | None,
         typer.Option(envvar="A2ACLI_PROTOCOL_VERSION", metavar="VERSION", help="Speak 1.0 or 0.3, and nothing else."),
     ] = None
-    extension: Annotated[
-        list[str] | None,
-        typer.Option(envvar="A2ACLI_EXTENSION", metavar="URI", help="Activate this extension; may be repeated."),
-    ] = None
     allow_other_origin: Annotated[
         bool,
         typer.Option(
@@ -143,6 +132,24 @@ class AgentOptions:
     def as_json(self) -> bool:
         """JSON was asked for."""
         return self.output is Output.JSON
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOptions(TalkOptions):
+    """Which agent, and how to talk to it."""
+
+    agent_card: Annotated[
+        str,
+        typer.Option(
+            "--agent-card", "-a", envvar="A2ACLI_AGENT_CARD", metavar="REF",
+            help="The agent: a host, a URL, or the URL of its card.",
+        ),
+    ]  # fmt: skip
+
+    extension: Annotated[
+        list[str] | None,
+        typer.Option(envvar="A2ACLI_EXTENSION", metavar="URI", help="Activate this extension; may be repeated."),
+    ] = None
 
     @property
     def reference(self) -> str:
@@ -194,7 +201,7 @@ def flat(function: Callable[..., None]) -> Callable[..., None]:
             annotation=get_type_hints(group, include_extras=True)[field.name],
         )
         for group in groups.values()
-        for field in dataclasses.fields(group)
+        for field in sorted(dataclasses.fields(group), key=lambda field: field.default is not dataclasses.MISSING)
     ]
     own = [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)

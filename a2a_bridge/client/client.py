@@ -25,7 +25,7 @@ from a2a_bridge.client.transport import Transport as Wire
 from a2a_bridge.client.watch import watched
 from a2a_bridge.errors import CardError, ClientError, ConnectionFailedError, InvalidAgentResponseError
 from a2a_bridge.net import Deadline, Http, Timeouts, Transport, shared
-from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.card import PROTOCOL_VERSION, AgentCard
 from a2a_bridge.protocol.objects import Event, Message, Struct, Task, TaskState, WireObject
 from a2a_bridge.protocol.requests import (
     CancelTaskRequest,
@@ -189,13 +189,14 @@ class Client:
 
     async def _fetch(self, known: FetchedCard | None) -> FetchedCard:
         http, url, keys = await self._http(), card_url(self.url), self._trust.keys
+        headers = {**self._headers, "a2a-version": self._wanted.version or PROTOCOL_VERSION}
         try:
-            return await fetch_card(http, url, headers=self._headers, timeouts=self._timeouts, known=known, keys=keys)
+            return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known, keys=keys)
         except ConnectionFailedError as error:
             credentials = self._keyring.for_card() if error.status == 401 else {}
             if not credentials:
                 raise
-        headers = {**self._headers, **credentials}
+        headers |= credentials
         return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known, keys=keys)
 
     async def extended_card(self) -> AgentCard:

@@ -63,10 +63,11 @@ async def fetch_card(
 ) -> FetchedCard:
     """The card at this address; `known` is asked for again with its ETag and kept when it has not changed.
 
+    Servers may have a card for each version: that of 1.0 is asked for, unless `headers` have another A2A-Version.
     With `keys` only a card that one of them has signed is taken. Raises CardError when there is none or it cannot be
     used, ConnectionFailedError and RemoteTimeoutError.
     """
-    asked = {**headers, "accept": "application/json", "a2a-version": PROTOCOL_VERSION, **outgoing_headers()}
+    asked = {"accept": "application/json", "a2a-version": PROTOCOL_VERSION, **headers, **outgoing_headers()}
     if known is not None and known.etag is not None:
         asked["if-none-match"] = known.etag
     deadline = Deadline(timeouts.total)
