@@ -154,9 +154,18 @@ def bare_errors(whole: Any) -> Any:
     return everywhere(whole, lambda o: {k: v for k, v in o.items() if k not in ("data", "details")})
 
 
+def one_more_interface(whole: Any) -> Any:
+    """On a binding that nobody speaks, without TLS."""
+    entry = {"url": "http://elsewhere.example/x", "protocolBinding": "urn:x", "protocolVersion": "1.0"}
+    if "supportedInterfaces" not in whole:
+        return whole
+    return {**whole, "supportedInterfaces": [*whole["supportedInterfaces"], entry]}
+
+
 @pytest.mark.parametrize(
     ("spoil", "found"),
     [
+        (on_json(one_more_interface), {"interfaces-use-tls"}),
         (headers_without("etag"), {"card-has-an-etag"}),
         (headers_without("cache-control"), {"card-says-how-long-it-lasts"}),
         (headers_without("access-control-allow-origin"), {"card-is-readable-in-browsers"}),
@@ -181,7 +190,7 @@ def bare_errors(whole: Any) -> Any:
     ],
 )
 async def test_what_a_server_gets_wrong_is_found(spoil: Spoil, found: set[str]) -> None:
-    """Ours, with one thing broken in what it answers: the cases about it fail, and the probe goes on to its end."""
+    """R-SEC-01 and many others: ours, with one thing broken in what it answers; the probe goes on to its end."""
     async with running(lambda url: Spoiled(url, spoil)) as url:  # type: ignore[arg-type, return-value]
         findings = await findings_at(url)
     failed = {finding.case.name for finding in findings if finding.verdict is Verdict.FAILED}
