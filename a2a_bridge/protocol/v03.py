@@ -148,7 +148,10 @@ def _lift_part(part: Any, where: str, *, rest: bool) -> Any:
     kind = part.get("kind", held[0] if held else None)
     if kind not in ("text", "file", "data") or held != [kind]:
         raise _refusal(where, "must be a part with text, file or data, and a kind that says which")
-    metadata = dict(part["metadata"]) if isinstance(part.get("metadata"), Mapping) else {}
+    metadata = {} if part.get("metadata") is None else part["metadata"]
+    if not isinstance(metadata, Mapping):
+        raise _refusal(f"{where}.metadata", "must be an object")
+    metadata = dict(metadata)
     if kind == "file":
         found = _lift_file(part["file"], f"{where}.file", rest=rest)
     elif kind == "data":
@@ -413,10 +416,10 @@ _TEXT_CHUNK = re.compile(
 
 
 def _lower_row(row: bytes, rest: bool, closes: bool) -> bytes:
-    # A piece of plain text, of which there are many: spliced, not parsed.
-    if not rest and row.endswith((TEXT_CHUNK_END, b'"}]}}}')) and (chunk := _TEXT_CHUNK.fullmatch(row)):
+    # A piece of plain text, of which there are many: spliced, not parsed. Over HTTP+JSON it is the same as in 1.0.
+    if row.endswith((TEXT_CHUNK_END, b'"}]}}}')) and (chunk := _TEXT_CHUNK.fullmatch(row)):
         head, tail = chunk.groups()
-        return b'{"kind":"artifact-update",' + head[1:] + b'"kind":"text",' + tail
+        return row if rest else b'{"kind":"artifact-update",' + head[1:] + b'"kind":"text",' + tail
     return json_bytes(lower_stream_response(json.loads(row), rest=rest, closes=closes))
 
 

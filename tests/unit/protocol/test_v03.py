@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -164,6 +165,7 @@ def test_parts_are_lifted(part: Any, expected: Any) -> None:
         {"file": "x"},
         {"file": {}},
         {"file": {"uri": "u", "bytes": "aGk="}},
+        {"text": "x", "metadata": 5},
     ],
 )
 def test_what_is_no_part_of_0_3_is_refused_by_its_place(part: Any) -> None:
@@ -280,6 +282,34 @@ def test_webhooks_are_asked_for_by_task_and_config() -> None:
 def test_what_is_wrong_with_a_send_is_named(params: Any, field: str) -> None:
     """R-DM-11, R-ERR-03."""
     assert refused("message/send", params)[0] == field
+
+
+WORDS_OF_0_3 = st.sampled_from(
+    [
+        *("message", "request", "parts", "content", "kind", "text", "file", "data", "bytes", "uri", "fileWithBytes"),
+        *("metadata", "role", "messageId", "message_id", "configuration", "blocking", "historyLength", "config"),
+        *("pushNotificationConfig", "authentication", "schemes", "credentials", "url", "id", "taskId", "task_id"),
+        *("configId", "data_part_compat", "value", "parent", "name"),
+    ]
+)
+NONSENSE = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "user", "text", "data", "file", "aGk=", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS_OF_0_3, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(v03.OPERATION_OF)), st.dictionaries(WORDS_OF_0_3, NONSENSE, max_size=5))
+def test_nonsense_is_lifted_or_refused_and_nothing_else(method: str, params: Any) -> None:
+    """R-ERR-05, R-ERR-06: whatever is sent, the answer is a request that 1.0 takes or the fields that are wrong."""
+    asked = v03.asked_by(method, params)
+    assert asked is not None
+    operation = asked[0]
+    for dialect in (asked[1], v03.REST):
+        assert dialect.lift is not None
+        with suppress(InvalidParamsError):
+            parse(operation.request, dialect.lift(operation, params))
 
 
 # --- lifting: REST
@@ -511,6 +541,8 @@ def test_a_piece_of_text_is_spliced_as_it_would_be_parsed(text: str, artifact_id
     row = writer.first_text(artifact_id, text) if first else head + quoted(text) + TEXT_CHUNK_END
     assert b'"kind":"text"' in v03.lower_row(row)
     assert json.loads(v03.lower_row(row)) == v03.lower_stream_response(json.loads(row))
+    assert v03.lower_row(row, rest=True) is row
+    assert json.loads(row) == v03.lower_stream_response(json.loads(row), rest=True)
 
 
 def test_the_splice_leaves_other_artifact_updates_alone() -> None:
