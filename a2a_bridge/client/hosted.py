@@ -66,7 +66,8 @@ class HostJournal:
 class Hosted:
     """One conversation of `agent` in a host. `context_id`: a name that is the same when the host runs again.
 
-    Not for two turns at the same time: hosts run an agent's turns of one conversation one after another.
+    `turns`: how many have come to their end. Not for two turns at the same time: hosts run an agent's turns of one
+    conversation one after another.
     """
 
     def __init__(self, agent: Agent, context_id: str | None = None) -> None:
@@ -74,17 +75,20 @@ class Hosted:
         self.context_id = context_id or str(uuid4())
         self.asks: tuple[Ask, ...] = ()
         self.outcome = Outcome()
+        self.turns = 0
         self._journal = HostJournal()
 
     @property
     def state(self) -> dict[str, Any]:
         """What `load` takes: where the conversation is, and whether a question is open."""
         waits = [{"text": ask.text, "id": ask.id, "kind": ask.kind, "options": list(ask.options)} for ask in self.asks]
-        return {"context_id": self.context_id, "asks": waits, "journal": self._journal.state()}
+        told = {"context_id": self.context_id, "turns": self.turns, "asks": waits}
+        return {**told, "journal": self._journal.state()}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken."""
         self.context_id = state["context_id"]
+        self.turns = state["turns"]
         self._journal = HostJournal(state["journal"])
         self.asks = tuple(
             Ask(text=ask["text"], id=ask["id"], kind=ask["kind"], options=tuple(ask["options"]))
@@ -113,6 +117,7 @@ class Hosted:
                 yield reply
         self.outcome = fold.outcome()
         self.asks = self.outcome.asks
+        self.turns += 1
         reason = self.outcome.failed or self.outcome.refused
         if reason is not None:
             raise AdapterFailedError(f"the agent {self.agent.name!r} did not answer: {reason}")

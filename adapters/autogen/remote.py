@@ -48,7 +48,6 @@ class A2AAgent(BaseChatAgent):  # type: ignore[misc]  # checked without the fram
         super().__init__(name, description or agent.description)
         self._hosted = Hosted(agent)
         self._asks = asks
-        self._turns = 0
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -75,7 +74,6 @@ class A2AAgent(BaseChatAgent):  # type: ignore[misc]  # checked without the fram
                     yield inner[-1]
                 elif text := tokens.of(reply):
                     yield ModelClientStreamingChunkEvent(content=text, source=self.name)
-        self._turns += 1
         yield Response(chat_message=self._message(), inner_messages=inner)
 
     async def _replies(
@@ -84,7 +82,7 @@ class A2AAgent(BaseChatAgent):  # type: ignore[misc]  # checked without the fram
         """The remote's replies; the token ends the wait for each."""
         said = [_from_autogen(message) for message in messages] or [hosted_message([Part(text="")], key="empty")]
         ids = hashlib.sha256("\n".join(message.message_id for message in said).encode()).hexdigest()
-        async with aclosing(self._hosted.take(said, key=f"{self._turns}:{ids}")) as replies:
+        async with aclosing(self._hosted.take(said, key=f"{self._hosted.turns}:{ids}")) as replies:
             while True:
                 following = asyncio.ensure_future(anext(replies, None))
                 token.link_future(following)
@@ -114,17 +112,15 @@ class A2AAgent(BaseChatAgent):  # type: ignore[misc]  # checked without the fram
     async def on_reset(self, cancellation_token: CancellationToken) -> None:
         """Start a new conversation with the remote agent."""
         self._hosted = Hosted(self._hosted.agent)
-        self._turns = 0
 
     async def save_state(self) -> Mapping[str, Any]:
         """The remote's context and task, and how far the conversation is."""
-        return {**self._hosted.state, "turns": self._turns}
+        return self._hosted.state
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on where the state was saved."""
         self._hosted = Hosted(self._hosted.agent)
         self._hosted.load(state)
-        self._turns = state["turns"]
 
 
 def _from_autogen(message: BaseChatMessage) -> Message:
