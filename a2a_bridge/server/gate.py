@@ -175,9 +175,7 @@ def secured(card: AgentCard, auth: Auth) -> AgentCard:
                 f"card {card.name!r} promises the security scheme {name!r} ({_essence(promised)[0]}), but {what}:"
                 f" add it to [auth.schemes.{name}], or take it out of the card"
             )
-    if not card.security_requirements:
-        if not auth.schemes:
-            return card
+    if not card.security_requirements and auth.schemes:
         told = {name: scheme.card() for name, scheme in auth.schemes.items()} | dict(card.security_schemes or {})
         required = tuple(
             SecurityRequirement(schemes={name: ScopeList(list=tuple(sorted(scopes))) for name, scopes in each})

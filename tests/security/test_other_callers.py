@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
+from a2a_bridge.guard import Guard
 from a2a_bridge.protocol.methods import OPERATIONS
 from a2a_bridge.protocol.v03 import OPERATION_OF
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.identity import ApiKeys, Key
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.rest_wire import request_of
 from a2a_bridge.testing.wire import say
@@ -63,7 +65,8 @@ class Task(NamedTuple):
 async def http(start: Any, request: pytest.FixtureRequest, tmp_path: Path) -> httpx.AsyncClient:
     store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "tasks.sqlite")
     agents = {"one": Obedient(), "two": Obedient()}
-    client: httpx.AsyncClient = await start(Bridge(agents, store=store, auth=Auth(schemes={"key": ApiKeys(KEYS)})))
+    auth, options = Auth(schemes={"key": ApiKeys(KEYS)}), Options(push=Push(guard=Guard(loopback=True)))
+    client: httpx.AsyncClient = await start(Bridge(agents, store=store, auth=auth, options=options))
     return client
 
 
@@ -78,7 +81,7 @@ def params_of(operation: str, task: Task, tenant: str) -> dict[str, Any]:
     else:
         found = {"taskId": task.id}
         if operation.startswith("Create"):
-            found["url"] = "https://hooks.example/x"
+            found |= {"url": "http://127.0.0.1:9/x", "id": "first"}
         elif not operation.startswith("List"):
             found["id"] = "first"
     return found | ({"tenant": tenant} if tenant else {})
@@ -93,7 +96,7 @@ def old_params(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     if "PushNotification" in operation:
         told: dict[str, Any] = {"id": found["taskId"]}
         if "url" in found:
-            return {"taskId": found["taskId"], "pushNotificationConfig": {"url": found["url"]}}
+            return {"taskId": found["taskId"], "pushNotificationConfig": {"url": found["url"], "id": found["id"]}}
         return told | ({"pushNotificationConfigId": found["id"]} if "id" in found else {})
     return found
 
@@ -150,6 +153,7 @@ async def test_what_is_not_the_callers_is_not_there(
         if who.key == ANN:
             return
     theirs, nowhere = await make(http, text), Task(NOWHERE, NOWHERE)
+    await ask(http, WAYS[0], "CreateTaskPushNotificationConfig", Stranger(ANN), theirs)
     before = await as_owner(http, theirs)
     for operation in OF_TASKS:
         if way.endswith("0.3") and operation not in OLD:
@@ -166,9 +170,11 @@ async def test_what_is_not_the_callers_is_not_there(
 async def test_the_owner_is_told_something_else(http: httpx.AsyncClient, way: str) -> None:
     """Without this, the table above would pass where a way leads nowhere."""
     for operation in OF_TASKS:
-        if "PushNotification" in operation or (way.endswith("0.3") and operation not in OLD):
+        if way.endswith("0.3") and operation not in OLD:
             continue
         theirs = await make(http, "hello" if operation == "SubscribeToTask" else "ask")
+        if "PushNotification" in operation:
+            await ask(http, WAYS[0], "CreateTaskPushNotificationConfig", Stranger(ANN), theirs)
         there = await ask(http, way, operation, Stranger(ANN), theirs)
         assert there != await ask(http, way, operation, Stranger(ANN), Task(NOWHERE, NOWHERE)), operation
         assert there[0] == 200, operation
@@ -183,8 +189,7 @@ async def test_a_strange_tenant_is_like_one_that_does_not_exist(http: httpx.Asyn
             await ask(http, way, operation, Stranger(ANN, tenant=tenant), task) for tenant in ("green", "grexn")
         ]
         assert there == nowhere
-        if "PushNotification" not in operation:
-            assert json.loads(there[2])["error"]["message"].startswith("There is no such task")
+        assert json.loads(there[2])["error"]["message"].startswith("There is no such task")
 
 
 async def test_a_context_of_the_same_name_is_another_one(http: httpx.AsyncClient) -> None:
