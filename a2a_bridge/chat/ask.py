@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from weakref import WeakKeyDictionary
 
@@ -48,10 +48,10 @@ def question_of(ask: Ask, name: str) -> str:
     return f"{name}: {words or 'asks for something'}{options}"
 
 
-async def answered_by(human: Human, asks: tuple[Ask, ...], name: str, message_id: str) -> Message:
-    """One message that answers all asks of a pause."""
+async def answered_by(human: Human, asks: Sequence[tuple[str, Ask]], message_id: str) -> Message:
+    """One message that answers all asks of a pause, each given with the name of who asks."""
     answers: dict[str, JSONValue] = {}
-    for ask in asks:
+    for name, ask in asks:
         answers[ask.id] = await put(human, question_of(ask, name))
     part = Part(text=str(next(iter(answers.values())))) if len(asks) == 1 else Part(data=answers)
     metadata = metadata_of(Speaker("human", "human"))

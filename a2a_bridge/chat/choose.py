@@ -1,38 +1,73 @@
-"""Who speaks next, by the rules of the room: at once where the log is enough, else with somebody's help."""
+"""Who speaks next, by the rules of the room: at once where the log is enough, else with somebody's help.
+
+Whoever is chosen is one of the candidates: seats that may follow the last speaker, that every filter lets through, and
+whose own budget is not spent.
+"""
 
 from dataclasses import replace
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.entry import Decision, StopReason
-from a2a_bridge.chat.log import RoomLog
-from a2a_bridge.chat.rules import Rules
-from a2a_bridge.chat.speaker import Floor, Question, RoomView, at_random, by_function, by_model
+from a2a_bridge.chat.failure import raised
+from a2a_bridge.chat.run import Run
+from a2a_bridge.chat.speaker import Question, RoomView, at_random, by_function, by_model
 from a2a_bridge.errors import SpeakerSelectionError
 
 
-def why_stop(rules: Rules, log: RoomLog, met: StopReason | None) -> StopReason | None:
-    """Why to stop before choosing: the condition that is `met` comes before the number of rounds."""
-    if rules.limit is None or log.rounds < rules.limit:
-        return met
-    if met is not None:
-        return replace(met, also=(*met.also, rules.limit_kind))
-    told = f"{rules.limit} rounds, the opening one counted"
-    if rules.limit_kind == "max_turns":
-        told = f"max_turns={rules.limit // 2}: each of the two has had so many turns"
-    return StopReason(rules.limit_kind, rules.manager.name, told)
+def why_stop(run: Run) -> StopReason | None:
+    """Why to stop before choosing. A budget comes before a condition that is met, that before the number of rounds;
+    what else would have ended it stands in `also`."""
+    rules, log = run.rules, run.log
+    met = run.met
+    found = [met] if met is not None else []
+    if run.meter.counts and (told := run.meter.over(run.now)) is not None:
+        found.insert(0, StopReason("budget", rules.manager.name, told))
+    if rules.limit is not None and log.rounds >= rules.limit:
+        told = f"{rules.limit} rounds, the opening one counted"
+        if rules.limit_kind == "max_turns":
+            told = f"max_turns={rules.limit // 2}: each of the two has had so many turns"
+        found.append(StopReason(rules.limit_kind, rules.manager.name, told))
+    if not found:
+        return None
+    first, *others = found
+    return replace(first, also=(*first.also, *(reason.kind for reason in others))) if others else first
 
 
-def choose_at_once(rules: Rules, floor: Floor, log: RoomLog, handover: str | None) -> Decision | StopReason | None:
+def candidates(run: Run) -> tuple[str, ...]:
+    """Who may speak now, in the order of the seats. SpeakerSelectionError when a filter raises."""
+    names = run.floor.candidates(run.log.floor)
+    rules, meter = run.rules, run.meter
+    if meter.has_seats:
+        chairs = run.floor.chairs
+        names = tuple(
+            name
+            for name in names
+            if meter.seat_over(name, run.now, remote=chairs[name].speaker.kind == "remote") is None
+        )
+    for allows in rules.eligibility:
+        view = RoomView(tuple(run.floor.chairs.values()), run.log, rules.limit)
+        label = getattr(allows, "__name__", "the filter")
+        try:
+            names = tuple(name for name in names if allows(run.floor.chairs[name].original, view))
+        except Exception as error:  # the user's code: the conversation stops, and is kept
+            raise SpeakerSelectionError(f"{label} {raised(error)}") from None
+    return names
+
+
+def choose_at_once(run: Run, names: tuple[str, ...]) -> Decision | StopReason | None:
     """The decision, if no function, model or person is needed for it; a reason to stop if there are no candidates."""
-    last = log.floor
-    names = floor.candidates(last)
+    rules, floor, log = run.rules, run.floor, run.log
+    last, handover = log.floor, run.handover
     if not names:
         return StopReason("no_speaker", rules.manager.name, f"nobody may speak after {last}" if last else "no speakers")
-    method = rules.selector.method
+    selector = rules.selector
+    method = selector.method
+    if method == "all":
+        return Decision(names, names[0], "all", also=names[1:])
     if method == "round_robin":
-        return floor.round_robin(last)
+        return floor.round_robin(last, names, selector.together)
     if method == "random":
-        return at_random(names)
+        return at_random(names, run.chance(), selector.together)
     if method == "auto" and handover in names and handover is not None:
         return Decision(names, handover, "handover", f"{last} handed over")
     if method == "auto" and len(names) == 1 and not log.replies:  # a manager may not end before anybody has answered
@@ -40,10 +75,11 @@ def choose_at_once(rules: Rules, floor: Floor, log: RoomLog, handover: str | Non
     return None
 
 
-async def choose(rules: Rules, floor: Floor, log: RoomLog) -> tuple[Decision | StopReason | None, Usage | None]:
+async def choose(run: Run, names: tuple[str, ...]) -> tuple[Decision | StopReason | None, Usage | None]:
     """The decision of a function or a model, and what it used; None: a person must be asked."""
-    method = rules.selector.method
-    names = floor.candidates(log.floor)
+    rules, floor, log = run.rules, run.floor, run.log
+    selector = rules.selector
+    method = selector.method
     if callable(method):
         view = RoomView(tuple(floor.chairs.values()), log, rules.limit)
         try:
@@ -55,13 +91,15 @@ async def choose(rules: Rules, floor: Floor, log: RoomLog) -> tuple[Decision | S
         method = chosen
     if method == "manual":
         return None, None
+    if method == "all":
+        return Decision(names, names[0], "all", also=names[1:]), None
     if method == "round_robin":
-        return floor.round_robin(log.floor), None
+        return floor.round_robin(log.floor, names, selector.together), None
     if method == "random":
-        return at_random(names), None
-    model = rules.selector.model or rules.model
+        return at_random(names, run.chance(), selector.together), None
+    model = selector.model or rules.model
     if model is None:
         needed = "speaker selection 'auto' needs a model: GroupChatManager(groupchat, llm_config=...)"
         return StopReason("selection_failed", rules.manager.name, needed), None
-    asked = Question(floor, log, names, log.replies > 0, rules.manager.name)
-    return await by_model(model, asked, rules.selector.max_retries)
+    asked = Question(floor, log, names, log.replies > 0, rules.manager.name, selector)
+    return await by_model(model, asked)

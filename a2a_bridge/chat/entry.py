@@ -39,7 +39,8 @@ class Decision:
     """Why this speaker: who could have been chosen, who was (`END`: nobody any more), by what, and the reason.
 
     `chosen_by`: auto, round_robin, random, manual, function, only_candidate, handover or fallback. `rejected` are
-    the answers of the chooser that could not be used, each with what was wrong with it.
+    the answers of the chooser that could not be used, each with what was wrong with it; `answer` is the one that was
+    used, as the chooser gave it. `also` speak in the same turn, each without hearing the others.
     """
 
     candidates: tuple[str, ...]
@@ -47,6 +48,13 @@ class Decision:
     chosen_by: str
     reason: str = ""
     rejected: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    answer: str = ""
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Everybody whose turn it is; nobody after END."""
+        return () if self.chosen == END else (self.chosen, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,9 @@ class StopReason:
     """Why a conversation ended.
 
     `kind`: converged (the manager declared it), terminated (a condition or a closing word), max_round, max_turns,
-    max_replies, human (a person ended it), function (the selection function named nobody), no_speaker, no_reply,
-    selection_failed, failed, or input_required (somebody asked, and nobody was there to answer).
+    max_replies, budget, deadline, canceled, human (a person ended it), function (the selection function named nobody),
+    no_speaker, no_reply, selection_failed, failed, interrupted (the process ended, and another conversation began), or
+    input_required (somebody asked, and nobody was there to answer).
     `also` are kinds that would have ended it at the same moment.
     """
 
@@ -70,7 +79,9 @@ class Entry:
     """One line of the room log.
 
     `turn` counts what seats were asked for, over the whole life of the room; 0 is what came before. `detail` is for
-    whoever runs the room: it may hold the text of an exception and is never sent to a seat.
+    whoever runs the room: it may hold the text of an exception and is never sent to a seat. `at` is when it was
+    written, in milliseconds since 1970. `raw` is what was said, where the room has changed it (a speaker's own name
+    taken off, a line that imitates somebody escaped).
     """
 
     seq: int
@@ -85,6 +96,8 @@ class Entry:
     detail: str = ""
     flags: tuple[str, ...] = ()
     stop: StopReason | None = None
+    at: int = 0
+    raw: tuple[Part, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -147,6 +160,8 @@ def decision_json(why: Decision) -> dict[str, JSONValue]:
     }
     if why.rejected:
         found["rejected"] = list(why.rejected)
+    if why.also:
+        found["also"] = list(why.also)
     return found
 
 

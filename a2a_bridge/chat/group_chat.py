@@ -1,14 +1,18 @@
 """Who sits in a room, and by what rules they talk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Never
 
+from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.classic import check_count, content_parts, refuse_words
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.seat import OnFailure, Seat, View, check_names, seated
 from a2a_bridge.chat.speaker import SelectionFunction, Selector
 from a2a_bridge.chat.termination import Condition
 from a2a_bridge.protocol.objects import Part
+
+Filter = Callable[[Any, Any], bool]
+"""Given an agent and the running room, says whether that agent may speak now."""
 
 
 class GroupChat:
@@ -18,6 +22,9 @@ class GroupChat:
     the first, as in AutoGen. `speaker_selection_method`: "auto", "round_robin", "random", "manual", a function of
     (last_speaker, groupchat), or a `Selector`. `until`: a condition of `chat.termination` that ends the conversation.
     `view` and `on_failure` hold for seats that say nothing else. `min_seats`: fewer seats that can answer end it.
+    `eligibility`: functions of (agent, room) that say who may speak now. `budget` bounds what a run may cost. The
+    templates and the role are for a model that chooses speakers, see `Selector`. `admin_name`: whose words a room
+    takes as its person's when it is interrupted at the terminal.
 
     The object is configuration and never written to while a room runs; `messages` shows, for reading, the last
     conversation that was driven from Python.
@@ -39,26 +46,15 @@ class GroupChat:
         view: View = View(),
         on_failure: OnFailure = OnFailure(),
         min_seats: int = 1,
-        admin_name: None = None,
-        select_speaker_message_template: None = None,
-        select_speaker_prompt_template: None = None,
-        role_for_select_speaker_messages: None = None,
-        eligibility: None = None,
-        budget: None = None,
+        admin_name: str = "Admin",
+        select_speaker_message_template: str | None = None,
+        select_speaker_prompt_template: str | None = None,
+        role_for_select_speaker_messages: Literal["system", "user", "assistant"] | None = None,
+        eligibility: Filter | Sequence[Filter] = (),
+        budget: Budget | None = None,
         **other: Never,
     ) -> None:
-        refuse_words(
-            "GroupChat",
-            {
-                "admin_name": admin_name,
-                "select_speaker_message_template": select_speaker_message_template,
-                "select_speaker_prompt_template": select_speaker_prompt_template,
-                "role_for_select_speaker_messages": role_for_select_speaker_messages,
-                "eligibility": eligibility,
-                "budget": budget,
-                **other,
-            },
-        )
+        refuse_words("GroupChat", other)
         if not agents:
             raise ValueError("GroupChat(agents=[...]): a room needs at least one seat")
         check_count("max_round", max_round)
@@ -68,7 +64,18 @@ class GroupChat:
         check_names(tuple(seat.key for seat in self.seats))
         self.agents = list(agents)
         self.max_round = max_round
-        self.selector = _selector(speaker_selection_method, max_retries_for_selecting_speaker)
+        self.selector = _selector(
+            speaker_selection_method,
+            {
+                "max_retries": max_retries_for_selecting_speaker,
+                "message": select_speaker_message_template,
+                "prompt": select_speaker_prompt_template,
+                "role": role_for_select_speaker_messages,
+            },
+        )
+        self.admin_name = admin_name
+        self.eligibility: tuple[Filter, ...] = (eligibility,) if callable(eligibility) else tuple(eligibility)
+        self.budget = budget
         self.allow_repeat_speaker = allow_repeat_speaker
         self.transitions = allowed_or_disallowed_speaker_transitions
         self.transitions_kind = speaker_transitions_type
@@ -117,11 +124,12 @@ def _check_transitions(table: Mapping[Any, Sequence[Any]] | None, kind: str | No
         raise ValueError(f"speaker_transitions_type={kind!r}: use 'allowed' or 'disallowed'")
 
 
-def _selector(method: str | SelectionFunction | Selector, max_retries: int | None) -> Selector:
+def _selector(method: str | SelectionFunction | Selector, words: Mapping[str, Any]) -> Selector:
+    given = {word: value for word, value in words.items() if value is not None}
     if not isinstance(method, Selector):
-        return Selector(method) if max_retries is None else Selector(method, max_retries=max_retries)
-    if max_retries is not None:
-        raise ValueError("with a Selector, say Selector(max_retries=...) instead of max_retries_for_selecting_speaker")
+        return Selector(method, **given)
+    if given:
+        raise ValueError(f"with a Selector, say Selector({', '.join(f'{word}=...' for word in given)}) instead")
     return method
 
 

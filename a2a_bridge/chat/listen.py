@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from a2a_bridge.chat.control import Control
 from a2a_bridge.chat.spoken import Spoken
 from a2a_bridge.errors import ChatError
 
@@ -24,26 +25,33 @@ class SilenceError(ChatError):
 
 
 async def heard(
-    replies: AsyncGenerator[Spoken, None], seconds: float | None, watch: "Watch"
+    replies: AsyncGenerator[Spoken, None], seconds: float | None, watch: "Watch", control: Control | None = None
 ) -> AsyncGenerator[Spoken, None]:
     """The replies of a seat. SilenceError when none has come for so many seconds; None waits for ever.
 
-    `watch` is the reader's, one turn after another; it closes it when it reads no more. A CancelledError
-    that nobody asked for becomes a ChatError: it ends that seat's turn, not the room. KeyboardInterrupt and SystemExit
-    go through: a signal handler may raise them anywhere, and then the program is meant.
+    `watch` is the reader's, one turn after another; it closes it when it reads no more. CanceledError when the room is
+    told to stop by `control`. A CancelledError that nobody asked for becomes a ChatError: it ends that seat's turn, not
+    the room. KeyboardInterrupt and SystemExit go through: a signal handler may raise them anywhere, and then the
+    program is meant.
     """
     async with aclosing(replies):
         while True:
             watch.begin(seconds)
+            if control is not None:
+                control.begin_wait()
             try:
                 reply = await anext(replies)
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError:
+                if control is not None:
+                    control.judge()
                 watch.judge()
                 raise
             finally:
                 watch.end()
+                if control is not None:
+                    control.end_wait()
             yield reply
 
 

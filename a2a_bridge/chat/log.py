@@ -5,19 +5,30 @@ writes everything buffered as one journal record, so that a reply and the decisi
 write. What was added and not committed is lost with the process, and has been shown to nobody: rooms show entries
 after the commit. A seat is asked only after the commit of the decision that chose it.
 If the journal refuses (full disk, or a newer run owns the context), `commit` raises and the run ends.
+
+Between the entries stand the heads of runs: which turn began the run, or went on with it, and the seed of its chance.
 """
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
-from a2a_bridge.agent import Journal
-from a2a_bridge.chat.entry import END, Entry, Speaker
+from a2a_bridge.agent import Journal, Usage
+from a2a_bridge.chat.entry import END, Decision, Entry, Kind, Speaker
 from a2a_bridge.chat.record import from_record, to_record
 from a2a_bridge.protocol.objects import Message
 
 RERUN = "rerun"
 """The flag of a failed attempt after which the same turn is asked for again."""
+
+
+class RunHead(NamedTuple):
+    """What a run began with: the id of the turn that asked for it, and the seed of what is left to chance."""
+
+    turn: str
+    seed: int
 
 
 class RoomLog:
@@ -26,20 +37,26 @@ class RoomLog:
     `messages` is what the room has heard, `authors` who said each; `seen` says how many of them a seat had been
     handed when its last reply was accepted; `overtaken` are seats to which something was said before they replied, so
     that their own words stand among what is new to them. `floor` is who had the floor last. `open` is a decision whose
-    seat has not answered yet, `pending` a question that waits for an answer. `rounds` and `replies` count within this
-    run; `since` is where it begins in `entries`.
+    speakers have not all answered yet, `awaited` are those who have not, in the order of the decision. `asked` are
+    questions that wait for an answer, `answers` what the speakers of the open turn have been answered, by name, and
+    `attempts` how often each has been asked; `view_end` is how many messages they have been handed at most. `rounds`
+    and `replies` count within this run; `since` is where it begins in `entries`, `head` what it began with, None before
+    the first.
     """
 
     __slots__ = (
-        "_buffer", "_journal", "_manager", "_view_end", "authors", "down", "entries", "fallbacks", "floor", "messages",
-        "open", "overtaken", "pending", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn",
+        "_buffer", "_clock", "_journal", "_manager", "answers", "asked", "attempts", "authors", "awaited",
+        "down", "entries", "fallbacks", "floor", "head", "messages", "open", "overtaken", "replies", "rounds", "seen",
+        "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
-    def __init__(self, journal: Journal, manager: Speaker) -> None:
+    def __init__(self, journal: Journal, manager: Speaker, clock: Callable[[], float] = time.time) -> None:
         self._journal = journal
         self._manager = manager
+        self._clock = clock
         self._buffer: list[str] = []
-        self._view_end = 0
+        self.view_end = 0
+        self.head: RunHead | None = None
         self.entries: list[Entry] = []
         self.messages: list[Message] = []
         self.authors: list[str] = []
@@ -48,7 +65,10 @@ class RoomLog:
         self.spoke: dict[str, int] = {}
         self.floor: str | None = None
         self.open: Entry | None = None
-        self.pending: Entry | None = None
+        self.awaited: list[str] = []
+        self.asked: dict[str, Entry] = {}
+        self.answers: dict[str, tuple[Entry, Entry]] = {}
+        self.attempts: dict[str, int] = {}
         self.turn = 0
         self.rounds = 0
         self.replies = 0
@@ -61,10 +81,17 @@ class RoomLog:
         """Read what an earlier run of this room left."""
         for _, record in await self._journal.read():
             for line in record.split(b"\n"):
-                entry = from_record(json.loads(line), self.speakers, self._manager)
-                if entry.kind == "said" and self.open is not None:
-                    entry = replace(entry, why=self.open.why)  # kept once, with the decision
-                self._apply(entry)
+                self.take(json.loads(line))
+
+    def take(self, line: dict[str, Any]) -> None:
+        """Fold in a line that was kept before."""
+        if line["kind"] == "run":
+            self.head = RunHead(*line["head"])
+            return
+        entry = from_record(line, self.speakers, self._manager)
+        if entry.kind == "said" and self.open is not None and entry.turn:
+            entry = replace(entry, why=self.open.why)  # kept once, with the decision
+        self._apply(entry)
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -76,8 +103,40 @@ class RoomLog:
         """The number that the next entry gets."""
         return len(self.entries) + 1
 
+    @property
+    def why(self) -> Decision | None:
+        """The decision of the open turn."""
+        return None if self.open is None else self.open.why
+
+    def make(
+        self,
+        kind: Kind,
+        speaker: Speaker | None,
+        message: Message | None = None,
+        *,
+        usage: Usage | None = None,
+        attempt: int = 1,
+        detail: str = "",
+        flags: tuple[str, ...] = (),
+    ) -> Entry:
+        """The entry that comes next: its number, the time, and the number of the open turn."""
+        return Entry(
+            len(self.entries) + 1, kind, self.turn, speaker, message, attempt, usage, detail=detail, flags=flags,
+            at=self.now,
+        )  # fmt: skip
+
+    @property
+    def now(self) -> int:
+        """What the next entry is stamped with: milliseconds since 1970."""
+        return int(self._clock() * 1000)
+
+    def begin(self, head: RunHead) -> None:
+        """Write down what a run begins with, or is gone on with."""
+        self.head = head
+        self._buffer.append(json.dumps({"kind": "run", "head": head}, separators=(",", ":")))
+
     def add(self, entry: Entry) -> None:
-        """Fold in a new entry, numbered `next_seq`. It is kept with the next `commit`, and must not be shown before."""
+        """Fold in a new entry, made by `make`. It is kept with the next `commit`, and must not be shown before."""
         self._buffer.append(to_record(entry, self.speakers))
         self._apply(entry)
 
@@ -89,25 +148,34 @@ class RoomLog:
 
     def _apply(self, entry: Entry) -> None:
         self.entries.append(entry)
-        kind = entry.kind
-        if kind == "said":
-            self._said(entry)
-        elif kind == "decided":
-            self._decided(entry)
-        elif (kind == "failed" and RERUN not in entry.flags) or kind == "passed":
+        fold = self._FOLDS.get(entry.kind)
+        if fold is not None:
+            fold(self, entry)
+
+    def _failed(self, entry: Entry) -> None:
+        if RERUN in entry.flags and entry.speaker is not None:
+            self.attempts[entry.speaker.name] = entry.attempt + 1
+        else:
             self._gave_nothing(entry)
-        elif kind == "asked":
-            self.pending = entry
-            if entry.speaker is not None and self.open is not None:
-                self.seen[entry.speaker.name] = self._view_end
-        elif kind == "answered":
-            self.pending = None
-        elif kind == "joined" and entry.speaker is not None:
-            self.speakers[entry.speaker.name] = entry.speaker
-        elif kind == "left" and entry.speaker is not None:
-            self.speakers.pop(entry.speaker.name, None)
-        elif kind == "stopped":
-            self._stopped()
+
+    def _asked(self, entry: Entry) -> None:
+        assert entry.speaker is not None
+        self.asked[entry.speaker.name] = entry
+        if self.open is not None:
+            self.seen[entry.speaker.name] = self.view_end
+
+    def _answered(self, entry: Entry) -> None:
+        for name, asked in self.asked.items():
+            self.answers[name] = asked, entry
+        self.asked.clear()
+
+    def _joined(self, entry: Entry) -> None:
+        assert entry.speaker is not None
+        self.speakers[entry.speaker.name] = entry.speaker
+
+    def _left(self, entry: Entry) -> None:
+        assert entry.speaker is not None
+        self.speakers.pop(entry.speaker.name, None)
 
     def _said(self, entry: Entry) -> None:
         assert entry.speaker is not None
@@ -122,42 +190,63 @@ class RoomLog:
             self.rounds = max(self.rounds, 1)  # what opens a run is its first round, however many messages it has
             return
         self.floor = name
-        if at == self._view_end:
+        if at == self.view_end:
             self.seen[name] = at + 1
             self.overtaken.discard(name)
         else:
-            self.seen[name] = self._view_end
+            self.seen[name] = self.view_end
             self.overtaken.add(name)
         self.down.discard(name)
         self.replies += 1
-        self._turn_ended()
+        self._settled(name)
 
     def _decided(self, entry: Entry) -> None:
-        assert entry.why is not None
-        if entry.why.chosen == END:
+        why = entry.why
+        assert why is not None
+        if why.chosen == END:
             return
         self.turn = entry.turn
         self.open = entry
-        self._view_end = len(self.messages)
-        self.fallbacks = self.fallbacks + 1 if entry.why.chosen_by == "fallback" else 0
+        self.awaited = [*why.speakers]
+        if self.attempts:
+            self.attempts.clear()
+        if self.answers:
+            self.answers.clear()
+        self.view_end = len(self.messages)
+        self.fallbacks = self.fallbacks + 1 if why.chosen_by == "fallback" else 0
 
     def _gave_nothing(self, entry: Entry) -> None:
         if entry.message is not None:  # the note that tells the room
             self.messages.append(entry.message)
             self.authors.append(self._manager.name)
-        if self.open is not None and self.open.why is not None:
-            name = self.open.why.chosen
-            self.floor = name
-            if entry.kind == "failed":
-                self.down.add(name)
-        self._turn_ended()
+        if self.open is None or self.open.why is None:
+            return
+        name = entry.speaker.name if entry.speaker is not None else self.open.why.chosen
+        self.floor = name
+        if entry.kind == "failed":
+            self.down.add(name)
+        self._settled(name)
 
-    def _turn_ended(self) -> None:
-        self.open = self.pending = None
-        self.rounds += 1
+    def _settled(self, name: str) -> None:
+        """One speaker of the open turn is done; the last one ends it."""
+        self.asked.pop(name, None)
+        if name in self.awaited:
+            self.awaited.remove(name)
+        if not self.awaited:
+            self.open = None
+            self.rounds += 1
 
-    def _stopped(self) -> None:
-        self.open = self.pending = None
+    def _stopped(self, entry: Entry) -> None:
+        self.open = None
+        self.awaited = []
+        self.asked.clear()
+        self.answers.clear()
+        self.attempts.clear()
         self.rounds = self.replies = self.fallbacks = 0
         self.down.clear()
         self.since = len(self.entries)
+
+    _FOLDS: ClassVar[Mapping[str, Callable[["RoomLog", Entry], None]]] = {
+        "said": _said, "decided": _decided, "failed": _failed, "passed": _gave_nothing, "asked": _asked,
+        "answered": _answered, "joined": _joined, "left": _left, "stopped": _stopped,
+    }  # fmt: skip

@@ -1,12 +1,16 @@
 """A room as an agent: it runs a group chat for whoever takes a turn with it."""
 
 import inspect
+import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Never
 
 from a2a_bridge.agent import MAX_HOPS, Chunk, Fail, Refuse, Reply, Traits, Turn, Usage
+from a2a_bridge.chat import control
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.classic import (
     TerminationMessage,
@@ -18,15 +22,19 @@ from a2a_bridge.chat.classic import (
 )
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.group_chat import GroupChat
+from a2a_bridge.chat.keep import KeptRoom, RoomStore
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room, abandon_room
 from a2a_bridge.chat.rules import Host, Rules
+from a2a_bridge.chat.run import room_id
+from a2a_bridge.chat.seat import seated
 from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
 from a2a_bridge.chat.termination import Condition, MessageTermination
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.extensions import with_stop
 from a2a_bridge.protocol.objects import Message, Role
+from a2a_bridge.store.contract import Store
 from a2a_bridge.store.journal import MemoryJournal
 
 
@@ -34,8 +42,9 @@ class GroupChatManager(Host):
     """Runs a group chat, and is an agent itself: it can be published, and can take a seat in another room.
 
     `llm_config` is the model that chooses the speakers and may end the conversation (speaker selection "auto").
-    `human`: a function (sync or async) of a question's text that answers what seats ask. Without it a served room
-    hands the question to its caller, and `initiate_chat` asks at the terminal. `summary_method`: "last_msg",
+    `store`: where rooms that are driven from Python are kept, a path of a SQLite file or an open store; in memory if
+    not given. `human`: a function (sync or async) of a question's text that answers what seats ask. Without it a served
+    room hands the question to its caller, and `initiate_chat` asks at the terminal. `summary_method`: "last_msg",
     "reflection_with_llm", a function of (manager, groupchat, {}), or None.
 
     Other words of AutoGen are taken where they ask for what is done anyway, and else refused with a sentence.
@@ -53,10 +62,10 @@ class GroupChatManager(Host):
         is_termination_msg: TerminationMessage | None = None,
         human: Human | None = None,
         summary_method: SummaryMethod = "last_msg",
-        store: None = None,
+        store: Store | str | Path | None = None,
         **other: Never,
     ) -> None:
-        refuse_words("GroupChatManager", {"store": store, **other})
+        refuse_words("GroupChatManager", other)
         check_name("GroupChatManager", name)
         check_method(summary_method)
         self.name = name
@@ -65,6 +74,7 @@ class GroupChatManager(Host):
         self.human = human
         self.description = description or f"A conversation of {', '.join(seat.key for seat in groupchat.seats)}."
         self._summary_method = summary_method
+        self._store = None if store is None else RoomStore(store, name)
         self.rules = self._rules(is_termination_msg)
         if groupchat.selector.method == "auto" and self.model is None and groupchat.selector.model is None:
             raise ChatError(
@@ -80,7 +90,9 @@ class GroupChatManager(Host):
     def __getattr__(self, name: str) -> Any:
         missing_member(self, name)
 
-    traits = Traits(framework="a2a_bridge", keeps_context=True)
+    traits = Traits(
+        framework="a2a_bridge", keeps_context=True, after_crash="resumable", takes_interjections=True
+    )  # fmt: skip
 
     def _rules(self, is_termination_msg: TerminationMessage | None) -> Rules:
         chat = self.groupchat
@@ -103,6 +115,8 @@ class GroupChatManager(Host):
             earlier=chat.earlier,
             introduces=chat.send_introductions,
             summarise=self._summary,
+            budget=chat.budget,
+            eligibility=chat.eligibility,
         )
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
@@ -134,31 +148,118 @@ class GroupChatManager(Host):
         await abandon_room(self.rules, turn)
 
     async def chat(self, task: Any) -> ChatResult:
-        """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message."""
-        room = self._own_room(task)
-        async with aclosing(room.play()) as shown:
-            async for _ in shown:
-                pass
-        return room.result()
+        """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message.
+
+        With `store=` the room is kept while it runs: `ChatResult.room_id` names it, and `resume` goes on with it
+        after a crash. Cancelling the call cancels whoever speaks.
+        """
+        async with aclosing(self._driven(_message(task))) as shown:
+            async for said in shown:
+                if isinstance(said, ChatResult):
+                    return said
+        raise AssertionError("a run ends with its result")
 
     async def stream(self, task: Any) -> AsyncGenerator[Entry | Chunk, None]:
         """The same, to watch: the entries of the log and, between them, the words as they come.
 
         Read it within `contextlib.aclosing`, or to its end.
         """
-        async with aclosing(self._own_room(task).play()) as shown:
+        async with aclosing(self._driven(_message(task))) as shown:
             async for said in shown:
                 if isinstance(said, Entry | Chunk):
                     yield said
 
-    def _own_room(self, task: Any) -> Room:
-        message = (
-            task
-            if isinstance(task, Message)
-            else Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=content_parts(task))
-        )
-        turn = Turn(id=str(uuid.uuid4()), messages=(message,), context_id=str(uuid.uuid4()), journal=MemoryJournal())
-        return Room(self.rules, turn, human=self.human)
+    async def resume(self, room: str | Sequence[Mapping[str, Any]]) -> ChatResult:
+        """Go on with a conversation.
+
+        The id of a room of this manager's store: it goes on where it was cut off; nobody who has answered is asked
+        again. A room that had ended gives its result. A list of classic messages: a new room begins with them, the
+        last one opens it. UnknownRoomError, and ChatError for a manager without a store.
+        """
+        if not isinstance(room, str):
+            return await self._resume_messages(room)
+        if self._store is None:
+            raise ChatError("only rooms that are kept can be resumed: GroupChatManager(store='rooms.sqlite')")
+        async with self._store.opened() as store:
+            kept = await self._store.find(store, room)
+            async with aclosing(self._kept_run(store, kept)) as shown:
+                async for said in shown:
+                    if isinstance(said, ChatResult):
+                        return said
+        raise AssertionError("a run ends with its result")
+
+    async def _resume_messages(self, messages: Sequence[Mapping[str, Any]]) -> ChatResult:
+        if not messages:
+            raise ChatError("resume(messages): there are none")
+        *earlier, last = messages
+        began = tuple((str(said.get("name") or "user"), content_parts(said)) for said in earlier)
+        parts = content_parts(last)
+        opening = Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=parts)
+        room = Room(replace(self.rules, earlier=began), _turn(opening), human=self.human, opener=last.get("name"))
+        async with aclosing(room.play()) as shown:
+            async for _ in shown:
+                pass
+        return room.result()
+
+    async def rooms(self) -> list[KeptRoom]:
+        """The rooms in this manager's store, the newest first; at most 50."""
+        if self._store is None:
+            return []
+        async with self._store.opened() as store:
+            return await self._store.rooms(store)
+
+    # What can be asked of a room while it runs; RoomNotRunningError when it does not run in this process.
+
+    def interject(self, room_id: str, text: str, name: str | None = None) -> None:
+        """Say something in a running room at once, under the name of a person, or of the room's stand-in."""
+        control.running(room_id).interject(_message(text), name)
+
+    def pause(self, room_id: str) -> None:
+        """Let whoever speaks finish, and ask nobody else until `unpause`."""
+        control.running(room_id).pause()
+
+    def unpause(self, room_id: str) -> None:
+        """Go on after `pause`."""
+        control.running(room_id).go_on()
+
+    def cancel(self, room_id: str, reason: str = "canceled") -> None:
+        """Stop a running room now: whoever speaks is cancelled, remote tasks with it. Its result says `canceled`."""
+        control.running(room_id).cancel(reason)
+
+    def seat(self, room_id: str, agent: Any) -> None:
+        """Give somebody a seat in a running room: anything that `adapt` takes, or a `Seat`. It is there from the next
+        turn on."""
+        one = seated(agent)
+        control.running(room_id).seats.append(lambda extra: (*extra, one))
+
+    def unseat(self, room_id: str, name: str) -> None:
+        """Ask somebody to leave a running room. ChatError when nobody of that name came with `seat` or the room."""
+        control.running(room_id).leave(name)
+
+    # How a run is driven from here.
+
+    async def _driven(self, message: Message) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        turn = _turn(message)
+        if self._store is None:
+            async with aclosing(_played(Room(self.rules, turn, human=self.human))) as shown:
+                async for said in shown:
+                    yield said
+            return
+        kept = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, message, "running", time.time())
+        async with self._store.opened() as store, aclosing(self._kept_run(store, kept)) as shown:
+            async for said in shown:
+                yield said
+
+    async def _kept_run(self, store: Store, kept: KeptRoom) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        assert self._store is not None
+        journal = await self._store.claim(store, kept)
+        turn = Turn(id=kept.turn_id, messages=(kept.message,), context_id=kept.context_id, journal=journal)
+        room = Room(self.rules, turn, human=self.human)
+        async with aclosing(_played(room)) as shown:
+            async for said in shown:
+                if isinstance(said, ChatResult):
+                    await self._store.ended(store, kept, said.stop.kind)
+                yield said
 
     def keep_result(self, result: ChatResult) -> None:
         """Leave a finished conversation for reading, in `groupchat.messages` and with the agents in it."""
@@ -178,3 +279,21 @@ class GroupChatManager(Host):
         if method == "last_msg" or self.model is None:
             return last_words(run), Usage()
         return await reflect(self.model, run, {})
+
+
+def _message(task: Any) -> Message:
+    if isinstance(task, Message):
+        return task
+    return Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=content_parts(task))
+
+
+def _turn(message: Message) -> Turn:
+    return Turn(id=str(uuid.uuid4()), messages=(message,), context_id=str(uuid.uuid4()), journal=MemoryJournal())
+
+
+async def _played(room: Room) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+    """What a room shows, and at the end its result."""
+    async with aclosing(room.play()) as shown:
+        async for said in shown:
+            yield said
+    yield room.result()

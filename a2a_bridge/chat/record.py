@@ -30,7 +30,7 @@ def to_record(entry: Entry, known: Mapping[str, Speaker]) -> str:
         held = known.get(speaker.name)
         by = speaker.name if held is speaker or held == speaker else speaker
     plain = entry.attempt == 1 and entry.usage is None and not entry.detail and not entry.flags and not entry.asks
-    if plain and by is not None and entry.stop is None:
+    if plain and by is not None and entry.stop is None and entry.raw is None:
         usual = _usual_record(entry, _quote(by) if isinstance(by, str) else _whole(by))
         if usual is not None:
             return usual
@@ -44,9 +44,11 @@ def to_record(entry: Entry, known: Mapping[str, Speaker]) -> str:
 
 def _line(entry: Entry) -> dict[str, Any]:
     """All of it but who spoke and why."""
-    line: dict[str, Any] = {"seq": entry.seq, "kind": entry.kind, "turn": entry.turn}
+    line: dict[str, Any] = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "turn": entry.turn}
     if entry.message is not None:
         _put_message(line, entry.message)
+    if entry.raw is not None:
+        line["raw"] = [_part_json(part) for part in entry.raw]
     if entry.attempt != 1:
         line["attempt"] = entry.attempt
     if entry.usage is not None:
@@ -71,9 +73,10 @@ def _usual_record(entry: Entry, by: str) -> str | None:
     """The same line for the entries that there are most of, put together by hand: it costs a third."""
     why = entry.why
     if entry.kind == "joined" and entry.message is None:
-        return f'{{"seq":{entry.seq},"kind":"joined","turn":{entry.turn},"speaker":{by}}}'
+        return f'{{"seq":{entry.seq},"at":{entry.at},"kind":"joined","turn":{entry.turn},"speaker":{by}}}'
     if entry.kind == "decided" and why is not None and entry.message is None:
-        return f'{{"seq":{entry.seq},"kind":"decided","turn":{entry.turn},"speaker":{by},"why":{_why_record(why)}}}'
+        told = _why_record(why)
+        return f'{{"seq":{entry.seq},"at":{entry.at},"kind":"decided","turn":{entry.turn},"speaker":{by},"why":{told}}}'
     message = entry.message
     if entry.kind != "said" or message is None or len(message.parts) != 1:
         return None
@@ -81,7 +84,7 @@ def _usual_record(entry: Entry, by: str) -> str | None:
     if not part.is_plain_text or part.text is None:
         return None
     return (
-        f'{{"seq":{entry.seq},"kind":"said","turn":{entry.turn},"speaker":{by},'
+        f'{{"seq":{entry.seq},"at":{entry.at},"kind":"said","turn":{entry.turn},"speaker":{by},'
         f'"id":{_quote(message.message_id)},"text":{_quote(part.text)}}}'
     )
 
@@ -90,7 +93,13 @@ def _why_record(why: Decision) -> str:
     """The candidates are the same in most turns of a room: their JSON is kept."""
     rejected = _encode(why.rejected) if why.rejected else "[]"
     chosen = f"{_quote(why.chosen)},{_quote(why.chosen_by)},{_quote(why.reason)}"
-    return f"[{_names(why.candidates)},{chosen},{rejected}]"
+    more = f",{_encode(why.also)},{_quote(why.answer)}" if why.also or why.answer else ""
+    return f"[{_names(why.candidates)},{chosen},{rejected}{more}]"
+
+
+def _why_from(found: list[Any]) -> Decision:
+    also, answer = found[5:] or ((), "")
+    return Decision(tuple(found[0]), found[1], found[2], found[3], tuple(found[4]), tuple(also), answer)
 
 
 def _put_message(line: dict[str, Any], message: Message) -> None:
@@ -145,11 +154,13 @@ def from_record(line: Mapping[str, Any], known: Mapping[str, Speaker], manager: 
         message=_message_from(line, author),
         attempt=line.get("attempt", 1),
         usage=Usage(**usage) if usage else None,
-        why=Decision(tuple(why[0]), why[1], why[2], why[3], tuple(why[4])) if why else None,
+        why=_why_from(why) if why else None,
         asks=tuple(_ask_from(ask) for ask in line.get("asks", ())),
         detail=line.get("detail", ""),
         flags=tuple(line.get("flags", ())),
         stop=StopReason(stop[0], stop[1], stop[2], tuple(stop[3:])) if stop else None,
+        at=line["at"],
+        raw=tuple(Part.model_validate(part) for part in line["raw"]) if "raw" in line else None,
     )
 
 

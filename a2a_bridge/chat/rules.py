@@ -1,11 +1,13 @@
 """How a room is run: everything that does not change while it runs."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.ask import Human
+from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
@@ -23,7 +25,8 @@ class Rules:
     """What a `GroupChatManager`, or a chat of two, tells the engine.
 
     `limit` is how many rounds a run may have, the opening one counted, and `limit_kind` what the stop is called then.
-    `pair`: a chat of two agents, in which having nothing to say ends it and a failure is not talked about.
+    `pair`: a chat of two agents, in which having nothing to say ends it and a failure is not talked about. `clock`:
+    seconds since 1970, which entries of the log are stamped with.
     """
 
     manager: Speaker
@@ -43,6 +46,9 @@ class Rules:
     introduces: bool = False
     pair: bool = False
     summarise: Summarise | None = None
+    budget: Budget | None = None
+    eligibility: tuple[Callable[[Any, Any], bool], ...] = ()
+    clock: Callable[[], float] = time.time
 
 
 class Host:

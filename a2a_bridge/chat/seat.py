@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Traits, Turn, traits_of
+from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.classic import refuse_words
 from a2a_bridge.chat.entry import END, Decision, Speaker, SpeakerKind, metadata_of
 from a2a_bridge.chat.spoken import Conversing, Spoken
@@ -37,14 +38,19 @@ class View:
     """What a seat is handed on its turn.
 
     `delta`: everything new since its last accepted reply; the agent, or its endpoint, remembers the rest. `full`: the
-    whole conversation each time, for an endpoint that remembers nothing.
+    whole conversation each time, for an endpoint that remembers nothing. `window(n)`: the newest n messages, each
+    time. `last`: the newest message alone. `summary(n)`: the newest n messages, and what came before in the words of
+    the room's model.
     """
 
-    kind: Literal["delta", "full"] = "delta"
+    kind: Literal["delta", "full", "window", "last", "summary"] = "delta"
+    size: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("delta", "full"):
-            raise ValueError(f"View({self.kind!r}): views are 'delta' and 'full' in this version")
+        if self.kind not in ("delta", "full", "window", "last", "summary"):
+            raise ValueError(f"View({self.kind!r}): use View.delta(), full(), window(n), last() or summary(n)")
+        if self.kind in ("window", "summary") and (isinstance(self.size, bool) or self.size < 1):
+            raise ValueError(f"View.{self.kind}({self.size!r}): a number of messages, 1 or more")
 
     @classmethod
     def delta(cls) -> "View":
@@ -56,6 +62,29 @@ class View:
         """The whole conversation, each time."""
         return cls("full")
 
+    @classmethod
+    def window(cls, size: int) -> "View":
+        """The newest `size` messages, each time."""
+        return cls("window", size)
+
+    @classmethod
+    def last(cls) -> "View":
+        """The newest message alone."""
+        return cls("last")
+
+    @classmethod
+    def summary(cls, size: int = 4) -> "View":
+        """The newest `size` messages, and a summary of what came before."""
+        return cls("summary", size)
+
+    def start(self, heard: int, seen: int) -> int:
+        """The first of so many messages that is handed over, if so many have been seen."""
+        if self.kind == "delta":
+            return seen
+        if self.kind == "full":
+            return 0
+        return max(0, heard - (1 if self.kind == "last" else self.size))
+
 
 @dataclass(frozen=True, slots=True)
 class OnFailure:
@@ -64,15 +93,20 @@ class OnFailure:
     `rerun`: how often it is asked again, as a new request; None means once if the agent says that it may be run
     again (`Traits.after_crash`), else never. Retries of the transport are the client's business and do not count;
     with None, an agent that could not be reached in spite of them is not asked again in that turn.
-    `then`: "skip" tells the room and goes on, "stop" ends the conversation.
+    `then`: "skip" tells the room and goes on; "replace" lets `replacement`, anything that `adapt` takes, speak in that
+    seat from now on, beginning with this turn; "pause" asks the room's human whether to try again; "abort" ends the
+    conversation.
     """
 
     rerun: int | None = None
-    then: Literal["skip", "stop"] = "skip"
+    then: Literal["skip", "replace", "pause", "abort"] = "skip"
+    replacement: Any = None
 
     def __post_init__(self) -> None:
-        if self.then not in ("skip", "stop"):
-            raise ValueError(f"OnFailure(then={self.then!r}): 'skip' and 'stop' are available in this version")
+        if self.then not in ("skip", "replace", "pause", "abort"):
+            raise ValueError(f"OnFailure(then={self.then!r}): use 'skip', 'replace', 'pause' or 'abort'")
+        if (self.then == "replace") != (self.replacement is not None):
+            raise ValueError("OnFailure(then='replace', replacement=agent): the two belong together")
 
 
 class Seat:
@@ -82,8 +116,11 @@ class Seat:
     failed; a reply is a word, progress, or a tool call, so that a turn may take as long as it likes while something
     comes. 300 by default, for local and remote agents alike; None waits for ever, which is also the default of a
     seat that asks a person itself (`human=`) and of a room. `may_terminate`: closing words of this seat end the
-    conversation; by default those of local agents do, those of remote ones do not. `view` and `on_failure` default
-    to the room's.
+    conversation; by default those of local agents do, those of remote ones do not. `may_answer`: what other seats ask
+    is put to this one before a person is asked, of everybody (True) or of the seats named; never what asks for
+    credentials. `budget` bounds this seat; when it is spent the seat is not chosen any more. `auth`: headers for a
+    remote agent, as `async (caller, card) -> headers`, or anything that `RemoteAgent(auth=)` takes; a caller's own
+    token is never passed on. `view` and `on_failure` default to the room's.
     """
 
     def __init__(
@@ -95,11 +132,11 @@ class Seat:
         timeout: float | None = SILENCE,
         on_failure: OnFailure | None = None,
         may_terminate: bool | None = None,
-        may_answer: None = None,
-        budget: None = None,
+        may_answer: bool | Sequence[str] = False,
+        budget: Budget | None = None,
         auth: None = None,
     ) -> None:
-        refuse_words("Seat", {"may_answer": may_answer, "budget": budget, "auth": auth})
+        refuse_words("Seat", {"auth": auth})
         if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
             raise ValueError(f"Seat(timeout={timeout!r}): seconds above 0, or None for no limit")
         self.original = agent  # ours is called directly, also under another name: what only it can say is not lost
@@ -109,6 +146,8 @@ class Seat:
         self.timeout = None if timeout is SILENCE and getattr(self.agent, "is_patient", False) else timeout
         self.on_failure = on_failure
         self.may_terminate = may_terminate
+        self.may_answer: bool | tuple[str, ...] = may_answer if isinstance(may_answer, bool) else tuple(may_answer)
+        self.budget = budget
         self.key: str = name if name is not None else self.agent.name
         self.endpoint = _endpoint_of(agent, self.agent)
         self._chairs: dict[tuple[View, OnFailure], Chair] = {}  # of a local agent they are always the same
@@ -156,6 +195,8 @@ class Chair:
     metadata: dict[str, JSONValue]
     labels: tuple[str, ...]
     label_starts: frozenset[str]
+    may_answer: bool | tuple[str, ...]
+    budget: Budget | None
     speak: Callable[[Turn], AsyncGenerator[Spoken, None]]
 
     @property
@@ -220,6 +261,8 @@ def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chai
         metadata=metadata_of(speaker),
         labels=labels,
         label_starts=frozenset(label[0] for label in labels),
+        may_answer=seat.may_answer,
+        budget=seat.budget,
         speak=_way_to_speak(agent),
     )
 

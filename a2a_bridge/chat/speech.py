@@ -20,7 +20,7 @@ _LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
 class Speech:
     """Takes replies one by one: `take` gives what to show of each."""
 
-    __slots__ = ("_artifact", "_chair", "_fold", "_held", "_metadata", "_trims", "_words", "by_human", "ended")
+    __slots__ = ("_artifact", "_chair", "_cut", "_fold", "_held", "_metadata", "_trims", "_words", "by_human", "ended")
 
     def __init__(self, chair: Chair, turn: int, attempt: int, metadata: dict[str, JSONValue]) -> None:
         self._chair = chair
@@ -30,6 +30,7 @@ class Speech:
         self._fold: OutcomeFold | None = None  # made when something else than plain words comes
         self._held: str | None = ""
         self._trims = False
+        self._cut = ""
         self.by_human = False
         self.ended: StopChat | Pass | None = None
 
@@ -73,6 +74,16 @@ class Speech:
             return self._fold.outcome()
         return Outcome((Part(text="".join(self._words)),)) if self._words else Outcome()
 
+    @property
+    def raw(self) -> tuple[Part, ...] | None:
+        """What was said before the speaker's own name was taken off; None if it was not."""
+        if not self._cut:
+            return None
+        first, *others = self.outcome().parts or (Part(text=""),)
+        if first.text is None:
+            return (Part(text=self._cut), first, *others)
+        return (first.model_copy(update={"text": self._cut + first.text}), *others)
+
     def _add(self, reply: Reply | str) -> None:
         if self._fold is None:
             if isinstance(reply, str):
@@ -95,7 +106,11 @@ class Speech:
         rest = text.lstrip()
         probe = rest.casefold()
         label = next((label for label in self._chair.labels if probe.startswith(label)), None)
-        return None if label is None else rest[len(label) :].lstrip()
+        if label is None:
+            return None
+        found = rest[len(label) :].lstrip()
+        self._cut += text[: len(text) - len(found)]
+        return found
 
     def _say(self, text: str) -> Reply | None:
         text = text if self._held is None else self._without_own_name(text)

@@ -68,10 +68,11 @@ class SeatTurns:
     def make(self, chair: Chair, attempt: int) -> Turn:
         """What the seat is handed. The id is the same whenever the same attempt at the same turn is made."""
         log = self._log
-        start = 0 if chair.view.kind == "full" else log.seen.get(chair.name, 0)
-        new = tuple(log.messages[start:])
+        end = log.view_end
+        start = chair.view.start(end, log.seen.get(chair.name, 0))
+        new = tuple(log.messages[start:end])
         if chair.name in log.overtaken and start:
-            authors = log.authors[start:]
+            authors = log.authors[start:end]
             new = tuple(said for said, author in zip(new, authors, strict=True) if author != chair.name)
         if not new:
             new = (self.note(_GO_ON),)
@@ -88,6 +89,13 @@ class SeatTurns:
         return self._turn_of(
             chair, turn_id, (answer,), past, attempt=pending.attempt, answer=Answer(pending.asks, answer)
         )
+
+    def question(self, chair: Chair, question: Message) -> Turn:
+        """A turn in which a seat answers for another one. It is nobody's turn in the room, and changes no view."""
+        log = self._log
+        past = Past(log.messages, log.authors, len(log.messages), chair.name)
+        turn_id = uuid_of("question", self._room, chair.key, log.next_seq)
+        return self._turn_of(chair, turn_id, (question,), past, attempt=1)
 
     def _turn_of(
         self,

@@ -168,8 +168,8 @@ async def test_a_seat_that_answers_again_counts_again(room: Any, puppet: Any) ->
 
 
 async def test_a_seat_may_stop_the_room_by_failing(room: Any, puppet: Any) -> None:
-    """Ours: OnFailure(then="stop")."""
-    result = await room(Seat(puppet("a", [Fail("x")]), on_failure=OnFailure(then="stop")), puppet("b")).chat("go")
+    """Ours: OnFailure(then="abort")."""
+    result = await room(Seat(puppet("a", [Fail("x")]), on_failure=OnFailure(then="abort")), puppet("b")).chat("go")
     assert (result.stop.kind, result.stop.by) == ("failed", "a")
 
 
@@ -443,10 +443,14 @@ def test_words_for_seats_are_checked() -> None:
 
     with pytest.raises(ValueError, match="seconds above 0"):
         Seat(agent, timeout=0)
-    with pytest.raises(ValueError, match="views are"):
-        View("last")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="delta"):
+        View("first")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a number of messages"):
+        View.window(0)
     with pytest.raises(ValueError, match="then="):
-        OnFailure(then="replace")  # type: ignore[arg-type]
+        OnFailure(then="give up")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="belong together"):
+        OnFailure(then="replace")
     with pytest.raises(TypeError, match="signing in at remote agents is not available in this version"):
         Seat(agent, auth=object())  # type: ignore[arg-type]
 

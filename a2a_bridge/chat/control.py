@@ -1,0 +1,148 @@
+"""What others want of a room that runs: say something, pause, go on, stop, seat somebody or ask somebody to leave.
+
+Concurrency, in prose. The room runs in one task, its reader's, and only that task touches its log. Others, in the same
+event loop, leave what they want here; the room looks at it between two turns, and between two replies of whoever
+speaks. `cancel` alone does not wait for that: it cancels the room's task where it waits, for a seat, a model or a
+person, and the room takes the cancellation back when it arrives. A cancellation that came from somebody else goes
+through. When the room's run ends, nobody finds it here any more.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from a2a_bridge.errors import ChatError
+from a2a_bridge.protocol.objects import Message
+
+T = TypeVar("T")
+
+
+class RoomNotRunningError(ChatError):
+    """There is no running room of that id in this process."""
+
+
+class CanceledError(ChatError):
+    """The room was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Whoever has this name has left."""
+
+    name: str
+
+
+class Control:
+    """The outside's end of one run."""
+
+    def __init__(self, room: str) -> None:
+        self.room = room
+        self.said: deque[tuple[str | None, Message]] = deque()
+        self.seats: deque[Any] = deque()
+        self.canceled: str | None = None
+        self._goes_on: asyncio.Event | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._base = self._cancels = 0
+
+    @property
+    def has_news(self) -> bool:
+        """Somebody has said something, or a seat is to be taken or left."""
+        return bool(self.said or self.seats)
+
+    @property
+    def is_paused(self) -> bool:
+        """No seat is asked until `go_on`."""
+        return self._goes_on is not None and not self._goes_on.is_set()
+
+    def interject(self, message: Message, name: str | None = None) -> None:
+        """Say something at once, under the name of a person, or of the room's own stand-in."""
+        self.said.append((name, message))
+
+    def leave(self, name: str) -> None:
+        """Somebody is to leave; ChatError if there is nobody of that name, when the room looks at it."""
+        self.seats.append(lambda extra: (*extra, Gone(name)))
+
+    def pause(self) -> None:
+        """Let whoever speaks finish, then wait for `go_on`."""
+        if self._goes_on is None:
+            self._goes_on = asyncio.Event()
+        self._goes_on.clear()
+
+    def go_on(self) -> None:
+        """End a pause."""
+        if self._goes_on is not None:
+            self._goes_on.set()
+
+    def cancel(self, reason: str) -> None:
+        """Stop the run now: whoever speaks is cancelled, remote tasks with it."""
+        if self.canceled is None:
+            self.canceled = reason
+            if self._waiting is not None:
+                self._cancels += 1
+                self._waiting.cancel()
+
+    # --- the room's end
+
+    async def pass_pause(self) -> None:
+        """Wait until the room is not paused."""
+        if self._goes_on is not None:
+            await self.guard(self._goes_on.wait())
+
+    async def guard(self, work: Awaitable[T]) -> T:
+        """Wait for something; CanceledError when the room is told to stop meanwhile, or was before."""
+        self.begin_wait()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            self.judge()
+            raise
+        finally:
+            self.end_wait()
+
+    def begin_wait(self) -> None:
+        """The room waits from now on, and may be cancelled."""
+        task = self._waiting = asyncio.current_task()
+        self._base = 0 if task is None else task.cancelling()
+
+    def judge(self) -> None:
+        """A CancelledError has arrived: CanceledError if it was ours, else return."""
+        task = self._waiting
+        if self._cancels and task is not None:
+            self._cancels -= 1
+            if task.uncancel() <= self._base:
+                raise CanceledError(self.canceled or "canceled") from None
+
+    def end_wait(self) -> None:
+        """The room does not wait any more."""
+        task, self._waiting = self._waiting, None
+        while self._cancels and task is not None:  # what was awaited came at the same moment
+            self._cancels -= 1
+            task.uncancel()
+
+
+_running: WeakValueDictionary[str, Control] = WeakValueDictionary()
+
+
+def register(control: Control) -> None:
+    """The room runs: others find it by its id."""
+    _running[control.room] = control
+
+
+def unregister(control: Control) -> None:
+    """It has ended."""
+    if _running.get(control.room) is control:
+        del _running[control.room]
+
+
+def running(room: str) -> Control:
+    """The control of a running room; RoomNotRunningError if there is none of that id in this process."""
+    found = _running.get(room)
+    if found is None:
+        raise RoomNotRunningError(
+            f"no room {room!r} runs in this process: it has ended, or another process runs it; a room that is kept"
+            " in a store goes on with resume()"
+        )
+    return found

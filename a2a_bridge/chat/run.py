@@ -1,0 +1,105 @@
+"""The state of one run of a room, shared by the parts of the engine; each part says what it does with it.
+
+One run belongs to whoever reads `Room.play()`, and everything here is touched from that task only. What others want of
+a running room they leave in its `Control`.
+"""
+
+from random import Random
+
+from a2a_bridge.agent import Turn, Usage
+from a2a_bridge.chat.budget import Meter
+from a2a_bridge.chat.control import Control
+from a2a_bridge.chat.entry import Entry, StopReason
+from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.rules import Rules
+from a2a_bridge.chat.seat import Chair, fold_name, uuid_of
+from a2a_bridge.chat.speaker import Floor
+from a2a_bridge.chat.termination import Checked
+from a2a_bridge.chat.turns import SeatTurns
+from a2a_bridge.protocol.objects import Message
+
+NO_USAGE = Usage()
+
+
+def room_id(rules: Rules, turn: Turn) -> str:
+    """The id of a room: the same for the same manager, caller and context."""
+    return uuid_of("room", rules.manager.name, turn.caller.tenant, turn.caller.principal, turn.context_id)
+
+
+class Run:
+    """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `handover` is
+    whom the last speaker proposed."""
+
+    def __init__(self, rules: Rules, turn: Turn) -> None:
+        self.rules = rules
+        self.turn = turn
+        self.id = room_id(rules, turn)
+        self.log = RoomLog(turn.journal, rules.manager, rules.clock)
+        self.turns = SeatTurns(self.id, turn, self.log, rules.manager)
+        self.control = Control(self.id)
+        self.floor = Floor(())
+        self.names: frozenset[str] = frozenset()
+        self.stop: StopReason | None = None
+        self.next: list[tuple[Chair, Turn]] = []
+        self.handover: str | None = None
+        self.began = 0
+        self.meter = Meter(rules.budget, {})
+        self._until = Checked(rules.until, rules.manager.name)
+        self._judged = self._until.start()
+        self._unshown: list[Entry] = []
+
+    def sit(self, floor: Floor) -> None:
+        """These have a seat from now on."""
+        self.floor = floor
+        self.turns.peers = {chair.name: chair.original for chair in floor.chairs.values()}
+        budgets = {chair.name: chair.budget for chair in floor.chairs.values() if chair.budget is not None}
+        self.meter = Meter(self.rules.budget, budgets)
+        if self.meter.counts:
+            for entry in self.log.run:
+                self.meter.add(entry)
+        self.names = frozenset(fold_name(name) for name in (self.rules.manager.name, *floor.chairs, "human", "user"))
+
+    def add(self, entry: Entry) -> Entry:
+        """Put an entry into the log; it is kept, and may be shown, with the next `commit`."""
+        self.log.add(entry)
+        self._judged = self._until.step(self._judged, entry)
+        if self.meter.counts:
+            self.meter.add(entry)
+        self._unshown.append(entry)
+        return entry
+
+    async def commit(self) -> list[Entry]:
+        """Keep what was added; gives the entries that may be shown now."""
+        await self.log.commit()
+        shown, self._unshown = self._unshown, []
+        return shown
+
+    def rejudge(self) -> None:
+        """Look at the entries of this run once more: they were read, not added."""
+        self._judged = self._until.start()
+        for entry in self.log.run:
+            self._judged = self._until.step(self._judged, entry)
+
+    @property
+    def now(self) -> int:
+        """The time, in milliseconds since 1970."""
+        return int(self.rules.clock() * 1000)
+
+    def chance(self) -> Random:
+        """What is left to chance in the next turn; the same when the turn is decided again."""
+        seed = self.log.head.seed if self.log.head is not None else 0
+        return Random(f"{seed}:{self.log.turn}")
+
+    @property
+    def met(self) -> StopReason | None:
+        """The condition that ends the conversation, if it holds."""
+        return self._until.verdict(self._judged)
+
+    def note(self, text: str) -> Message:
+        """A message of the manager, for the entry that comes next."""
+        return self.turns.note(text)
+
+
+def used(usage: Usage | None) -> Usage | None:
+    """The usage, unless it is none at all."""
+    return None if usage == NO_USAGE else usage
