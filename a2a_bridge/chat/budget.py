@@ -64,7 +64,7 @@ class Spent:
 
 
 class Meter:
-    """One run's spending, against the room's budget and those of its seats."""
+    """One run's spending, against the room's budget and those of its seats. `counts`: there is any budget at all."""
 
     def __init__(self, budget: Budget | None, seats: dict[str, Budget]) -> None:
         self._budget = budget
@@ -74,16 +74,8 @@ class Meter:
         self._began: int | None = None
         self._now = 0
         self._noticed = False
-
-    @property
-    def counts(self) -> bool:
-        """Whether there is any budget at all."""
-        return self._budget is not None or bool(self._seats)
-
-    @property
-    def has_seats(self) -> bool:
-        """Whether any seat has a budget of its own."""
-        return bool(self._seats)
+        self.has_seats = bool(seats)
+        self.counts = budget is not None or self.has_seats
 
     def add(self, entry: Entry) -> None:
         """Count one entry of the run, in order."""

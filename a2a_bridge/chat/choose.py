@@ -19,6 +19,8 @@ def why_stop(run: Run) -> StopReason | None:
     what else would have ended it stands in `also`."""
     rules, log = run.rules, run.log
     met = run.met
+    if met is None and not run.meter.counts and (rules.limit is None or log.rounds < rules.limit):
+        return None
     found = [met] if met is not None else []
     if run.meter.counts and (told := run.meter.over(run.now)) is not None:
         found.insert(0, StopReason("budget", rules.manager.name, told))
@@ -37,6 +39,8 @@ def candidates(run: Run) -> tuple[str, ...]:
     """Who may speak now, in the order of the seats. SpeakerSelectionError when a filter raises."""
     names = run.floor.candidates(run.log.floor)
     rules, meter = run.rules, run.meter
+    if not meter.has_seats and not rules.eligibility:
+        return names
     if meter.has_seats:
         chairs = run.floor.chairs
         names = tuple(

@@ -22,10 +22,6 @@ TerminationMessage = Callable[[dict[str, Any]], bool]
 _TEMPLATES = "a prompt template for speaker selection"
 _LATER = {
     "budget": "a budget", "may_answer": "answering for a person",
-    "auth": "signing in at remote agents", "eligibility": "an eligibility rule", "store": "a room on a store",
-    "select_speaker_message_template": _TEMPLATES, "select_speaker_prompt_template": _TEMPLATES,
-    "role_for_select_speaker_messages": _TEMPLATES, "admin_name": "the admin of a group chat",
-    "resume": "resuming a room", "interject": "interjecting", "seat": "taking a seat later", "unseat": "leaving a seat",
     "select_speaker_auto_multiple_template": _TEMPLATES, "select_speaker_auto_none_template": _TEMPLATES,
     "select_speaker_transform_messages": "rewriting what the chooser of speakers reads",
     "select_speaker_auto_model_client_cls": "a client class for speaker selection",

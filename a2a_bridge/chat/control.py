@@ -9,7 +9,7 @@ through. When the room's run ends, nobody finds it here any more.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -36,21 +36,17 @@ class Gone:
 
 
 class Control:
-    """The outside's end of one run."""
+    """The outside's end of one run. `is_wanted`: the room must look here before its next turn."""
 
     def __init__(self, room: str) -> None:
         self.room = room
         self.said: deque[tuple[str | None, Message]] = deque()
         self.seats: deque[Any] = deque()
         self.canceled: str | None = None
+        self.is_wanted = False
         self._goes_on: asyncio.Event | None = None
         self._waiting: asyncio.Task[Any] | None = None
         self._base = self._cancels = 0
-
-    @property
-    def has_news(self) -> bool:
-        """Somebody has said something, or a seat is to be taken or left."""
-        return bool(self.said or self.seats)
 
     @property
     def is_paused(self) -> bool:
@@ -60,16 +56,27 @@ class Control:
     def interject(self, message: Message, name: str | None = None) -> None:
         """Say something at once, under the name of a person, or of the room's own stand-in."""
         self.said.append((name, message))
+        self.is_wanted = True
+
+    def join(self, seat: Any) -> None:
+        """Somebody takes a seat."""
+        self.change(lambda changes: (*changes, seat))
+
+    def change(self, seats: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
+        """Somebody comes or goes, before the next turn."""
+        self.seats.append(seats)
+        self.is_wanted = True
 
     def leave(self, name: str) -> None:
         """Somebody is to leave; ChatError if there is nobody of that name, when the room looks at it."""
-        self.seats.append(lambda extra: (*extra, Gone(name)))
+        self.change(lambda changes: (*changes, Gone(name)))
 
     def pause(self) -> None:
         """Let whoever speaks finish, then wait for `go_on`."""
         if self._goes_on is None:
             self._goes_on = asyncio.Event()
         self._goes_on.clear()
+        self.is_wanted = True
 
     def go_on(self) -> None:
         """End a pause."""
@@ -80,6 +87,7 @@ class Control:
         """Stop the run now: whoever speaks is cancelled, remote tasks with it."""
         if self.canceled is None:
             self.canceled = reason
+            self.is_wanted = True
             if self._waiting is not None:
                 self._cancels += 1
                 self._waiting.cancel()
@@ -93,7 +101,7 @@ class Control:
 
     async def guard(self, work: Awaitable[T]) -> T:
         """Wait for something; CanceledError when the room is told to stop meanwhile, or was before."""
-        self.begin_wait()
+        self.begin_wait(asyncio.current_task())
         try:
             return await work
         except asyncio.CancelledError:
@@ -102,9 +110,9 @@ class Control:
         finally:
             self.end_wait()
 
-    def begin_wait(self) -> None:
-        """The room waits from now on, and may be cancelled."""
-        task = self._waiting = asyncio.current_task()
+    def begin_wait(self, task: "asyncio.Task[Any] | None") -> None:
+        """The room waits in this task from now on, and may be cancelled there."""
+        self._waiting = task
         self._base = 0 if task is None else task.cancelling()
 
     def judge(self) -> None:
@@ -117,10 +125,10 @@ class Control:
 
     def end_wait(self) -> None:
         """The room does not wait any more."""
-        task, self._waiting = self._waiting, None
-        while self._cancels and task is not None:  # what was awaited came at the same moment
-            self._cancels -= 1
-            task.uncancel()
+        if self._cancels and self._waiting is not None:  # what was awaited came at the same moment
+            self._waiting.uncancel()
+            self._cancels = 0
+        self._waiting = None
 
 
 _running: WeakValueDictionary[str, Control] = WeakValueDictionary()

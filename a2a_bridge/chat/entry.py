@@ -12,7 +12,7 @@ from typing import Literal
 from a2a_bridge.agent import Ask, Usage, parts_of, speaker_metadata
 from a2a_bridge.protocol.objects import JSONValue, Message, Part
 
-Kind = Literal["joined", "left", "said", "decided", "asked", "answered", "failed", "passed", "stopped"]
+Kind = Literal["joined", "left", "noted", "said", "decided", "asked", "answered", "failed", "passed", "stopped"]
 SpeakerKind = Literal["local", "remote", "human", "manager"]
 
 END = "END"

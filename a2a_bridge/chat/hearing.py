@@ -11,7 +11,7 @@ the decision, after all of them are done.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from a2a_bridge.agent import Reply, Turn
 from a2a_bridge.chat.breaker import Breaker
@@ -22,6 +22,7 @@ from a2a_bridge.chat.run import Run
 from a2a_bridge.chat.seat import Chair
 from a2a_bridge.chat.settle import Settlement
 from a2a_bridge.chat.speech import Speech
+from a2a_bridge.chat.summary import reflect
 from a2a_bridge.chat.watch import watch_turn
 from a2a_bridge.errors import StoreError
 
@@ -51,6 +52,7 @@ class Hearing:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._watch = Watch()
+        self._summaries: dict[int, str] = {}
         self.settlement = Settlement(run)
 
     def close(self) -> None:
@@ -59,6 +61,21 @@ class Hearing:
 
     def _speech(self, chair: Chair, turn: Turn) -> Speech:
         return Speech(chair, self._run.log.turn, turn.attempt, chair.words_metadata(self._run.log.why))
+
+    async def _summed_up(self, chair: Chair, turn: Turn) -> Turn:
+        """The turn with what came before its messages in the words of the room's model, which is asked once."""
+        run = self._run
+        start = chair.view.start(run.log.view_end, 0)
+        model = run.rules.model
+        if not start or model is None:
+            return turn
+        if start not in self._summaries:
+            before = [entry for entry in run.log.entries if entry.kind == "said"][:start]
+            text, usage = await reflect(model, before, {})
+            self._summaries[start] = text
+            run.owed += usage
+        note = run.note(f"What was said before, in short: {self._summaries[start]}")
+        return replace(turn, messages=(note, *turn.messages))
 
     def _is_cut_off(self, chair: Chair, turn: Turn) -> bool:
         """An endpoint that cannot be reached is not called again and again."""
@@ -70,10 +87,12 @@ class Hearing:
         return True
 
     async def one(self, chair: Chair, turn: Turn) -> AsyncGenerator[Reply, None]:
-        """What one seat says, as it says it; then what it came to is in the log. CanceledError goes through."""
+        """What one seat says, as it says it; then what it came to is in the log, unless the room was told to stop."""
         if self._is_cut_off(chair, turn):
             return
         run, control = self._run, self._run.control
+        if chair.view.kind == "summary":
+            turn = await self._summed_up(chair, turn)
         speech = self._speech(chair, turn)
         trouble: Exception | None = None
         with watch_turn(run.rules.manager.name, chair, turn) as watched:
@@ -83,8 +102,11 @@ class Hearing:
                         shown = speech.take(reply)
                         if shown is not None:
                             yield shown
-            except (StoreError, CanceledError):  # our own log, or the whole room: the run must end
+            except StoreError:  # our own log, not the seat: the run must end
                 raise
+            except CanceledError as error:
+                run.cancel(error)
+                return
             except Exception as error:  # whatever a seat raises is that seat's failure, not the room's
                 trouble = error
             rest = speech.rest()
@@ -111,6 +133,9 @@ class Hearing:
                 left -= 1
                 if sum(voice.has_answered for voice in called) >= enough:
                     break
+        except CanceledError as error:
+            self._run.cancel(error)
+            return
         finally:
             await _let_go([voice.task for voice in called if voice.task is not None])
         for voice in called:
@@ -125,6 +150,8 @@ class Hearing:
     async def _listen(self, voice: _Voice, queue: "asyncio.Queue[Reply | None]") -> None:
         chair, turn, watch = voice.chair, voice.turn, Watch()
         try:
+            if chair.view.kind == "summary":
+                turn = await self._summed_up(chair, turn)
             with watch_turn(self._run.rules.manager.name, chair, turn):
                 async with aclosing(heard(chair.speak(turn), chair.timeout, watch)) as replies:
                     async for reply in replies:

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from a2a_bridge.agent import Ask, Reply, Turn, abandon
+from a2a_bridge.agent import Answer, Ask, Reply, Turn, abandon
 from a2a_bridge.chat.ask import Human, NobodyThereError, answered_by, question_of
 from a2a_bridge.chat.control import CanceledError
 from a2a_bridge.chat.entry import Entry, Speaker, StopReason
@@ -78,8 +78,6 @@ class Inbox:
                     if shown is not None and not isinstance(shown, Ask):
                         yield shown
             outcome = speech.outcome()
-        except CanceledError:
-            raise
         except Exception as error:  # the peer's failure: somebody else is asked
             _log.warning("%s could not answer for %s: %s", peer.name, asks[0][0], error)
             return
@@ -108,8 +106,9 @@ class Inbox:
             try:
                 answering = answered_by(self._human, asks, f"{run.id}:{run.log.next_seq}")
                 return await run.control.guard(answering)
-            except CanceledError:
-                raise
+            except CanceledError as error:
+                run.cancel(error)
+                return None
             except NobodyThereError as error:
                 detail = f"{detail} ({error.message})"
             except Exception as error:  # the user's function: the conversation so far is worth more than its trouble
@@ -129,13 +128,23 @@ class Inbox:
         for question in asked:
             assert question.speaker is not None
             chair = run.floor.chairs.get(question.speaker.name)
+            if question.speaker.name == run.rules.manager.name:
+                self._decided_by_hand(question, answer)
+                continue
             if chair is None:
-                if question.speaker.name != run.rules.manager.name:
-                    told = Failure("has left the room", "asked, and left before the answer came")
-                    self._hearing.settlement.give_up(question.speaker, told)
+                told = Failure("has left the room", "asked, and left before the answer came")
+                self._hearing.settlement.give_up(question.speaker, told)
                 continue
             own = answer if len(asked) == 1 else _own_answer(question, answer)
             run.next.append((chair, run.turns.answer(chair, question, own, entry.seq)))
+
+    def _decided_by_hand(self, question: Entry, answer: Message) -> None:
+        """The manager had asked what to do about a turn that failed."""
+        ask = question.asks[0]
+        chair = self._run.floor.chairs.get(ask.id.removeprefix("failure:"))
+        if ask.id.startswith("failure:") and chair is not None:
+            option = Answer((ask,), answer).option(ask.id)
+            self._hearing.settlement.answered(chair, option)
 
     def _person(self) -> Speaker:
         people = (chair.speaker for chair in self._run.floor.chairs.values() if chair.speaker.kind == "human")

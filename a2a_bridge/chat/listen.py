@@ -34,11 +34,12 @@ async def heard(
     the room. KeyboardInterrupt and SystemExit go through: a signal handler may raise them anywhere, and then the
     program is meant.
     """
+    task = asyncio.current_task()
     async with aclosing(replies):
         while True:
             watch.begin(seconds)
             if control is not None:
-                control.begin_wait()
+                control.begin_wait(task)
             try:
                 reply = await anext(replies)
             except StopAsyncIteration:

@@ -152,6 +152,11 @@ class RoomLog:
         if fold is not None:
             fold(self, entry)
 
+    def _noted(self, entry: Entry) -> None:
+        assert entry.message is not None
+        self.messages.append(entry.message)
+        self.authors.append(self._manager.name)
+
     def _failed(self, entry: Entry) -> None:
         if RERUN in entry.flags and entry.speaker is not None:
             self.attempts[entry.speaker.name] = entry.attempt + 1
@@ -171,7 +176,14 @@ class RoomLog:
 
     def _joined(self, entry: Entry) -> None:
         assert entry.speaker is not None
-        self.speakers[entry.speaker.name] = entry.speaker
+        name = entry.speaker.name
+        before = self.speakers.get(name)
+        if before is not None and (before.endpoint, before.framework) != (
+            entry.speaker.endpoint,
+            entry.speaker.framework,
+        ):
+            self.seen.pop(name, None)  # another agent, which has heard nothing yet
+        self.speakers[name] = entry.speaker
 
     def _left(self, entry: Entry) -> None:
         assert entry.speaker is not None
@@ -247,6 +259,6 @@ class RoomLog:
         self.since = len(self.entries)
 
     _FOLDS: ClassVar[Mapping[str, Callable[["RoomLog", Entry], None]]] = {
-        "said": _said, "decided": _decided, "failed": _failed, "passed": _gave_nothing, "asked": _asked,
-        "answered": _answered, "joined": _joined, "left": _left, "stopped": _stopped,
+        "said": _said, "decided": _decided, "failed": _failed, "passed": _gave_nothing, "noted": _noted,
+        "asked": _asked, "answered": _answered, "joined": _joined, "left": _left, "stopped": _stopped,
     }  # fmt: skip

@@ -81,6 +81,8 @@ class GroupChatManager(Host):
                 "speaker_selection_method='auto' lets a model choose the speakers: GroupChatManager(groupchat,"
                 " llm_config=...), or choose 'round_robin', 'random', 'manual' or a function in GroupChat"
             )
+        if self.model is None and any((seat.view or groupchat.view).kind == "summary" for seat in groupchat.seats):
+            raise ChatError("View.summary() needs a model that sums up: GroupChatManager(llm_config=...)")
         if summary_method == "reflection_with_llm" and self.model is None:
             raise ChatError("summary_method='reflection_with_llm' needs GroupChatManager(llm_config=...)")
 
@@ -230,7 +232,7 @@ class GroupChatManager(Host):
         """Give somebody a seat in a running room: anything that `adapt` takes, or a `Seat`. It is there from the next
         turn on."""
         one = seated(agent)
-        control.running(room_id).seats.append(lambda extra: (*extra, one))
+        control.running(room_id).join(one)
 
     def unseat(self, room_id: str, name: str) -> None:
         """Ask somebody to leave a running room. ChatError when nobody of that name came with `seat` or the room."""

@@ -46,6 +46,7 @@ from a2a_bridge.protocol.objects import Message
 __all__ = ["ChatResult", "Room", "abandon_room"]
 
 _log = logging.getLogger(__name__)
+NEXT_SPEAKER = "next-speaker"
 
 
 class Room:
@@ -101,15 +102,19 @@ class Room:
         with watch_run(self.rules.manager.name, self._turn.context_id) as watch:
             try:
                 await self._open()
-                try:
-                    async with aclosing(self._steps()) as steps:
-                        async for shown in steps:
+                while run.stop is None and not self._inbox.paused:
+                    entries, step = await self._prepare()
+                    for entry in entries:
+                        yield entry
+                    if step is None:
+                        continue
+                    async with aclosing(step) as said:
+                        async for shown in said:
                             yield shown
-                except CanceledError as error:
-                    run.next.clear()
-                    run.stop = StopReason("canceled", self.rules.manager.name, error.message)
-                for entry in await run.commit():
-                    yield entry
+                            if run.control.said:  # somebody interjects while somebody speaks
+                                self._take_in()
+                                for entry in await run.commit():
+                                    yield entry
                 for last in await self._end():
                     yield last
             finally:
@@ -120,22 +125,24 @@ class Room:
                 if run.stop is not None or self._inbox.paused:
                     watch.stopped(run.stop)
 
-    async def _steps(self) -> AsyncGenerator[Entry | Reply, None]:
+    async def _prepare(self) -> tuple[list[Entry], AsyncGenerator[Entry | Reply, None] | None]:
+        """Settle what can be settled at once; gives what may be shown now, and what happens next."""
         run = self.run
-        while run.stop is None and not self._inbox.paused:
+        if run.control.is_wanted:
             await self._heed()
-            if not run.next and not run.log.asked and not self._choose_at_once():
-                async with aclosing(self._choose()) as entries:
-                    async for entry in entries:
-                        yield entry
-            for entry in await run.commit():
-                yield entry
-            if run.stop is not None:
-                return
-            step = self._hear() if run.next else self._inbox.serve()
-            async with aclosing(step) as said:
-                async for shown in said:
-                    yield shown
+        if run.meter.counts and (told := run.meter.notice()) is not None:
+            run.add(run.log.make("noted", self.rules.manager, run.note(told)))
+        if run.stop is None and not run.next and not run.log.asked and not self._choose_at_once():
+            return await run.commit(), self._choose()
+        shown = await run.commit()
+        if run.stop is not None:
+            return shown, None
+        if run.next:
+            turns, run.next = run.next, []
+            if len(turns) == 1:
+                return shown, self._hearing.one(*turns[0])
+            return shown, self._hearing.together(turns, self.rules.selector.enough(len(turns)))
+        return shown, self._inbox.serve()
 
     def result(self) -> ChatResult:
         """What came of the run, once `play` has ended."""
@@ -212,7 +219,7 @@ class Room:
             if message.message_id != answer.message.message_id:  # said while the room waited
                 run.add(self._opening.said(message, self._opening.speaker(speaker_of(message))))
         self._inbox.take(asked, answer.message)
-        if asked[0].speaker == self.rules.manager:
+        if asked[0].asks[0].id == NEXT_SPEAKER:
             self._chosen_by_hand(answer.message.text, asked[0])
 
     # What others want of the running room.
@@ -229,26 +236,41 @@ class Room:
 
     async def _heed(self) -> None:
         """Do what was asked for from outside: stop, wait, take in what was said, and who comes and goes."""
-        control = self.run.control
-        if control.canceled is not None:
-            raise CanceledError(control.canceled)
-        if control.is_paused:
-            await self.log.commit()
-            await control.pass_pause()
-        if control.has_news:
-            await self._take_in()
+        run, control = self.run, self.run.control
+        try:
+            if control.canceled is not None:
+                raise CanceledError(control.canceled)
+            if control.is_paused:
+                await self.log.commit()
+                await control.pass_pause()
+        except CanceledError as error:
+            run.cancel(error)
+            return
+        self._take_in()
+        if control.seats:
+            while control.seats:
+                self._changes = control.seats.popleft()(self._changes)
+            await self._sit_anew()
+        while run.replacing:  # another agent takes the seat of one that failed, under its name, and its turn with it
+            chair, attempt = run.replacing.pop(0)
+            seat = Seat(chair.on_failure.replacement, chair.name, view=chair.view, timeout=chair.timeout)
+            seat.key = f"{chair.key} (replaced)"  # what the other agent remembers is not this one's
+            self._changes = (*self._changes, Gone(chair.key), seat)
+            await self._sit_anew()
+            taken = run.floor.chairs[chair.name]
+            run.next.append((taken, run.turns.make(taken, attempt)))
+        control.is_wanted = bool(control.said or control.seats)
 
-    async def _take_in(self) -> None:
+    def _take_in(self) -> None:
         run, control = self.run, self.run.control
         while control.said:
             name, message = control.said.popleft()
             run.add(self._opening.said(message, self._opening.speaker(name)))
-        if control.seats:
-            while control.seats:
-                self._changes = control.seats.popleft()(self._changes)
-            await self._take_seats()
-            for entry in self._opening.seats():
-                run.add(entry)
+
+    async def _sit_anew(self) -> None:
+        await self._take_seats()
+        for entry in self._opening.seats():
+            self.run.add(entry)
 
     # Who speaks next.
 
@@ -265,14 +287,17 @@ class Room:
         return self._settled(chosen)
 
     async def _choose(self) -> AsyncGenerator[Entry, None]:
-        """Choose with the help of a function, a model or a person; what was said before is shown first."""
+        """Choose with the help of a function, a model or a person; what was said before has been shown."""
         run = self.run
+        try:
+            with choice_span(self.rules.manager.name):
+                chosen, usage = await run.control.guard(choose(run, self._names))
+            if not self._settled(chosen, usage):
+                await self._choose_by_hand(self._names)
+        except CanceledError as error:
+            run.cancel(error)
         for entry in await run.commit():
             yield entry
-        with choice_span(self.rules.manager.name):
-            chosen, usage = await run.control.guard(choose(run, self._names))
-        if not self._settled(chosen, usage):
-            await self._choose_by_hand(self._names)
 
     def _settled(self, chosen: Decision | StopReason | None, usage: Usage | None = None) -> bool:
         if isinstance(chosen, Decision):
@@ -284,7 +309,7 @@ class Room:
     async def _choose_by_hand(self, names: tuple[str, ...]) -> None:
         run, manager = self.run, self.rules.manager
         listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
-        ask = Ask(text=f"Who speaks next? {listed}; q ends the conversation.", options=names, id="next-speaker")
+        ask = Ask(text=f"Who speaks next? {listed}; q ends the conversation.", options=names, id=NEXT_SPEAKER)
         for _ in range(self.rules.selector.max_retries + 1):
             asked = run.add(Entry(self.log.next_seq, "asked", self.log.turn, manager, asks=(ask,), at=self.log.now))
             await run.log.commit()
@@ -308,7 +333,8 @@ class Room:
         run, log, manager = self.run, self.log, self.rules.manager
         run.handover = None
         number = log.turn + (why.chosen != END)
-        run.add(Entry(log.next_seq, "decided", number, manager, usage=used(usage), why=why, at=log.now))
+        spent, run.owed = (usage or NO_USAGE) + run.owed, NO_USAGE
+        run.add(Entry(log.next_seq, "decided", number, manager, usage=used(spent), why=why, at=log.now))
         if why.chosen == END:
             by = "human" if why.chosen_by == "manual" else manager.name
             kind = {"manual": "human", "function": "function"}.get(why.chosen_by, "converged")
@@ -320,23 +346,6 @@ class Room:
         else:
             chairs = run.floor.chairs
             run.next = [(chairs[name], run.turns.make(chairs[name], 1)) for name in why.speakers]
-
-    # The turns of seats.
-
-    async def _hear(self) -> AsyncGenerator[Entry | Reply, None]:
-        run = self.run
-        turns, run.next = run.next, []
-        if len(turns) == 1:
-            heard = self._hearing.one(*turns[0])
-        else:
-            heard = self._hearing.together(turns, self.rules.selector.enough(len(turns)))
-        async with aclosing(heard) as said:
-            async for shown in said:
-                yield shown
-                if run.control.said:
-                    await self._take_in()
-                    for entry in await run.commit():
-                        yield entry
 
     # How a run ends.
 

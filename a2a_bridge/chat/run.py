@@ -8,7 +8,7 @@ from random import Random
 
 from a2a_bridge.agent import Turn, Usage
 from a2a_bridge.chat.budget import Meter
-from a2a_bridge.chat.control import Control
+from a2a_bridge.chat.control import CanceledError, Control
 from a2a_bridge.chat.entry import Entry, StopReason
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.rules import Rules
@@ -28,7 +28,8 @@ def room_id(rules: Rules, turn: Turn) -> str:
 
 class Run:
     """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `handover` is
-    whom the last speaker proposed."""
+    whom the last speaker proposed, `replacing` are seats that another agent takes, each with the attempt that it begins
+    with, `owed` is what the manager has used since it last wrote something down."""
 
     def __init__(self, rules: Rules, turn: Turn) -> None:
         self.rules = rules
@@ -42,6 +43,8 @@ class Run:
         self.stop: StopReason | None = None
         self.next: list[tuple[Chair, Turn]] = []
         self.handover: str | None = None
+        self.replacing: list[tuple[Chair, int]] = []
+        self.owed = NO_USAGE
         self.began = 0
         self.meter = Meter(rules.budget, {})
         self._until = Checked(rules.until, rules.manager.name)
@@ -73,6 +76,16 @@ class Run:
         await self.log.commit()
         shown, self._unshown = self._unshown, []
         return shown
+
+    def cancel(self, error: CanceledError) -> None:
+        """The room was told to stop."""
+        self.next.clear()
+        self.stop = StopReason("canceled", self.rules.manager.name, error.message)
+
+    def replace(self, chair: Chair, attempt: int) -> None:
+        """Another agent is to take this seat, beginning with this attempt at its turn."""
+        self.replacing.append((chair, attempt))
+        self.control.is_wanted = True
 
     def rejudge(self) -> None:
         """Look at the entries of this run once more: they were read, not added."""

@@ -5,10 +5,11 @@ conversation, so that any number of rooms can share those of local agents.
 """
 
 import asyncio
+import inspect
 import logging
 import unicodedata
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha1
@@ -16,12 +17,14 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.agent import Agent, Traits, Turn, traits_of
+from a2a_bridge.agent import Agent, Caller, Traits, Turn, traits_of
 from a2a_bridge.chat.budget import Budget
-from a2a_bridge.chat.classic import refuse_words
 from a2a_bridge.chat.entry import END, Decision, Speaker, SpeakerKind, metadata_of
 from a2a_bridge.chat.spoken import Conversing, Spoken
+from a2a_bridge.client.auth import Auth
+from a2a_bridge.client.remote import CALLER, RemoteAgent
 from a2a_bridge.errors import BridgeError, ChatError
+from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.extensions import with_decision
 from a2a_bridge.protocol.objects import JSONValue
 
@@ -109,6 +112,10 @@ class OnFailure:
             raise ValueError("OnFailure(then='replace', replacement=agent): the two belong together")
 
 
+SeatAuth = Callable[[Caller, AgentCard], Awaitable[Mapping[str, str]]]
+"""Headers for a remote agent, by whose turn it is and by its card; called for each request."""
+
+
 class Seat:
     """A place in a room: `Seat("https://agents.example/critic", name="critic")`.
 
@@ -134,12 +141,13 @@ class Seat:
         may_terminate: bool | None = None,
         may_answer: bool | Sequence[str] = False,
         budget: Budget | None = None,
-        auth: None = None,
+        auth: "Auth | SeatAuth | None" = None,
     ) -> None:
-        refuse_words("Seat", {"auth": auth})
         if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
             raise ValueError(f"Seat(timeout={timeout!r}): seconds above 0, or None for no limit")
         self.original = agent  # ours is called directly, also under another name: what only it can say is not lost
+        if auth is not None:
+            agent = _signed_in(agent, name, auth)
         self.agent: Agent = agent if isinstance(agent, Conversing) else adapt(agent, name=name)
         self.named = name
         self.view = view
@@ -163,6 +171,21 @@ class Seat:
         if made is None:
             made = self._chairs[view, on_failure] = make_chair(self, view, on_failure, None)
         return made
+
+
+def _signed_in(agent: Any, name: str | None, auth: "Auth | SeatAuth") -> RemoteAgent:
+    """A remote agent that is called with these credentials; a function of two parameters is told whose turn it is."""
+    if not isinstance(agent, str):
+        raise ValueError("Seat(auth=...) is for a seat that is given by its URL; RemoteAgent(auth=...) is for others")
+    given: Any = auth
+    if callable(auth) and len(inspect.signature(auth).parameters) == 2:
+
+        async def headers(card: AgentCard) -> Mapping[str, str]:
+            found: Mapping[str, str] = await given(CALLER.get() or Caller(), card)
+            return found
+
+        return RemoteAgent(agent, name=name, auth=headers)
+    return RemoteAgent(agent, name=name, auth=given)
 
 
 def _endpoint_of(given: Any, agent: Agent) -> str | None:

@@ -2,7 +2,7 @@
 
 import logging
 
-from a2a_bridge.agent import Outcome, Turn, Usage
+from a2a_bridge.agent import Ask, Outcome, Turn, Usage
 from a2a_bridge.chat.breaker import Breaker
 from a2a_bridge.chat.budget import ESTIMATED, estimated
 from a2a_bridge.chat.entry import Entry, Speaker, StopReason, metadata_of, words_of
@@ -15,6 +15,7 @@ from a2a_bridge.chat.spoken import StopChat
 from a2a_bridge.protocol.objects import Message, Role
 
 _log = logging.getLogger(__name__)
+TRY_AGAIN = ("retry", "skip", "end")
 LATE = "late"
 """The flag of a turn that was not waited for: enough others had answered."""
 
@@ -87,14 +88,11 @@ class Settlement:
         run = self._run
         allowed = (chair.on_failure.rerun or 0) if failure.is_unreached else chair.reruns
         if turn.attempt <= allowed and turn.answer is None:
-            note = run.note(f"{chair.name} {failure.public}. It is asked again.")  # for whoever watches
-            told = failure.detail or failure.reason
-            run.add(
-                run.log.make(
-                    "failed", chair.speaker, note, attempt=turn.attempt, usage=usage, detail=told, flags=(RERUN,)
-                )
-            )
+            self._rerun(chair, turn, failure, usage, "It is asked again.")
             run.next.append((chair, run.turns.make(chair, turn.attempt + 1)))
+            return
+        if turn.answer is None and chair.on_failure.then in ("replace", "pause"):
+            self._tried(chair, turn, failure, usage)
             return
         self.give_up(chair.speaker, failure, attempt=turn.attempt, usage=usage)
         active = run.floor.active
@@ -105,6 +103,37 @@ class Settlement:
         elif left < run.rules.min_seats:
             needed = f"{left} of {len(active)} seats can answer, {run.rules.min_seats} are needed"
             run.stop = StopReason("failed", chair.name, f"{needed}: {told}")
+
+    def _rerun(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None, follows: str) -> None:
+        """This attempt gave nothing, and another one follows in the same turn; the note is for whoever watches."""
+        log, told = self._run.log, failure.detail or failure.reason
+        note = self._run.note(f"{chair.name} {failure.public}. {follows}")
+        self._run.add(
+            log.make("failed", chair.speaker, note, attempt=turn.attempt, usage=usage, detail=told, flags=(RERUN,))
+        )
+
+    def _tried(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None) -> None:
+        """What can be done has been tried: somebody else takes the seat, or a person is asked."""
+        run = self._run
+        if chair.on_failure.then == "replace":
+            self._rerun(chair, turn, failure, usage, "Another agent takes over.")
+            run.replace(chair, turn.attempt + 1)
+            return
+        self._rerun(chair, turn, failure, usage, "Somebody is asked what to do.")
+        manager, log = run.rules.manager, run.log
+        text = f"{chair.name} {failure.public}. What now?"
+        ask = Ask(text=text, options=TRY_AGAIN, id=f"failure:{chair.name}")
+        run.add(Entry(log.next_seq, "asked", log.turn, manager, asks=(ask,), at=log.now))
+
+    def answered(self, chair: Chair, option: str | None) -> None:
+        """A person has said what to do about a turn that failed; what is unclear means: go on without."""
+        run = self._run
+        if option == "retry":
+            run.next.append((chair, run.turns.make(chair, run.log.attempts.get(chair.name, 1))))
+            return
+        self.give_up(chair.speaker, Failure("did not answer"))
+        if option == "end":
+            run.stop = StopReason("human", "human", f"{chair.name} had failed")
 
     def give_up(self, speaker: Speaker, failure: Failure, *, attempt: int = 1, usage: Usage | None = None) -> None:
         """There will be no answer in this turn: the room is told."""

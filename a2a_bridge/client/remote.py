@@ -13,11 +13,12 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from a2a_bridge.agent import MAX_HOPS, Progress, Refuse, Reply, Traits, Turn
+from a2a_bridge.agent import MAX_HOPS, Caller, Progress, Refuse, Reply, Traits, Turn
 from a2a_bridge.client.auth import Auth
 from a2a_bridge.client.client import Client, SendOptions
 from a2a_bridge.client.remote_message import compose
@@ -35,6 +36,9 @@ _EXTENSIONS = (TURN_EXTENSION, ROOM_EXTENSION)
 _CANCEL_WITHIN = 5.0
 
 _log = logging.getLogger(__name__)
+
+CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+"""Whose turn is taken: for credentials that depend on it."""
 
 
 class RemoteAgent:
@@ -108,6 +112,7 @@ class RemoteAgent:
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """Send what is new as one message and pass on what comes. Raises the A2AError that the remote answers with,
         and ClientErrors; a task that fails, refuses or is canceled is a `Fail` or `Refuse`."""
+        CALLER.set(turn.caller)
         if turn.hops > MAX_HOPS:
             yield Refuse(f"this message has come through {turn.hops} rooms; rooms that seat each other must stop")
             return
@@ -150,6 +155,7 @@ class RemoteAgent:
 
     async def abandon(self, turn: Turn) -> None:
         """Cancel the remote task of this context, if there is one that has not ended; within 5 s."""
+        CALLER.set(turn.caller)
         state = await load_state(turn.journal)
         if state.task is not None:
             await _within_bounds(self._end(state.task, None))

@@ -3,15 +3,16 @@
 The trace goes out with the request, so what the other agent does is part of it.
 """
 
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from time import perf_counter
 from urllib.parse import urlsplit
 
 from a2a_bridge.client.transport import R, Received, Transport
-from a2a_bridge.errors import A2AError
 from a2a_bridge.net import Deadline
 from a2a_bridge.observe import metrics, names, spans
+from a2a_bridge.observe.requests import code_of
 from a2a_bridge.observe.spans import span
 from a2a_bridge.protocol.objects import WireObject
 
@@ -44,8 +45,10 @@ class _Watched:
         }
         return span(operation, "client", attributes)
 
-    def _count(self, operation: str, began: float, code: str) -> None:
+    def _count(self, operation: str, began: float) -> None:
+        """Called while a call ends, by whatever it ends."""
         if (counted := metrics.active) is not None:
+            code = code_of(sys.exception())
             counted.client_requests.labels(self._peer, operation, code).inc()
             counted.client_seconds.labels(self._peer, operation).observe(perf_counter() - began)
 
@@ -53,21 +56,18 @@ class _Watched:
         self, operation: str, request: WireObject, result: type[R], headers: Mapping[str, str], deadline: Deadline
     ) -> R:
         """See `Transport`."""
-        began, code = perf_counter(), "OK"
+        began = perf_counter()
         try:
             with self._span(operation, request):
                 return await self._wire.call(operation, request, result, headers, deadline)
-        except BaseException as error:
-            code = _code(error)
-            raise
         finally:
-            self._count(operation, began, code)
+            self._count(operation, began)
 
     async def stream(
         self, operation: str, request: WireObject, headers: Mapping[str, str], deadline: Deadline
     ) -> AsyncGenerator[Received, None]:
         """See `Transport`."""
-        began, code = perf_counter(), "OK"
+        began = perf_counter()
         try:
             with self._span(operation, request) as made:
                 async with aclosing(self._wire.stream(operation, request, headers, deadline)) as events:
@@ -77,14 +77,5 @@ class _Watched:
                             is_first = False
                             made.leave()
                         yield event
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            code = _code(error)
-            raise
         finally:
-            self._count(operation, began, code)
-
-
-def _code(error: BaseException) -> str:
-    return error.reason if isinstance(error, A2AError) else type(error).__name__
+            self._count(operation, began)

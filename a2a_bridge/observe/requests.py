@@ -5,9 +5,11 @@ task and context, how long it took, what came of it, and a hash of the caller th
 words, names of callers or headers. A request that opened a stream is over when the stream is.
 """
 
+import asyncio
 import logging
 import re
 import secrets
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import lru_cache
@@ -16,6 +18,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol
 
+from a2a_bridge.errors import A2AError
 from a2a_bridge.observe import metrics, names, spans
 from a2a_bridge.observe.spans import span
 
@@ -25,6 +28,15 @@ _IDS = re.compile(rb'"(id|taskId|contextId)":"([^"\\]{1,200})"')
 _KINDS = (b"statusUpdate", b"artifactUpdate", b"task", b"message")
 
 _is_logged = False
+
+
+def code_of(error: BaseException | None) -> str:
+    """What came of a request in one word: OK, the reason of an A2A error, or the class of whatever was raised."""
+    if error is None:
+        return "OK"
+    if isinstance(error, A2AError):
+        return error.reason
+    return "CLIENT_GONE" if isinstance(error, GeneratorExit | asyncio.CancelledError) else type(error).__name__
 
 
 class Calls(Protocol):
@@ -91,6 +103,8 @@ class Watched:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._span.leave()
+        if error is not None:
+            self.end(code_of(error))
 
     def saw(self, answer: bytes) -> None:
         """Learn the ids of the task from the beginning of an answer or event."""
@@ -99,7 +113,7 @@ class Watched:
 
     async def rows(self, rows: AsyncGenerator[list[Any], None]) -> AsyncGenerator[list[Any], None]:
         """The rows of the stream that the request opened; it is over when they are."""
-        code, counted = "OK", metrics.active
+        counted = metrics.active
         if counted is not None:
             counted.streams.labels(self._agent).inc()
             counted.request_seconds.labels(self._method, self._binding).observe(perf_counter() - self._began)
@@ -113,16 +127,10 @@ class Watched:
                     if counted is not None:
                         _count(counted, self._agent, batch)
                     yield batch
-        except GeneratorExit:
-            code = "CLIENT_GONE"
-            raise
-        except BaseException as error:
-            code = type(error).__name__
-            raise
         finally:
             if counted is not None:
                 counted.streams.labels(self._agent).dec()
-            self.end(code, is_stream=True)
+            self.end(code_of(sys.exception()), is_stream=True)
 
     def end(self, code: str = "OK", *, is_stream: bool = False) -> None:
         """It has been answered; `code` is OK or the reason of an error."""

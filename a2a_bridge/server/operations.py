@@ -186,16 +186,9 @@ class Operations:
             return await (self._perform(context, params) if context.place is None else self._placed(context, params))
         call = context.call
         request = requests.Watched(context.operation.name, context.binding, call.agent, call.caller, params)
-        try:
-            with request:  # from here on the trace is the request's own
-                call = call._replace(traceparent=trace.current_traceparent())
-                result = await self._placed(context._replace(call=call), params)
-        except A2AError as error:
-            request.end(error.reason)
-            raise
-        except BaseException:  # cancelled: the client has gone
-            request.end("CANCELLED")
-            raise
+        with request:  # from here on the trace is the request's own
+            call = call._replace(traceparent=trace.current_traceparent())
+            result = await self._placed(context._replace(call=call), params)
         if isinstance(result, bytes):
             request.saw(result)
             request.end()

@@ -31,9 +31,6 @@ anything: Any = object()
     ("make", "told"),
     [
         (lambda: ConversableAgent("a", budget=anything), "a budget"),
-        (lambda: GroupChat([agent], admin_name=anything), "the admin of a group chat"),
-        (lambda: GroupChat([agent], select_speaker_prompt_template=anything), "a prompt template"),
-        (lambda: GroupChatManager(drawn(), store=anything), "on a store"),
         (lambda: ConversableAgent("a").initiate_chat(agent, message="x", cache=anything), r"use Cache.disk\("),
         (lambda: ConversableAgent("a").initiate_chat(agent, message="x", topic=anything), "only a message that is"),
         (lambda: ConversableAgent("a").initiate_chat(agent, message="x", carryover=anything), "a text, or a list"),
@@ -97,7 +94,7 @@ def test_a_number_of_rounds_is_a_whole_number() -> None:
         ConversableAgent("a", max_consecutive_auto_reply="1")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["budget", "resume", "interject"])
+@pytest.mark.parametrize("name", ["budget", "select_speaker_auto_multiple_template"])
 def test_methods_that_are_not_built_yet_say_so(name: str) -> None:
     """Ours: an AttributeError that is a sentence."""
     with pytest.raises(AttributeError, match="is not available in this version"):

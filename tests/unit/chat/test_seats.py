@@ -451,7 +451,7 @@ def test_words_for_seats_are_checked() -> None:
         OnFailure(then="give up")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="belong together"):
         OnFailure(then="replace")
-    with pytest.raises(TypeError, match="signing in at remote agents is not available in this version"):
+    with pytest.raises(ValueError, match="for a seat that is given by its URL"):
         Seat(agent, auth=object())  # type: ignore[arg-type]
 
 
