@@ -26,10 +26,8 @@ class Breaker:
     _states: ClassVar[dict[str, _State]] = {}
 
     @classmethod
-    def tell(cls, endpoint: str | None, *, failed: bool, now: float | None = None) -> None:
+    def tell(cls, endpoint: str, *, failed: bool, now: float | None = None) -> None:
         """A turn has tried the endpoint; `failed`: it was not reached."""
-        if endpoint is None:
-            return
         if not failed:
             if cls._states.pop(endpoint, None) is not None:
                 _show(endpoint, 0)

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from a2a_bridge.errors import ChatError
@@ -35,8 +35,15 @@ class Gone:
     name: str
 
 
+class Cancels(Protocol):
+    """Waits for whoever speaks, and can be told not to."""
+
+    def cancel(self, reason: str) -> None: ...
+
+
 class Control:
-    """The outside's end of one run. `is_wanted`: the room must look here before its next turn."""
+    """The outside's end of one run. `is_wanted`: the room must look here before its next turn. `watch`
+    waits for the seat that speaks alone."""
 
     def __init__(self, room: str) -> None:
         self.room = room
@@ -45,8 +52,9 @@ class Control:
         self.canceled: str | None = None
         self.is_wanted = False
         self._goes_on: asyncio.Event | None = None
+        self.watch: Cancels | None = None
         self._waiting: asyncio.Task[Any] | None = None
-        self._base = self._cancels = 0
+        self._cancels = 0
 
     @property
     def is_paused(self) -> bool:
@@ -91,6 +99,8 @@ class Control:
             if self._waiting is not None:
                 self._cancels += 1
                 self._waiting.cancel()
+            elif self.watch is not None:
+                self.watch.cancel(reason)
 
     # --- the room's end
 
@@ -101,34 +111,21 @@ class Control:
 
     async def guard(self, work: Awaitable[T]) -> T:
         """Wait for something; CanceledError when the room is told to stop meanwhile, or was before."""
-        self.begin_wait(asyncio.current_task())
+        task = self._waiting = asyncio.current_task()
+        base = 0 if task is None else task.cancelling()
         try:
             return await work
         except asyncio.CancelledError:
-            self.judge()
+            if self._cancels and task is not None:
+                self._cancels = 0
+                if task.uncancel() <= base:
+                    raise CanceledError(self.canceled or "canceled") from None
             raise
         finally:
-            self.end_wait()
-
-    def begin_wait(self, task: "asyncio.Task[Any] | None") -> None:
-        """The room waits in this task from now on, and may be cancelled there."""
-        self._waiting = task
-        self._base = 0 if task is None else task.cancelling()
-
-    def judge(self) -> None:
-        """A CancelledError has arrived: CanceledError if it was ours, else return."""
-        task = self._waiting
-        if self._cancels and task is not None:
-            self._cancels -= 1
-            if task.uncancel() <= self._base:
-                raise CanceledError(self.canceled or "canceled") from None
-
-    def end_wait(self) -> None:
-        """The room does not wait any more."""
-        if self._cancels and self._waiting is not None:  # what was awaited came at the same moment
-            self._waiting.uncancel()
-            self._cancels = 0
-        self._waiting = None
+            if self._cancels and task is not None:  # what was awaited came at the same moment
+                task.uncancel()
+                self._cancels = 0
+            self._waiting = None
 
 
 _running: WeakValueDictionary[str, Control] = WeakValueDictionary()

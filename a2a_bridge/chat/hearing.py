@@ -51,7 +51,7 @@ class Hearing:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._watch = Watch()
+        self._watch = run.control.watch = Watch()
         self._summaries: dict[int, str] = {}
         self.settlement = Settlement(run)
 
@@ -88,16 +88,16 @@ class Hearing:
 
     async def one(self, chair: Chair, turn: Turn) -> AsyncGenerator[Reply, None]:
         """What one seat says, as it says it; then what it came to is in the log, unless the room was told to stop."""
-        if self._is_cut_off(chair, turn):
+        if chair.speaker.endpoint is not None and self._is_cut_off(chair, turn):
             return
-        run, control = self._run, self._run.control
+        run = self._run
         if chair.view.kind == "summary":
             turn = await self._summed_up(chair, turn)
         speech = self._speech(chair, turn)
         trouble: Exception | None = None
         with watch_turn(run.rules.manager.name, chair, turn) as watched:
             try:
-                async with aclosing(heard(chair.speak(turn), chair.timeout, self._watch, control)) as replies:
+                async with aclosing(heard(chair.speak(turn), chair.timeout, self._watch)) as replies:
                     async for reply in replies:
                         shown = speech.take(reply)
                         if shown is not None:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from a2a_bridge.chat.control import Control
+from a2a_bridge.chat.control import CanceledError
 from a2a_bridge.chat.spoken import Spoken
 from a2a_bridge.errors import ChatError
 
@@ -25,41 +25,34 @@ class SilenceError(ChatError):
 
 
 async def heard(
-    replies: AsyncGenerator[Spoken, None], seconds: float | None, watch: "Watch", control: Control | None = None
+    replies: AsyncGenerator[Spoken, None], seconds: float | None, watch: "Watch"
 ) -> AsyncGenerator[Spoken, None]:
     """The replies of a seat. SilenceError when none has come for so many seconds; None waits for ever.
 
-    `watch` is the reader's, one turn after another; it closes it when it reads no more. CanceledError when the room is
-    told to stop by `control`. A CancelledError that nobody asked for becomes a ChatError: it ends that seat's turn, not
-    the room. KeyboardInterrupt and SystemExit go through: a signal handler may raise them anywhere, and then the
-    program is meant.
+    `watch` is the reader's, one turn after another; it closes it when it reads no more. CanceledError when the watch is
+    told to cancel. A CancelledError that nobody asked for becomes a ChatError: it ends that seat's turn, not the room.
+    KeyboardInterrupt and SystemExit go through: a signal handler may raise them anywhere, and then the program is
+    meant.
     """
-    task = asyncio.current_task()
     async with aclosing(replies):
         while True:
             watch.begin(seconds)
-            if control is not None:
-                control.begin_wait(task)
             try:
                 reply = await anext(replies)
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError:
-                if control is not None:
-                    control.judge()
                 watch.judge()
                 raise
             finally:
                 watch.end()
-                if control is not None:
-                    control.end_wait()
             yield reply
 
 
 class Watch:
     """The timer of one reader. It is set once and looks again later, so that a turn or a reply costs no timer."""
 
-    __slots__ = ("_base", "_cancels", "_grace", "_handle", "_loop", "_seconds", "_since", "_task")
+    __slots__ = ("_base", "_canceled", "_cancels", "_grace", "_handle", "_loop", "_seconds", "_since", "_task")
 
     def __init__(self, grace: float = GRACE) -> None:
         self._seconds: float | None = None
@@ -69,14 +62,15 @@ class Watch:
         self._handle: asyncio.TimerHandle | None = None
         self._since = 0.0
         self._base = self._cancels = 0
+        self._canceled: str | None = None
 
     def begin(self, seconds: float | None) -> None:
         """The reader waits for the seat from now on, for so long."""
         self._seconds = seconds
-        if seconds is None:
-            return
         self._task = asyncio.current_task()
         self._base = self._task.cancelling() if self._task is not None else 0
+        if seconds is None:
+            return
         self._since = self._loop.time()
         due = self._since + seconds
         if self._handle is not None and self._handle.when() > due:
@@ -84,6 +78,13 @@ class Watch:
             self._handle = None
         if self._handle is None:
             self._handle = self._loop.call_at(due, self._look)
+
+    def cancel(self, reason: str) -> None:
+        """Nobody wants to hear the seat any more: it is cancelled where the reader waits for it, now or next time."""
+        self._canceled = reason
+        if self._task is not None:
+            self._cancels += 1
+            self._task.cancel()
 
     def _look(self) -> None:
         self._handle = None
@@ -104,6 +105,8 @@ class Watch:
         self.end()
         if task is None:
             return
+        if was_ours and self._canceled is not None and task.cancelling() <= base:
+            raise CanceledError(self._canceled) from None
         if was_ours and task.cancelling() <= base:
             raise SilenceError(
                 f"nothing came for {self._seconds:g} seconds; Seat(timeout=...) says how long is waited"

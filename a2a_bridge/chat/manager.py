@@ -155,6 +155,12 @@ class GroupChatManager(Host):
         With `store=` the room is kept while it runs: `ChatResult.room_id` names it, and `resume` goes on with it
         after a crash. Cancelling the call cancels whoever speaks.
         """
+        if self._store is None:
+            room = Room(self.rules, _turn(_message(task)), human=self.human)
+            async with aclosing(room.play()) as played:
+                async for _ in played:
+                    pass
+            return room.result()
         async with aclosing(self._driven(_message(task))) as shown:
             async for said in shown:
                 if isinstance(said, ChatResult):

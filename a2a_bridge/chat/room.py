@@ -333,8 +333,9 @@ class Room:
         run, log, manager = self.run, self.log, self.rules.manager
         run.handover = None
         number = log.turn + (why.chosen != END)
-        spent, run.owed = (usage or NO_USAGE) + run.owed, NO_USAGE
-        run.add(Entry(log.next_seq, "decided", number, manager, usage=used(spent), why=why, at=log.now))
+        if run.owed is not NO_USAGE:
+            usage, run.owed = (usage or NO_USAGE) + run.owed, NO_USAGE
+        run.add(Entry(log.next_seq, "decided", number, manager, None, 1, used(usage), why, at=log.now))
         if why.chosen == END:
             by = "human" if why.chosen_by == "manual" else manager.name
             kind = {"manual": "human", "function": "function"}.get(why.chosen_by, "converged")

@@ -115,4 +115,4 @@ class Run:
 
 def used(usage: Usage | None) -> Usage | None:
     """The usage, unless it is none at all."""
-    return None if usage == NO_USAGE else usage
+    return None if usage is None or usage is NO_USAGE or usage == NO_USAGE else usage

@@ -47,7 +47,8 @@ class Settlement:
         outcome = speech.outcome()
         usage = used(outcome.usage)
         failure = failure_of(trouble, outcome)
-        Breaker.tell(chair.speaker.endpoint, failed=failure is not None and failure.is_unreached)
+        if chair.speaker.endpoint is not None:
+            Breaker.tell(chair.speaker.endpoint, failed=failure is not None and failure.is_unreached)
         if speech.ended is not None and trouble is None:
             run.add(run.log.make("passed", chair.speaker, usage=usage, detail=speech.ended.detail))
             if isinstance(speech.ended, StopChat):
@@ -77,8 +78,8 @@ class Settlement:
         raw = speech.raw if speech.raw is not None else None if parts is outcome.parts else outcome.parts
         run.add(
             Entry(
-                log.next_seq, "said", log.turn, speaker, message, turn.attempt, usage, log.why, flags=flags, at=log.now,
-                raw=raw,
+                log.next_seq, "said", log.turn, speaker, message, turn.attempt, usage, log.why, (), "", flags, None,
+                log.now, raw,
             )
         )  # fmt: skip
         run.handover = outcome.next

@@ -6,6 +6,7 @@ with fifty.
 """
 
 import inspect
+import itertools
 import json
 import logging
 import math
@@ -164,8 +165,9 @@ class Floor:
     def _in_turn(self, last: str | None, names: tuple[str, ...], together: int) -> Decision:
         order = list(self._place)
         after = self._place.get(last, -1) + 1 if last is not None else 0
-        chosen = [name for name in (*order[after:], *order[:after]) if name in names][:together]
-        return Decision(names, chosen[0], "round_robin", also=tuple(chosen[1:]))
+        chosen = itertools.islice((name for name in (*order[after:], *order[:after]) if name in names), together)
+        first, *others = chosen
+        return Decision(names, first, "round_robin", also=tuple(others))
 
     def find(self, said: str) -> str | None:
         """The seat of that name, in whatever case."""

@@ -197,7 +197,7 @@ async def test_a_pause_lets_the_speaker_finish_and_asks_nobody_else(room: Any, p
     task, room_id = await running_room(manager := room(a, b, max_round=3), a)
     manager.pause(room_id)
     a.gate.open()
-    while not control.running(room_id)._waiting:
+    while control.running(room_id)._waiting is None:
         await asyncio.sleep(0)
     assert b.turns == []
     assert not task.done()
