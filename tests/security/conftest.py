@@ -2,12 +2,18 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+if os.environ.get("A2A_BRIDGE_NO_SANDBOX") == "1":  # said by whoever runs the tests: there are no namespaces here
+    collect_ignore_glob = ["test_sandbox*.py"]
 
 sys.path.insert(0, str(Path(__file__).parent))
 

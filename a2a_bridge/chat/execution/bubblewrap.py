@@ -115,14 +115,23 @@ class BubblewrapExecutor:
 
     async def _start(self, arguments: Sequence[str], archive: bytes, limits: Limits) -> Ran:
         seccomp = filter_file()
+        told, tells = os.pipe()
         try:
             process = Process(
-                argv=[*self._command(seccomp, limits), "/bin/sh", "-c", SCRIPT if archive else ":", "sh", *arguments],
+                argv=[
+                    *self._command(seccomp, tells, limits),
+                    "/bin/sh",
+                    "-c",
+                    SCRIPT if archive else ":",
+                    "sh",
+                    *arguments,
+                ],
                 given=archive,
                 timeout=limits.timeout,
                 keep_output=limits.output,
                 keep_archive=limits.disk_mb * 1024 * 1024 + 1024 * 1024,
-                pass_fds=(seccomp,),
+                pass_fds=(seccomp, tells),
+                info_fd=told,
                 identity=self._identity(),
             )
             return await process.run()
@@ -132,16 +141,18 @@ class BubblewrapExecutor:
                 f" must be where user {self._uid} may run it"
             ) from None
         finally:
-            os.close(seccomp)
+            for descriptor in (seccomp, told, tells):
+                os.close(descriptor)
 
     def _identity(self) -> dict[str, Any]:
         return {} if os.geteuid() else {"user": self._uid, "group": self._uid, "extra_groups": []}
 
-    def _command(self, seccomp: int, limits: Limits) -> list[str]:
+    def _command(self, seccomp: int, info: int, limits: Limits) -> list[str]:
         size = str(limits.disk_mb * 1024 * 1024)
         command = [
             self._program(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
             "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv", "--seccomp", str(seccomp),
+            "--info-fd", str(info),
         ]  # fmt: skip
         for name, value in environment(limits, _WORK).items():
             command += ["--setenv", name, value]

@@ -8,6 +8,7 @@ the sandbox ends with it (bubblewrap's --die-with-parent).
 
 import asyncio
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -37,7 +38,9 @@ class Ran:
 
 @dataclass(slots=True)
 class Process:
-    """One run. `identity`: what `subprocess.Popen` is told about users and groups."""
+    """One run. `identity`: what `subprocess.Popen` is told about users and groups. `info_fd`: a pipe on which
+    bubblewrap tells the process that all others of the sandbox end with; the run is over when that one is.
+    """
 
     argv: Sequence[str]
     given: bytes
@@ -45,9 +48,11 @@ class Process:
     keep_output: int
     keep_archive: int
     pass_fds: tuple[int, ...] = ()
+    info_fd: int | None = None
     identity: dict[str, Any] = field(default_factory=dict)
     _started: subprocess.Popen[bytes] | None = None
     _killed: bool = False
+    _innermost: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     async def run(self) -> Ran:
@@ -82,6 +87,7 @@ class Process:
         finally:
             self.kill()
             process.wait()
+            self._await_innermost()
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     with suppress(OSError):
@@ -100,7 +106,9 @@ class Process:
             selector.register(process.stdin, selectors.EVENT_WRITE)
             selector.register(process.stdout, selectors.EVENT_READ, archive)
             selector.register(process.stderr, selectors.EVENT_READ, output)
-            while selector.get_map():
+            if self.info_fd is not None:
+                selector.register(self.info_fd, selectors.EVENT_READ, self)
+            while any(key.data is not self for key in selector.get_map().values()):
                 wait = deadline - time.monotonic()
                 if wait <= 0:
                     if timed_out:  # somebody holds the pipes, and is not ours any more
@@ -115,6 +123,23 @@ class Process:
                         selector.unregister(key.fileobj)
         self._reap(process)
         return Ran(process.returncode, bytes(output.data), bytes(archive.data), timed_out, output.is_cut)
+
+    def read(self, fd: int) -> bool:
+        """What bubblewrap tells; false, as there is nothing more to read."""
+        told = re.search(rb'"child-pid":\s*(\d+)', os.read(fd, 4096))
+        if told is not None:
+            with suppress(OSError):  # it has ended already, or this kernel has no pidfd
+                self._innermost = os.pidfd_open(int(told[1]))
+        return False
+
+    def _await_innermost(self) -> None:
+        """The kernel has ended every process of the sandbox once this one is gone."""
+        if self._innermost is None:
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._innermost, selectors.EVENT_READ)
+            selector.select(_LAST_WORDS)
+        os.close(self._innermost)
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         try:

@@ -17,8 +17,8 @@ REFUSED = (
     "mount_setattr", "keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd", "kexec_load",
     "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "name_to_handle_at",
     "io_uring_setup", "io_uring_enter", "io_uring_register", "quotactl", "reboot", "swapon", "swapoff", "acct",
-    "syslog", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname", "mknod",
-    "mknodat", "vhangup", "iopl", "ioperm", "lookup_dcookie", "nfsservctl", "fanotify_init", "vmsplice", "memfd_secret",
+    "syslog", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname",
+    "vhangup", "iopl", "ioperm", "lookup_dcookie", "nfsservctl", "fanotify_init", "vmsplice", "memfd_secret",
 )  # fmt: skip
 
 _NEW_NAMESPACES = (0x10000000, 0x00020000, 0x04000000, 0x08000000, 0x20000000, 0x40000000, 0x02000000)
