@@ -167,7 +167,7 @@ class _Run:
             return self._read(container, attached)
         finally:
             if self._attached is not None:
-                self._attached.close()
+                self._attached.release()
             self._engine.remove(container)
 
     def _read(self, container: str, attached: Attached) -> tuple[int, Any]:
@@ -178,6 +178,8 @@ class _Run:
         except TimeoutError:
             self._engine.kill(container)
             return 124, "timeout"
+        if self._cancelled:
+            return 137, None
         state = self._engine.state(container)
         if state.get("OOMKilled"):
             return 137, "memory"

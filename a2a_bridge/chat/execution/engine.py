@@ -72,6 +72,7 @@ class Engine:
         line = file.readline(1024).split()
         http.client.parse_headers(file)
         if len(line) < 2 or line[1] not in (b"101", b"200"):
+            file.close()
             sock.close()
             raise CodeExecutionError(f"Docker does not attach to the container: {line!r}")
         return Attached(sock, file, deadline)
@@ -158,4 +159,9 @@ class Attached:
         """Hang up."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Close what is left, once nobody reads."""
+        self.close()
+        self._file.close()
         self._sock.close()
