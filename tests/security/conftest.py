@@ -15,8 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 if os.environ.get("A2A_BRIDGE_NO_SANDBOX") == "1":  # said by whoever runs the tests: there are no namespaces here
     collect_ignore_glob = ["test_sandbox*.py"]
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from forge import AUDIENCE, ISSUER, NOW, Keys
 
 from a2a_bridge.server.auth import ALGORITHMS, Claims, Issuer, Tokens
