@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -157,19 +157,17 @@ class McpServer:
         asking = asyncio.ensure_future(work)
         try:
             await asyncio.wait({asking, connection.task}, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                return asking.result()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # whatever mcp raises: its types differ between versions
-            if getattr(getattr(error, "error", None), "code", _CLOSED) == _CLOSED:
-                connection.drop()
-            raise ToolError(f"the MCP server {self.name} answered with an error: {error}") from error
         finally:
             asking.cancel()
-            with suppress(asyncio.CancelledError, Exception):  # ours, just cancelled
-                await asking
-        raise ToolError(f"the MCP server {self.name} has gone away; it is connected again by the next call")
+            await asyncio.wait({asking})
+        if asking.cancelled():
+            raise ToolError(f"the MCP server {self.name} has gone away; it is connected again by the next call")
+        error = asking.exception()  # whatever mcp raises: its types differ between versions
+        if error is None:
+            return asking.result()
+        if getattr(getattr(error, "error", None), "code", _CLOSED) == _CLOSED:
+            connection.drop()
+        raise ToolError(f"the MCP server {self.name} answered with an error: {error}") from error
 
 
 class _Connection:
@@ -184,6 +182,7 @@ class _Connection:
         self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
         self.listed: tuple[Tool, ...] | None = None
         self.task = asyncio.create_task(self._hold(), name=f"mcp {name}")
+        self.task.add_done_callback(self._ended)
 
     @property
     def is_over(self) -> bool:
@@ -200,36 +199,33 @@ class _Connection:
 
     async def aclose(self) -> None:
         self._closing.set()
-        try:
-            await asyncio.wait_for(asyncio.shield(self.task), self._timeout)
-        except TimeoutError:  # it does not let go
-            self.task.cancel()
-            await asyncio.wait({self.task})
+        await asyncio.wait({self.task}, timeout=self._timeout)
+        self.task.cancel()  # if it does not let go
+        await asyncio.wait({self.task})
 
     async def _hold(self) -> None:
-        try:
-            async with AsyncExitStack() as stack:
-                try:
-                    async with asyncio.timeout(self._timeout):
-                        session = await self._open(stack)
-                except TimeoutError:
-                    raise ToolError(
-                        f"the MCP server {self._name} did not answer in {self._timeout:g} seconds"
-                    ) from None
-                self._ready.set_result(session)
-                await self._closing.wait()
-        except Exception as error:  # whatever mcp and the server raise belongs to whoever waits for the session
-            if self._ready.done():
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    session = await self._open(stack)
+            except TimeoutError:
+                raise ToolError(f"the MCP server {self._name} did not answer in {self._timeout:g} seconds") from None
+            self._ready.set_result(session)
+            await self._closing.wait()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """What mcp and the server raised belongs to whoever waits for the session."""
+        error = None if task.cancelled() else task.exception()
+        if self._ready.done():
+            if error is not None:
                 _log.warning("the connection to the MCP server %s broke: %r", self._name, error)
-                return
-            told = error if isinstance(error, ToolError) else ToolError(
-                f"the MCP server {self._name} cannot be used: {_innermost(error)}"
-            )  # fmt: skip
-            self._ready.set_exception(told)
-            self._ready.exception()  # looked at, also if nobody waits any more
-        finally:
-            if not self._ready.done():
-                self._ready.cancel()
+            return
+        if error is None:
+            self._ready.cancel()
+            return
+        cannot = f"the MCP server {self._name} cannot be used: {_innermost(error)}"
+        self._ready.set_exception(error if isinstance(error, ToolError) else ToolError(cannot))
+        self._ready.exception()  # looked at, also if nobody waits any more
 
     async def _open(self, stack: AsyncExitStack) -> "ClientSession":
         session: ClientSession = await stack.enter_async_context(self._connect())
