@@ -141,10 +141,10 @@ async def test_privileges_cannot_be_gained() -> None:
 async def test_processes_cannot_be_multiplied() -> None:
     """11: a fork bomb; outside, 150 forks."""
     code = (
-        "import os, time\nn = 0\n"
+        "import os, signal\nn = 0\n"
         "try:\n"
         "    for n in range(150):\n"
-        "        if os.fork() == 0: time.sleep(30); os._exit(0)\n"
+        "        if os.fork() == 0: signal.alarm(30); signal.pause()\n"
         "    print('ESCAPED', flush=True)\n"
         "except OSError as e: print(n, e, flush=True)\n"
         "finally:\n"
@@ -166,7 +166,7 @@ async def test_nothing_lives_on_when_the_run_is_over() -> None:
     tag = f"a2a-bridge-{uuid.uuid4()}"
     code = (
         "import os, subprocess, sys\n"
-        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', {tag!r}], start_new_session=True,"
+        f"subprocess.Popen([sys.executable, '-c', 'import signal; signal.alarm(60); signal.pause()', {tag!r}], start_new_session=True,"
         " stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\nprint('started')"
     )
     assert "started" in plainly(code)

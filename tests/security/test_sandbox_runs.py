@@ -80,7 +80,7 @@ async def test_cancelling_kills_what_runs_before_it_returns(tmp_path: Path) -> N
     executor = BubblewrapExecutor()
     await executor.check()
     tag = f"cancel-{tmp_path.name}"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)', {tag!r}])"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.alarm(60); signal.pause()', {tag!r}])"
     task = asyncio.create_task(executor.execute([CodeBlock("python", code)]))
 
     async def begun() -> None:

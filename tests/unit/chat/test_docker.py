@@ -75,7 +75,9 @@ async def test_out_of_memory_is_told(engine: FakeEngine) -> None:
 
 async def test_cancelling_kills_and_removes_the_container(engine: FakeEngine) -> None:
     """Issue 4: cancel kills the process tree."""
-    task = asyncio.create_task(run(engine).execute([CodeBlock("python", "import time; time.sleep(50)")]))
+    task = asyncio.create_task(
+        run(engine).execute([CodeBlock("python", "import signal; signal.alarm(50); signal.pause()")])
+    )
     await asyncio.to_thread(engine.wait_until_started)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
