@@ -21,6 +21,10 @@ from a2a_bridge.chat.execution.contract import Limits
 LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 
+WAIT = "import signal; signal.alarm(60); signal.pause()"
+"""For a minute, unless it is killed."""
+
+
 async def blocked(code: str, **more: object) -> str:
     """The output of an attempt in the sandbox, which did not succeed."""
     result = await boxed(without_its_word(code), **more)  # type: ignore[arg-type]
@@ -166,7 +170,7 @@ async def test_nothing_lives_on_when_the_run_is_over() -> None:
     tag = f"a2a-bridge-{uuid.uuid4()}"
     code = (
         "import os, subprocess, sys\n"
-        f"subprocess.Popen([sys.executable, '-c', 'import signal; signal.alarm(60); signal.pause()', {tag!r}], start_new_session=True,"
+        f"subprocess.Popen([sys.executable, '-c', {WAIT!r}, {tag!r}], start_new_session=True,"
         " stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\nprint('started')"
     )
     assert "started" in plainly(code)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sandbox import boxed
+from test_sandbox_escapes import WAIT, with_tag
 
 from a2a_bridge.agent import Ask, Chunk, ToolResult
 from a2a_bridge.chat.assistant import AssistantAgent
@@ -75,12 +76,10 @@ def test_a_made_up_archive_gives_plain_files_and_nothing_else() -> None:
 
 async def test_cancelling_kills_what_runs_before_it_returns(tmp_path: Path) -> None:
     """Issue 4: cancel kills the process tree."""
-    from test_sandbox_escapes import with_tag
-
     executor = BubblewrapExecutor()
     await executor.check()
     tag = f"cancel-{tmp_path.name}"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.alarm(60); signal.pause()', {tag!r}])"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WAIT!r}, {tag!r}])"
     task = asyncio.create_task(executor.execute([CodeBlock("python", code)]))
 
     async def begun() -> None:
