@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from a2a_bridge.client.transport import R, Received, Transport
+from a2a_bridge.errors import A2AError, ConnectionFailedError
 from a2a_bridge.net import Deadline
 from a2a_bridge.protocol.objects import Task, WireObject
 from a2a_bridge.protocol.requests import GetTaskRequest, SubscribeToTaskRequest
@@ -52,10 +53,17 @@ class Resubscribing:
             if task.status.state.is_terminal:
                 return  # some servers refuse to follow it, each in its own way
             tells_all: bool | None = None
-            async for item in events:
-                if tells_all is None:
-                    tells_all = isinstance(item.event, Task)
-                if tells_all:
-                    yield item
-                else:
-                    yield Received(await self._wire.call("GetTask", asked, Task, headers, deadline), None)
+            try:
+                async for item in events:
+                    if tells_all is None:
+                        tells_all = isinstance(item.event, Task)
+                    yield item if tells_all else await self._snapshot(asked, headers, deadline)
+            except (A2AError, ConnectionFailedError):
+                # It may have ended between the two calls.
+                now = await self._snapshot(asked, headers, deadline) if tells_all is None else None
+                if now is None or not (isinstance(now.event, Task) and now.event.status.state.is_terminal):
+                    raise
+                yield now
+
+    async def _snapshot(self, asked: GetTaskRequest, headers: Mapping[str, str], deadline: Deadline) -> Received:
+        return Received(await self._wire.call("GetTask", asked, Task, headers, deadline), None)

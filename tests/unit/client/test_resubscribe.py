@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from a2a_bridge.errors import TaskNotFoundError
+from a2a_bridge.errors import InvalidParamsError, TaskNotFoundError
 from a2a_bridge.protocol.objects import Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
 
 IDS = {"taskId": "t1", "contextId": "c1"}
@@ -82,6 +82,22 @@ async def test_a_task_that_has_ended_comes_as_it_is(old: Any) -> None:
     old.on("tasks/get", lambda exchange: exchange.result(task("completed", "all")))
     assert await read(old.client().subscribe("t1")) == ["task all"]
     assert old.calls("tasks/resubscribe") == []
+
+
+@pytest.mark.parametrize("ends", ["completed", "working"])
+async def test_a_task_that_ends_before_it_can_be_followed_comes_as_it_is(old: Any, ends: str) -> None:
+    """R-SUB-02: the refusal counts only if the task goes on."""
+    old.on(
+        "tasks/get",
+        lambda exchange: exchange.result(task("working", "a")),
+        lambda exchange: exchange.result(task(ends, "ab")),
+    )
+    old.on("tasks/resubscribe", lambda exchange: exchange.error(-32602, "in terminal state"))
+    if ends == "working":
+        with pytest.raises(InvalidParamsError):
+            await read(old.client().subscribe("t1"))
+        return
+    assert await read(old.client().subscribe("t1")) == ["task a", "+b", "TASK_STATE_COMPLETED"]
 
 
 async def test_a_cut_stream_is_taken_up_again(old: Any) -> None:
