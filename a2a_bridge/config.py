@@ -43,10 +43,24 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class AgentSettings(_Section):
-    """One agent: `target` is `module:attribute`, any object that `adapt` takes, or a URL; `card` is the file of its
-    card."""
+def _is_key(said: object) -> bool:
+    """Whether a setting is a private key itself, and not the name of its file."""
+    return isinstance(said, str) and said.lstrip().startswith(("-----BEGIN", "{"))
 
+
+class CardSettings(_Section):
+    """What cards are signed with: private keys, by file, or as `${NAME}` if the environment holds one."""
+
+    signing_keys: Annotated[
+        tuple[str, ...], BeforeValidator(lambda said: (said,) if _is_key(said) else _listed(said))
+    ] = Field(default=(), repr=False)
+
+
+class AgentSettings(CardSettings):
+    """One agent: `target` is `module:attribute`, any object that `adapt` takes, or a URL; `card` is the file of its
+    card, `extended_card` that of the one for callers who have said who they are. Without keys those of [cards] count."""
+
+    extended_card: Path | None = None
     target: str = Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*|https?://\S+)$")
     card: Path | None = None
     name: str | None = Field(default=None, min_length=1)
@@ -308,6 +322,7 @@ class Settings(_Section):
     observe: ObserveSettings = ObserveSettings()
     push: PushSettings = PushSettings()
     versions: VersionSettings = VersionSettings()
+    cards: CardSettings = CardSettings()
 
     @field_validator("agents")
     @classmethod
@@ -365,6 +380,10 @@ def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
 
 def _check_secrets(raw: Any, path: Path) -> None:
     """A secret does not stand in a file that is copied and committed."""
+    for where, table in {"cards": raw.get("cards"), **_table(raw, "agents")}.items():
+        said = _table(table).get("signing_keys")
+        if any(map(_is_key, said if isinstance(said, list) else (said,))):
+            raise ConfigError(f"{path}: {where}: signing_keys: a private key must not stand in the file: name its file")
     schemes = _table(_table(raw, "auth"), "schemes")
     for name, scheme in schemes.items():
         keys = _table(scheme).get("keys")
@@ -394,11 +413,12 @@ def _anchored(found: dict[str, Any], folder: Path) -> dict[str, Any]:
     for scheme in _table(_table(found, "auth"), "schemes").values():
         if isinstance(file := _table(scheme).get("jwks_file"), str):
             scheme["jwks_file"] = str(folder / file)
-    agents = found.get("agents")
-    for agent in agents.values() if isinstance(agents, dict) else ():
-        card = agent.get("card") if isinstance(agent, dict) else None
-        if isinstance(card, str) and (folder / card).exists():
-            agent["card"] = str(folder / card)
+    for table in (_table(found, "cards"), *map(_table, _table(found, "agents").values())):
+        for name in ("card", "extended_card"):
+            if isinstance(card := table.get(name), str) and (folder / card).exists():
+                table[name] = str(folder / card)
+        if isinstance(keys := table.get("signing_keys"), list):
+            table["signing_keys"] = [key if _is_key(key) else str(folder / str(key)) for key in keys]
     return found
 
 
@@ -464,6 +484,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("auth",): AuthSettings,
     ("store",): StoreSettings,
     ("keeping",): KeepingSettings,
+    ("cards",): CardSettings,
     ("observe",): ObserveSettings,
     ("push",): PushSettings,
     ("versions",): VersionSettings,

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -14,6 +15,7 @@ from a2a_bridge.adaptation import adapt, adapters
 from a2a_bridge.agent import Agent
 from a2a_bridge.bridge import Bridge, Options, url_name
 from a2a_bridge.cards.modes import Versions
+from a2a_bridge.cards.sign import SigningKey, load_signing_key
 from a2a_bridge.cli.callers import auth_of
 from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
 from a2a_bridge.cli.options import flat
@@ -92,6 +94,8 @@ def serve(options: ServeOptions) -> None:
             observe=Observe(**settings.observe.model_dump()),
             push=_push(settings.push),
             versions=Versions(**settings.versions.model_dump()),
+            signing_keys=_signing_keys(settings, agents),
+            extended_cards={key: said.extended_card for key, said in settings.agents.items() if said.extended_card},
         ),
     )
     tls = None if server.tls is None else TLS(**server.tls.model_dump())
@@ -147,6 +151,13 @@ def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent]
             "there is nothing to serve", f"a2a-bridge serve MODULE:ATTRIBUTE, or [agents.NAME] in {CONFIG_FILE}"
         )
     return agents, cards
+
+
+def _signing_keys(settings: Settings, agents: Iterable[str]) -> dict[str, list[SigningKey]]:
+    """The keys of each agent: its own, else those of [cards]."""
+    said = dict.fromkeys(agents, settings.cards.signing_keys)
+    said |= {key: agent.signing_keys for key, agent in settings.agents.items() if agent.signing_keys}
+    return {key: [load_signing_key(source) for source in sources] for key, sources in said.items()}
 
 
 def _object(target: str) -> Any:

@@ -15,6 +15,7 @@ import pytest
 import a2a_bridge.bridge
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.config import (
+    AgentSettings,
     ApiKeySettings,
     AuthSettings,
     CertificateSettings,
@@ -65,7 +66,7 @@ def test_the_example_of_the_settings_file_is_valid_and_shows_every_key_with_its_
     whole = tomllib.loads(text)
     tls, schemes = whole["server"].pop("tls"), whole["auth"].pop("schemes")
     known = leaves(settings.model_dump(exclude={"agents"})) - {"server.tls"}
-    assert leaves(whole) == known | {f"agents.planner.{key}" for key in ("target", "card", "name", "description")}
+    assert leaves(whole) == known | {f"agents.planner.{key}" for key in AgentSettings.model_fields}
     assert tls.keys() == TLSSettings.model_fields.keys()
     kinds = {"api_key": ApiKeySettings, "jwt": TokenSettings, "mtls": CertificateSettings}
     assert {scheme["kind"]: scheme.keys() | {"jwks_file"} for scheme in schemes.values()} == {
