@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from a2a_bridge.auth_settings import SCHEMES, AuthSettings, KeySettings, Section, Words, listed
 from a2a_bridge.errors import ConfigError
 
 CONFIG_FILE = "a2a-bridge.toml"
@@ -39,35 +40,32 @@ _FILES = ((("store",), ("path",)), (("server", "tls"), ("certfile", "keyfile", "
 _EVERYWHERE = ("0.0.0.0", "::", "")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 def _is_key(said: object) -> bool:
     """Whether a setting is a private key itself, and not the name of its file."""
     return isinstance(said, str) and said.lstrip().startswith(("-----BEGIN", "{"))
 
 
-class CardSettings(_Section):
+class CardSettings(Section):
     """What cards are signed with: private keys, by file, or as `${NAME}` if the environment holds one."""
 
     signing_keys: Annotated[
-        tuple[str, ...], BeforeValidator(lambda said: (said,) if _is_key(said) else _listed(said))
+        tuple[str, ...], BeforeValidator(lambda said: (said,) if _is_key(said) else listed(said))
     ] = Field(default=(), repr=False)
 
 
 class AgentSettings(CardSettings):
     """One agent: `target` is `module:attribute`, any object that `adapt` takes, or a URL; `card` is the file of its
-    card, `extended_card` that of the one for callers who have said who they are. Without keys those of [cards] count."""
+    card, `extended_card` that of the one for callers who have said who they are. Without keys of its own, those of
+    [cards] count."""
 
-    extended_card: Path | None = None
     target: str = Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*|https?://\S+)$")
     card: Path | None = None
+    extended_card: Path | None = None
     name: str | None = Field(default=None, min_length=1)
     description: str | None = Field(default=None, min_length=1)
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What one server allows: `a2a_bridge.server.limits.Limits` tells what each one bounds. Sizes in bytes, times in
     seconds; 0 where it is permitted: no limit."""
 
@@ -90,15 +88,7 @@ class LimitSettings(_Section):
     send: float = Field(default=30.0, gt=0)
 
 
-def _listed(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""A list of texts; in the environment one text with commas."""
-
-
-class TLSSettings(_Section):
+class TLSSettings(Section):
     """Our certificate, and whose client certificates are good; PEM files."""
 
     certfile: Path
@@ -107,87 +97,7 @@ class TLSSettings(_Section):
     client_required: bool = False
 
 
-class KeySettings(_Section):
-    """One caller and its key: the digest of it (`a2a-bridge auth key` makes both), or the key itself from the
-    environment, as `secret = "${NAME}"`. `tenants`: those that it may name; the first is meant if it names none."""
-
-    principal: str = Field(min_length=1)
-    digest: str | None = None
-    secret: str | None = None
-    tenants: Words = ("",)
-    scopes: Words = ()
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "KeySettings":
-        if (self.digest is None) == (self.secret is None):
-            raise ValueError("needs either digest or secret")
-        return self
-
-
-class ApiKeySettings(_Section):
-    """API keys: in a header, a query parameter or a cookie called `name`."""
-
-    kind: Literal["api_key"]
-    name: str = "X-API-Key"
-    location: Literal["header", "query", "cookie"] = "header"
-    keys: tuple[KeySettings, ...] = Field(min_length=1)
-
-
-class BasicSettings(_Section):
-    """HTTP basic: `principal` is the user name."""
-
-    kind: Literal["basic"]
-    keys: tuple[KeySettings, ...] = Field(min_length=1)
-
-
-class TokenSettings(_Section):
-    """JWTs as bearer tokens; `a2a_bridge.server.auth.Tokens` tells what each setting means. `discovery_url` makes it
-    OpenID Connect in the card, `token_url` OAuth 2 client credentials."""
-
-    kind: Literal["jwt"]
-    issuer: str = Field(min_length=1)
-    audience: str = Field(min_length=1)
-    jwks_url: str | None = None
-    jwks_file: Path | None = None
-    discovery_url: str | None = None
-    algorithms: Words | None = None
-    token_url: str | None = None
-    scopes: Mapping[str, str] = Field(default_factory=dict)
-    principal_claim: str = "sub"
-    tenant_claim: str | None = None
-
-
-class CertificateSettings(_Section):
-    """Client certificates, checked by [server.tls], or by a proxy that names them in `header` and has one of the
-    addresses in `proxies`. `principals`: who may call; everybody with a good certificate if not given."""
-
-    kind: Literal["mtls"]
-    header: str | None = None
-    proxies: Words = ()
-    principals: Words | None = None
-
-
-SchemeSettings = Annotated[
-    ApiKeySettings | BasicSettings | TokenSettings | CertificateSettings, Field(discriminator="kind")
-]
-_SCHEMES: Mapping[str, type[BaseModel]] = {
-    "api_key": ApiKeySettings, "basic": BasicSettings, "jwt": TokenSettings, "mtls": CertificateSettings,
-}  # fmt: skip
-
-
-class AuthSettings(_Section):
-    """Who may call. `require`: alternatives, each a table of schemes that are needed together and the scopes of each;
-    any one scheme if not given. `allow_anonymous`: anybody who reaches the server. `tenants`: those that such callers
-    may name. `trusted_proxies`: addresses whose X-Forwarded-For is believed."""
-
-    allow_anonymous: bool = False
-    tenants: Words = ("",)
-    trusted_proxies: Words = ()
-    require: tuple[Mapping[str, tuple[str, ...]], ...] | None = None
-    schemes: Mapping[str, SchemeSettings] = Field(default_factory=dict)
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where we listen, under which address others reach us, and what we allow.
 
     `root` is the agent that also stands at the root of the URL: the first one if not given. `allowed_hosts`: names of
@@ -226,7 +136,7 @@ class ServerSettings(_Section):
         return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Where tasks are kept.
 
     `path` is the SQLite file: `a2a-bridge-AGENT.sqlite` in the working directory if not given, after the first agent.
@@ -244,7 +154,7 @@ class StoreSettings(_Section):
         return self
 
 
-class KeepingSettings(_Section):
+class KeepingSettings(Section):
     """For how long what is kept, in seconds: the events of a finished task, the task itself, a task that waits for
     an answer, and the message ids that make a repeated send harmless."""
 
@@ -254,7 +164,7 @@ class KeepingSettings(_Section):
     sent: float = Field(default=600.0, gt=0)
 
 
-class ObserveSettings(_Section):
+class ObserveSettings(Section):
     """What operators see: `metrics` at /metrics, OpenTelemetry `traces`, a log line for each of the `requests`."""
 
     metrics: bool = False
@@ -262,7 +172,7 @@ class ObserveSettings(_Section):
     requests: bool = True
 
 
-class PushSettings(_Section):
+class PushSettings(Section):
     """Webhooks of tasks. Without more, they may be at https URLs of public hosts, port 443.
 
     `key` is what they are kept encrypted with, 32 characters or more: a file beside the store if not given. `ports` are
@@ -293,7 +203,7 @@ class PushSettings(_Section):
         return self
 
 
-class VersionSettings(_Section):
+class VersionSettings(Section):
     """Which versions of A2A are spoken: 1.0 always, 0.3 beside it on the same URLs if `v03`.
 
     `card`: what a reader of the card gets that names no version; "hybrid" if not given, or "v1" without 0.3.
@@ -311,7 +221,7 @@ class VersionSettings(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that `a2a-bridge.toml` can say."""
 
     agents: Mapping[str, AgentSettings] = Field(default_factory=dict)
@@ -414,12 +324,16 @@ def _anchored(found: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(file := _table(scheme).get("jwks_file"), str):
             scheme["jwks_file"] = str(folder / file)
     for table in (_table(found, "cards"), *map(_table, _table(found, "agents").values())):
-        for name in ("card", "extended_card"):
-            if isinstance(card := table.get(name), str) and (folder / card).exists():
-                table[name] = str(folder / card)
-        if isinstance(keys := table.get("signing_keys"), list):
-            table["signing_keys"] = [key if _is_key(key) else str(folder / str(key)) for key in keys]
+        _anchor_cards(table, folder)
     return found
+
+
+def _anchor_cards(table: dict[str, Any], folder: Path) -> None:
+    for name in ("card", "extended_card"):
+        if isinstance(card := table.get(name), str) and (folder / card).exists():
+            table[name] = str(folder / card)
+    if isinstance(keys := table.get("signing_keys"), list):
+        table["signing_keys"] = [key if _is_key(key) else str(folder / str(key)) for key in keys]
 
 
 def _interpolated(value: Any, env: Mapping[str, str], where: str) -> Any:
@@ -494,7 +408,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
 def _did_you_mean(where: tuple[str, ...]) -> str:
     model = AgentSettings if where[0] == "agents" else _MODELS.get(where[:-1], Settings)
     if where[:2] == ("auth", "schemes") and len(where) > 4:  # the fourth step is the kind of scheme
-        model = _SCHEMES[where[3]] if len(where) == 5 else KeySettings
+        model = SCHEMES[where[3]] if len(where) == 5 else KeySettings
     close = difflib.get_close_matches(where[-1], model.model_fields, n=1, cutoff=0.5)
     known = f"; known: {', '.join(model.model_fields)}"
     return f'. Did you mean "{close[0]}"?' if close else known

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from a2a_bridge.config import (
+from a2a_bridge.auth_settings import (
     ApiKeySettings,
     AuthSettings,
     BasicSettings,

@@ -13,16 +13,9 @@ from typing import Any
 import pytest
 
 import a2a_bridge.bridge
+from a2a_bridge.auth_settings import ApiKeySettings, AuthSettings, CertificateSettings, TokenSettings
 from a2a_bridge.bridge import Bridge
-from a2a_bridge.config import (
-    AgentSettings,
-    ApiKeySettings,
-    AuthSettings,
-    CertificateSettings,
-    TLSSettings,
-    TokenSettings,
-    load_config,
-)
+from a2a_bridge.config import AgentSettings, TLSSettings, load_config
 from a2a_bridge.testing.fake_model import Conversation, Said
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import free_socket, running

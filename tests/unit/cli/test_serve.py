@@ -6,9 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from joserfc import jwk
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 
 
 def write_agents(folder: Path) -> None:
@@ -135,3 +138,41 @@ def test_an_address_that_means_everywhere_is_warned_about(start, tmp_path: Path)
     served = start("mine:shout", "--store", "memory", "--allow-anonymous", cwd=tmp_path, HOST="0.0.0.0")
     assert "set --public-url or A2A_BRIDGE_PUBLIC_URL" in served.heard
     assert "shout: http://127.0.0.1:" in served.heard
+
+
+def test_cards_of_the_file_are_signed_and_extended(start, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """R-SIGN-04, R-EXTC-01: a key of all, one of an agent's own, and a card for those who are known."""
+    write_agents(tmp_path)
+    keys = {name: jwk.ECKey.generate_key("P-256", {"kid": name}) for name in ("all", "own")}
+    for name, key in keys.items():
+        (tmp_path / f"{name}.jwk").write_text(json.dumps(key.as_dict(private=True)))
+        (tmp_path / f"{name}.pub").write_text(json.dumps(key.as_dict(private=False)))
+    more = json.loads((ROOT / "agent_cards" / "planner.json").read_text()) | {"description": "For those who are known."}
+    (tmp_path / "more.json").write_text(json.dumps(more))
+    (tmp_path / "a2a-bridge.toml").write_text(
+        '[agents.loud]\ntarget = "mine:shout"\nsigning_keys = ["own.jwk"]\nextended_card = "more.json"\n'
+        '[agents.quiet]\ntarget = "mine:shout"\n'
+        '[cards]\nsigning_keys = ["all.jwk"]\n[store]\nkind = "memory"\n'
+        '[auth.schemes.key]\nkind = "api_key"\n'
+        'keys = [{ principal = "ann", secret = "${ANNS_KEY}" }]\n'
+    )
+    served = start("--config", "a2a-bridge.toml", cwd=tmp_path, ANNS_KEY="0123456789-0123456789-ann")
+    for agent, name in (("loud", "own"), ("quiet", "all")):
+        done = run("card", "verify", served.agent(agent), "--key", str(tmp_path / f"{name}.pub"))
+        assert done.out == f"Verified: yes\nKey: {name}\nAlgorithm: ES256\n", done.err
+    headers = {"a2a-version": "1.0", "x-api-key": "0123456789-0123456789-ann"}
+    extended = httpx.get(served.agent("loud") + "/extendedAgentCard", headers=headers).content
+    (tmp_path / "extended.json").write_bytes(extended)
+    assert json.loads(extended)["description"] == "For those who are known."
+    assert run("card", "verify", str(tmp_path / "extended.json"), "--key", str(tmp_path / "own.pub")).code == 0
+
+
+def test_a_key_that_cannot_be_had_stops_the_start(shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: no card goes out unsigned that was meant to be signed."""
+    write_agents(tmp_path)
+    (tmp_path / "a2a-bridge.toml").write_text(
+        '[agents.loud]\ntarget = "mine:shout"\n[cards]\nsigning_keys = ["missing.pem"]\n[store]\nkind = "memory"\n'
+    )
+    done = shell("serve", "--port", "0", "--config", "a2a-bridge.toml")
+    assert done.code == 2
+    assert "missing.pem: the key cannot be read" in done.err
