@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwk
 
 import a2a_bridge.bridge
 from a2a_bridge.auth_settings import ApiKeySettings, AuthSettings, CertificateSettings, TokenSettings
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
+from a2a_bridge.cards.sign import load_signing_key
 from a2a_bridge.config import AgentSettings, TLSSettings, load_config
+from a2a_bridge.errors import CardError
 from a2a_bridge.testing.fake_model import Conversation, Said
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import free_socket, running
@@ -34,13 +37,36 @@ def test_an_example_runs_to_its_end(example: Path) -> None:
 
 
 def test_the_readme_has_the_blocks_that_are_tested_here() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 def test_the_seat_of_the_readme_can_be_made() -> None:
     names: dict[str, Any] = {}
     exec(compile(BLOCKS[3], "README.md", "exec"), names)
     assert names["archivist"].timeout == 60
+
+
+async def test_the_careful_client_of_the_readme_believes_a_signed_card(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no other: the same program with another server's key set refuses the card."""
+    monkeypatch.chdir(tmp_path)
+    key = jwk.ECKey.generate_key("P-256")
+    options = Options(signing_keys=[load_signing_key(key.as_dict(private=True))])
+
+    def shout(text: str) -> str:
+        return text.upper()
+
+    async with running(lambda url: Bridge(shout, public_url=url, options=options)) as url:
+        names: dict[str, Any] = {}
+        exec(compile(BLOCKS[4].replace("https://agents.example.org", url), "README.md", "exec"), names)
+        (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+        await names["careful"]()
+        assert capsys.readouterr().out.strip()
+        stranger = jwk.ECKey.generate_key("P-256").as_dict(private=False)
+        (tmp_path / "jwks.json").write_text(json.dumps({"keys": [stranger]}))
+        with pytest.raises(CardError, match="no signature can be trusted"):
+            await names["careful"]()
 
 
 def leaves(table: Mapping[str, Any], above: str = "") -> set[str]:
