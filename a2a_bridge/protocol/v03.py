@@ -105,7 +105,7 @@ def decoded_once(text: str) -> str:
     plain = text.translate({45: 43, 95: 47})
     try:
         once = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-        if once and len(once) % 4 == 0:
+        if once:
             base64.b64decode(once, validate=True)
             return once.decode("ascii")
     except (binascii.Error, ValueError):

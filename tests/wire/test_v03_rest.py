@@ -165,7 +165,9 @@ async def test_refusals_say_what_clients_of_0_3_look_for(
 @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/nothing", "/v1", "/tenant/v1/tasks/x", "/v1/v1/tasks/x"])
 async def test_what_0_3_did_not_have_is_not_found(http: httpx.AsyncClient, path: str) -> None:
     """R-COMPAT-02, R-TEN-05: no list of tasks, no tenants."""
-    assert (await http.get(path)).status_code == 404
+    response = await http.get(path)
+    assert response.status_code == 404
+    assert response.json()["error"]["details"][0]["reason"] == "METHOD_NOT_FOUND"
 
 
 VERSIONS = {

@@ -218,6 +218,7 @@ def test_a_history_length_that_is_none_is_refused(length: Any) -> None:
     [
         ({}, None),
         ({"schemes": []}, None),
+        ({"schemes": [""]}, None),
         ({"schemes": [], "credentials": ""}, None),
         (None, None),
         ({"schemes": ["Bearer"]}, {"scheme": "Bearer"}),
@@ -541,7 +542,7 @@ def test_a_piece_of_text_is_spliced_as_it_would_be_parsed(text: str, artifact_id
     row = writer.first_text(artifact_id, text) if first else head + quoted(text) + TEXT_CHUNK_END
     assert b'"kind":"text"' in v03.lower_row(row)
     assert json.loads(v03.lower_row(row)) == v03.lower_stream_response(json.loads(row))
-    assert v03.lower_row(row, rest=True) is row
+    assert v03.lower_row(row, rest=True) == row
     assert json.loads(row) == v03.lower_stream_response(json.loads(row), rest=True)
 
 
