@@ -9,17 +9,19 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import report, rooms, wire
+from benchmarks import report, rooms, sandbox, wire
 from benchmarks.floors import missed
 from benchmarks.machine import LOAD_CORE, calibration, facts, pin
 
 WIRE = ("w1", "w2", "w2w")
 ROOMS = "rooms"
+SANDBOX = "sandbox"
 WORKLOADS = {
     "w1": "one request, one answer (with the server on SQLite: W7)",
     "w2": "a stream of 200 chunks from an agent that never waits",
     "w2w": "the same from an agent that waits after each chunk",
     "rooms": "turns of a room",
+    "sandbox": "the start of a sandbox for code",
 }
 
 
@@ -57,7 +59,7 @@ def run(task: Coroutine[Any, Any, Any]) -> Any:
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
     """Run what was asked for; the tables are printed as they come."""
-    found: dict[str, Any] = {"wire": [], "rooms": []}
+    found: dict[str, Any] = {"wire": [], "rooms": [], "sandbox": []}
     if workloads := [name for name in WIRE if name in asked.workloads]:
         slices = 2 if asked.quick else 4
         plan = wire.Plan(workloads, asked.workers, asked.servers, asked.rounds, asked.seconds, slices)
@@ -67,6 +69,9 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
         turns = (10, 100) if asked.quick else (10, 100, 1000)
         found["rooms"] = rooms.measure(rooms.Plan(rooms.talks(turns=turns), asked.rounds), tell)
         print(report.rooms_text(found["rooms"]) + "\n")
+    if SANDBOX in asked.workloads:
+        found["sandbox"] = run(sandbox.measure(30 if asked.quick else 200, tell))
+        print(sandbox.text(found["sandbox"]) + "\n")
     return found
 
 

@@ -153,11 +153,9 @@ class ConversableAgent(Registering, Driving):
         """Give it another system message, before it takes part in a conversation."""
         self.system_message = system_message
 
-    async def converse(self, turn: Turn) -> AsyncGenerator[Spoken, None]:
+    def converse(self, turn: Turn) -> AsyncGenerator[Spoken, None]:
         """Take a turn in a room or chat of ours: may also end it, pass, or speak for a person."""
-        async with aclosing(wrapped(self, Exchange(self, turn), self.replies, self.middleware)) as spoken:
-            async for piece in spoken:
-                yield piece
+        return wrapped(self, Exchange(self, turn), self.replies, self.middleware)
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """Take a turn anywhere."""

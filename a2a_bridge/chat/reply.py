@@ -16,7 +16,7 @@ from a2a_bridge.chat.classic import content_parts, to_dict
 from a2a_bridge.chat.coding import code
 from a2a_bridge.chat.exchange import Exchange, Replying
 from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
-from a2a_bridge.chat.thinking import Thinking
+from a2a_bridge.chat.thinking import Thinking, is_plain, plainly
 from a2a_bridge.chat.wording import calls_in, responses_part
 from a2a_bridge.protocol.objects import Part, Role
 
@@ -113,7 +113,8 @@ async def model(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, N
     """Let the model speak, word by word, and call tools."""
     if agent.model is None:
         return
-    async with aclosing(Thinking(agent, exchange).speak()) as pieces:
+    speaking = plainly(agent, exchange) if is_plain(agent) else Thinking(agent, exchange).speak()
+    async with aclosing(speaking) as pieces:
         async for piece in pieces:
             yield piece
 

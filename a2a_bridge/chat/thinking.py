@@ -28,6 +28,23 @@ MAX_ROUNDS = 25
 """How often in one turn a model may answer with calls: then something is going round in circles."""
 
 
+def is_plain(agent: Replying) -> bool:
+    """The model has nothing to do but to speak."""
+    more = agent.handoffs or agent.memory or agent.form is not None or agent.hooks.held
+    return not more and agent.toolbox.is_empty
+
+
+async def plainly(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, None]:
+    """What such a model says: as few steps for each word as can be."""
+    assert agent.model is not None
+    messages = model_messages(await exchange.messages(), agent.name)
+    if agent.system_message:
+        messages.insert(0, {"role": "system", "content": agent.system_message})
+    async with aclosing(cached(agent.model).stream(messages)) as pieces:
+        async for piece in pieces:
+            yield piece
+
+
 class Thinking:
     """One turn of an agent's model. Read `speak` once, to its end."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import load, report, rooms, wire
+from benchmarks import load, report, rooms, sandbox, wire
 from benchmarks.floors import FLOORS, missed
 from benchmarks.machine import calibration, facts
 
@@ -66,3 +66,13 @@ def test_a_floor_is_missed_when_its_figure_is_too_low_and_not_when_there_is_none
 def test_a_run_says_where_it_was_made() -> None:
     assert facts().keys() > {"python", "cores", "a2a-sdk"}
     assert calibration() > 0
+
+
+async def test_the_start_of_a_sandbox_is_measured_or_it_is_said_why_not() -> None:
+    """Issue 4: start-up p99 printed."""
+    told: list[str] = []
+    rows = await sandbox.measure(2, told.append)
+    assert [row["start"] for row in rows] == ["bubblewrap, Python", "bubblewrap, shell", "no sandbox, Python"] or (
+        rows == [] and "not measured" in told[0]
+    )
+    assert "target: p99 of a sandbox below 250 ms" in sandbox.text(rows)
