@@ -103,9 +103,8 @@ def execution_of(config: Any, executor: Any) -> CodeExecution | None:
 def _checked(executor: Any) -> CodeExecutor:
     if not callable(getattr(executor, "execute", None)) or not isinstance(getattr(executor, "limits", None), Limits):
         raise TypeError(
-            f"{executor!r} is no executor: use BubblewrapExecutor() or DockerExecutor(), of a2a_bridge.chat.execution.bubblewrap"
-            " and a2a_bridge.chat.execution.docker,"
-            " or an object with their methods"
+            f"{executor!r} is no executor: use BubblewrapExecutor() of a2a_bridge.chat.execution.bubblewrap,"
+            " DockerExecutor() of a2a_bridge.chat.execution.docker, or an object with their methods"
         )
     found: CodeExecutor = executor
     return found
