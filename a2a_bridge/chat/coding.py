@@ -49,7 +49,7 @@ async def code(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, No
     yield ToolResult(run.digest, {"exit_code": result.exit_code, "output": result.output}, result.exit_code != 0)
     for name, data in result.files.items():
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        yield Chunk(parts=(Part(raw=data, filename=name, media_type=kind),), artifact=name, append=False, name=name)
+        yield Chunk(parts=(Part(raw=data, filename=name, media_type=kind),), artifact=name, append=False)
     yield report(result)
 
 

@@ -37,7 +37,7 @@ def test_an_example_runs_to_its_end(example: Path) -> None:
 
 
 def test_the_readme_has_the_blocks_that_are_tested_here() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_the_seat_of_the_readme_can_be_made() -> None:
@@ -59,7 +59,7 @@ async def test_the_careful_client_of_the_readme_believes_a_signed_card(
 
     async with running(lambda url: Bridge(shout, public_url=url, options=options)) as url:
         names: dict[str, Any] = {}
-        exec(compile(BLOCKS[4].replace("https://agents.example.org", url), "README.md", "exec"), names)
+        exec(compile(BLOCKS[5].replace("https://agents.example.org", url), "README.md", "exec"), names)
         (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
         await names["careful"]()
         assert capsys.readouterr().out.strip()
@@ -67,6 +67,14 @@ async def test_the_careful_client_of_the_readme_believes_a_signed_card(
         (tmp_path / "jwks.json").write_text(json.dumps({"keys": [stranger]}))
         with pytest.raises(CardError, match="no signature can be trusted"):
             await names["careful"]()
+
+
+def test_the_agents_with_tools_and_code_of_the_readme_can_be_made() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[4], "README.md", "exec"), names)
+    assert names["refund"].approval == "human"
+    assert names["assistant"].traits.keeps_context
+    assert not names["runner"].is_passive
 
 
 def leaves(table: Mapping[str, Any], above: str = "") -> set[str]:
