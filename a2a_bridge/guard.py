@@ -13,8 +13,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 from a2a_bridge.errors import AddressRefusedError, ConfigError
 
@@ -22,6 +23,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """All addresses of a name, as text."""
+
+LOOK_UPS_AT_ONCE = 16
 
 _V4_REFUSED = tuple(
     ipaddress.IPv4Network(network)
@@ -87,9 +90,16 @@ def _is_loopback(address: Address) -> bool:
     return address.is_loopback
 
 
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """For look-ups, which cannot be cut off: hostile name servers must not hold the threads that agents run in."""
+    return ThreadPoolExecutor(LOOK_UPS_AT_ONCE, "a2a-bridge-look-up")
+
+
 async def look_up(host: str, port: int) -> list[str]:
     """The system's own look-up; every address, in its order. OSError if there is none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_threads(), ask)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

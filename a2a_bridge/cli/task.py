@@ -1,16 +1,20 @@
 """`a2a-bridge task`: look at tasks, end them, follow them."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from a2a_bridge.cli.fault import usage
-from a2a_bridge.cli.options import AgentOptions, Stream, flat, seconds
+from a2a_bridge.cli.options import AgentOptions, Output, Stream, flat, seconds
 from a2a_bridge.cli.output import emit, emit_json, field, task_text
 from a2a_bridge.cli.session import Session
 from a2a_bridge.client.client import Client
-from a2a_bridge.protocol.objects import TaskState, dump
+from a2a_bridge.protocol.objects import JSONValue, TaskState, dump
+from a2a_bridge.store.contract import Store
+from a2a_bridge.store.sqlite import SQLiteStore
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -119,6 +123,44 @@ def list_(
             emit(field("Next page token", page.next_page_token))
 
     session.run(work)
+
+
+@app.command("undelivered")
+def undelivered(
+    store: Annotated[Path, typer.Option(metavar="FILE", help="The store of the server; it may be running.")],
+    output: Annotated[
+        Output, typer.Option("--output", "-o", envvar="A2ACLI_OUTPUT", help="Text, or JSON.")
+    ] = Output.TEXT,
+) -> None:
+    """List what webhooks have not taken and will not be sent again, the newest first."""
+    found = asyncio.run(_dead_letters(SQLiteStore(store, readonly=True)))
+    if output is Output.JSON:
+        emit_json({"undelivered": found})
+        return
+    for letter in found:
+        for label, name in _LETTER.items():
+            emit(field(label, str(letter[name])))
+        emit("\n")
+    emit(field("Total", str(len(found))))
+
+
+_LETTER = {
+    "Task ID": "task", "Webhook": "webhook", "Host": "host", "Events given up": "count", "First": "first",
+    "Last": "last", "Reason": "reason", "Time": "time",
+}  # fmt: skip
+
+
+async def _dead_letters(store: Store) -> list[JSONValue]:
+    await store.open()
+    try:
+        found: list[JSONValue] = []
+        before = None
+        while page := await store.page("undelivered", "undelivered", before=before, limit=100):
+            found += [json.loads(entry.value) for entry in page]
+            before = (page[-1].sort, page[-1].key)
+        return found
+    finally:
+        await store.close()
 
 
 def _state(text: str) -> TaskState:

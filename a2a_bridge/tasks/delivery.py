@@ -140,6 +140,11 @@ def task_key_of(key: str) -> str:
     return key.rpartition("/")[0]
 
 
+def task_id_of(task_key: str) -> str:
+    """The task's id, from its key."""
+    return task_key.rpartition("/")[2]
+
+
 def lowered(task: TaskPieces) -> bytes:
     """A task as webhooks of 0.3 get it: whole, whatever has happened (R-COMPAT-21)."""
     return json_bytes(v03.lower_task(json.loads(task.json())))

@@ -41,7 +41,8 @@ from a2a_bridge.errors import (
     StoreError,
 )
 from a2a_bridge.net import Deadline, Http, Timeouts
-from a2a_bridge.observe import trace
+from a2a_bridge.observe import metrics, names, trace
+from a2a_bridge.observe.spans import span
 from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.events import task_event
 from a2a_bridge.protocol.objects import format_timestamp, json_bytes
@@ -54,10 +55,12 @@ from a2a_bridge.tasks.delivery import (
     Webhook,
     lowered,
     seconds_asked,
+    task_id_of,
     task_key_of,
     webhook_record,
 )
 from a2a_bridge.tasks.live import DIRECT_ROW, TERMINAL, LiveTask
+from a2a_bridge.tasks.log import at_once
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +72,12 @@ GROWTH = 5.0
 JITTER = 0.25
 """Retries come after 2 s, 10 s, 50 s, ... about 8.7 h, each a quarter more or less: 11 h in all, 14 h at most."""
 STORE_RETRY = 5.0
+FAULT_RETRY = 300.0
 TIMEOUTS = Timeouts(connect=5.0, first_byte=15.0, idle=5.0, total=15.0)
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer that are read (and thrown away) to keep its connection; a longer one costs the connection."""
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
-_AT_ONCE = 64
+_AT_ONCE = 16
 
 
 class Outbox:
@@ -119,7 +123,7 @@ class Outbox:
         try:
             hook = self._read_hook(kept)
         except StoreError as error:  # another key: said for each, and kept for when the key is back
-            _log.error("a webhook of task %s gets nothing: %s", task_key_of(entry.key).rpartition("/")[2], error)
+            _log.error("a webhook of task %s gets nothing: %s", task_id_of(task_key_of(entry.key)), error)
             return
         head = json.loads(entry.value)
         delivery = Delivery(entry.key, hook, head["cursor"], head["tries"], head["since"], head["due"], head["failing"])
@@ -231,8 +235,8 @@ class Outbox:
             _log.warning("the webhooks of a task wait for the store: %s", error)
             self._wait(delivery, STORE_RETRY)
         except Exception:  # a fault of our own must not end the deliveries of a task: it is tried again
-            _log.exception("a delivery to %s failed", delivery.hook.host)
-            self._wait(delivery, STORE_RETRY)
+            _log.exception("the deliveries to %s have stopped for a while", delivery.hook.host)
+            self._wait(delivery, FAULT_RETRY)
         finally:
             delivery.run = None
 
@@ -243,7 +247,7 @@ class Outbox:
     async def _send_more(self, delivery: Delivery) -> bool:
         """Send some of what there is; False when there is nothing left, or the next try is not due yet."""
         delivery.again, delivery.due = False, 0.0
-        rows = await self._store.read(f"task/{delivery.task_key}", delivery.cursor, _AT_ONCE)
+        rows = at_once(await self._store.read(f"task/{delivery.task_key}", delivery.cursor, _AT_ONCE))
         if not rows:
             return await self._caught_up(delivery)
         if rows[0].seq > delivery.cursor + 1 and not await self._catch_up(delivery, rows[0].seq - 1):
@@ -311,8 +315,13 @@ class Outbox:
 
     async def _send(self, delivery: Delivery, seq: int, event: bytes) -> bool:
         """Try one event; False when it must be tried again later."""
-        failure = await self._attempt(delivery, event)
+        told = {names.TASK_ID: task_id_of(delivery.task_key), names.ADDRESS: delivery.hook.host}
+        with span(names.PUSH, "client", told) as made:
+            failure = await self._attempt(delivery, event)
+            if failure is not None:
+                made.fail(failure.reason)
         if failure is None:
+            _count("delivered")
             delivery.cursor, delivery.is_failing = seq, False
             delivery.reset()
             await self._keep(delivery)
@@ -325,10 +334,12 @@ class Outbox:
         gives_up = delivery.is_failing or delivery.tries >= TRIES or due > delivery.since + GIVE_UP_AFTER
         if failure.may_retry and not gives_up:
             delivery.due = due
+            _count("retried")
             _log.info("webhook not reached", extra={"fields": delivery.described(seq, failure)})
             await self._keep(delivery)
             self._arm(delivery)
             return False
+        _count("given_up")
         _log.warning("webhook event given up", extra={"fields": delivery.described(seq, failure)})
         dead = await self._dead_letter(delivery, seq, failure)
         delivery.cursor, delivery.is_failing = seq, delivery.is_failing or failure.may_retry
@@ -358,6 +369,9 @@ class Outbox:
                 return Failure("no connection")
             except (ClientError, ValueError):
                 return Failure("cannot be sent", may_retry=False)
+            except Exception:  # the webhook sender: what nobody thought of counts as a try, and the log has the rest
+                _log.exception("a delivery to %s failed", hook.host)
+                return Failure("internal error")
         if 200 <= status < 300:
             return None
         may_retry = status in _WORTH_ANOTHER_TRY or status >= 500
@@ -386,3 +400,8 @@ class Outbox:
             "undelivered", delivery.key, json_bytes(value), group="undelivered", sort=time,
             expires=now + self._forget_after, evictable=True,
         )  # fmt: skip
+
+
+def _count(outcome: str) -> None:
+    if metrics.active is not None:
+        metrics.active.push.labels(outcome).inc()

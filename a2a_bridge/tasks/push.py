@@ -180,11 +180,11 @@ class Webhooks:
 
     # --- webhooks that come with a send (R-PUSH-03)
 
-    async def with_send(self, live: LiveTask, wanted: Registration) -> tuple[Delivery, tuple[Change, ...]]:
+    def with_send(self, live: LiveTask, wanted: Registration) -> tuple[Delivery, tuple[Change, ...]]:
         """What must be written with the acceptance of the send; the outbox gets the delivery when it has been."""
         wanted = wanted.of(live.who.task_id)
         key = webhook_key(live.who.key, wanted.config.id or "")
-        old = await self.outbox.withdraw(key)
+        old = self.outbox.find(key)  # it goes on until this one takes its place, and for good if that does not happen
         delivery = Delivery(key, self._hook(wanted), live.turn_starts if old is None else old.cursor)
         if not live.is_shown:
             live.withdrawn = (Change("webhook", key, None), Change("delivery", key, None))

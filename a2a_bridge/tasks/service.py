@@ -447,7 +447,7 @@ class TaskService:
             )
         delivery = None
         if acceptance.wanted is not None:
-            delivery, more = await self._hooks.with_send(live, acceptance.wanted)
+            delivery, more = self._hooks.with_send(live, acceptance.wanted)
             records += more
         live.log.take_over(await self._store.claim(who.stream, records))
         live.sent[message_id] = value

@@ -11,11 +11,12 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from a2a_bridge.agent import Fail
-from a2a_bridge.bridge import Bridge
+from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.chat.assistant import AssistantAgent
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.client.client import Client
+from a2a_bridge.guard import Guard
 from a2a_bridge.observe import names
 from a2a_bridge.observe.metrics import Metrics
 from a2a_bridge.observe.requests import caller_hash
@@ -23,8 +24,12 @@ from a2a_bridge.observe.scrub import scrub
 from a2a_bridge.observe.spans import span
 from a2a_bridge.observe.trace import continue_trace, current_traceparent
 from a2a_bridge.protocol.objects import Task
+from a2a_bridge.tasks.push import Push
+from a2a_bridge.testing.agents import Scripted
 from a2a_bridge.testing.fake_openai import FakeOpenAI
+from a2a_bridge.testing.receiver import Receiver
 from a2a_bridge.testing.server import running
+from a2a_bridge.testing.wire import Wire, eventually, say
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -208,3 +213,29 @@ def test_while_off_nothing_of_opentelemetry_or_prometheus_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+async def test_webhooks_are_counted_and_belong_to_the_trace(
+    start: Any, traced: InMemorySpanExporter, counted: Metrics
+) -> None:
+    """Issue 3, part 8: the context goes out with webhooks; a2a_push_deliveries_total by outcome."""
+
+    async def talks(turn: Any) -> Any:
+        yield "hello"
+
+    async with Receiver(410) as hook:
+        options = Options(push=Push(Guard(loopback=True)))
+        wire = Wire(await start(Bridge(Scripted(talks), options=options)))
+        params = say() | {"configuration": {"taskPushNotificationConfig": {"url": hook.url}}}
+        await wire.result("SendMessage", params, headers={"traceparent": TRACE})
+        got = await hook.until_state("COMPLETED")
+        await eventually(lambda: len([s for s in traced.get_finished_spans() if s.name == names.PUSH]) == len(got))
+    pushes = [made for made in traced.get_finished_spans() if made.name == names.PUSH]
+    assert {f"{made.context.trace_id:032x}" for made in pushes} == {TRACE[3:35]}
+    sent = [found.headers["traceparent"].split("-")[2] for found in got]
+    assert sent == [f"{made.context.span_id:016x}" for made in pushes]
+    assert pushes[0].attributes[names.ERROR_TYPE] == "HTTP 410"
+    assert pushes[0].attributes[names.ADDRESS] == "127.0.0.1"
+    text = counted.text()[0].decode()
+    assert 'a2a_push_deliveries_total{outcome="given_up"} 1.0' in text
+    assert f'a2a_push_deliveries_total{{outcome="delivered"}} {len(got) - 1}.0' in text

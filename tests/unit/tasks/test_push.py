@@ -1,5 +1,6 @@
 """Webhooks: what they are sent, in which order, and how hard it is tried. Over both stores; time is a number here."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 
 from a2a_bridge.agent import Ask, Progress, Refuse, Say, ToolCall, Traits
 from a2a_bridge.bridge import Bridge, Options
+from a2a_bridge.errors import StoreUnavailableError
 from a2a_bridge.guard import Guard
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.tasks.delivery import RETRIES_AT_ONCE, Slots
 from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Gate, Scripted
 from a2a_bridge.testing.receiver import HANG, Receiver
@@ -510,3 +513,70 @@ async def test_tasks_without_a_webhook_have_no_records_of_one(serving: Serve) ->
     served = await serving(Scripted(talks, traits=Traits(keeps_context=True)))
     await served.wire.send("go")
     assert await served.pending() == 0
+
+
+async def test_events_that_are_gone_are_replaced_by_the_task(serving: Serve) -> None:
+    """Architecture: an unknown or compacted number gives the snapshot, never silence."""
+    gate = Gate()
+
+    async def waits(turn: Any) -> AsyncGenerator[Any, None]:
+        yield "one "
+        await gate()
+        yield "two"
+
+    served = await serving(Scripted(waits))
+    async with Receiver(503) as hook:
+        params = with_hook(hook.url)
+        params["configuration"]["returnImmediately"] = True
+        task = (await served.wire.result("SendMessage", params))["task"]
+        await hook.until(1)
+        await eventually(lambda: _due(served))
+        gate.open()
+        frames = await served.wire.frames("SubscribeToTask", {"id": task["id"]}, {"last-event-id": "0"})
+        stream = f"task//anonymous/scripted/{task['id']}"
+        await served.bridge.store.trim(stream, frames[-2].id or 0)
+        await served.pass_time(3.0)
+        await served.over()
+    got = hook.got
+    assert [next(iter(found.body)) for found in got] == ["task", "task", "statusUpdate"]
+    assert got[1].body["task"] == await served.wire.get(task["id"])
+
+
+async def test_a_caller_with_dead_webhooks_holds_up_its_own_retries_only() -> None:
+    """Our decision: slots for first attempts and for others, of each caller."""
+    slots = Slots()
+    taken = [slots.take("a", again=True) for _ in range(RETRIES_AT_ONCE)]
+    for slot in taken:
+        await slot.__aenter__()
+    waiting = asyncio.create_task(slots.take("a", again=True).__aenter__())
+    for owner, again in (("a", False), ("b", True), ("b", False)):
+        async with asyncio.timeout(1.0), slots.take(owner, again=again):
+            assert not waiting.done()
+    await taken[0].__aexit__(None, None, None)
+    await waiting
+
+
+async def test_a_store_that_fails_holds_deliveries_up_and_loses_none(start: Any, tmp_path: Any) -> None:
+    """Issue: what cannot be read is tried again soon."""
+    clock = Clock()
+
+    class Failing(SQLiteStore):
+        fails = False
+
+        async def read(self, stream: str, after: int = 0, limit: int = 1000) -> Any:
+            if self.fails:
+                raise StoreUnavailableError("for the test")
+            return await super().read(stream, after, limit)
+
+    store = Failing(tmp_path / "s.sqlite")
+    store.fails = True
+    bridge = Bridge(Scripted(talks), store=store, options=Options(push=PUSH, clock=clock))
+    served = Served(bridge, Wire(await start(bridge)), clock)
+    async with Receiver() as hook:
+        await served.wire.result("SendMessage", with_hook(hook.url))
+        assert hook.got == []
+        store.fails = False
+        await served.pass_time(6.0)
+        got = await hook.until_state("COMPLETED")
+        await served.over()
+    assert "task" in got[0].body
