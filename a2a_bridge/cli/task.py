@@ -135,7 +135,7 @@ def undelivered(
     """List what webhooks have not taken and will not be sent again, the newest first."""
     found = asyncio.run(_dead_letters(SQLiteStore(store, readonly=True)))
     if output is Output.JSON:
-        emit_json({"undelivered": found})
+        emit_json({"undelivered": list[JSONValue](found)})
         return
     for letter in found:
         for label, name in _LETTER.items():
@@ -150,10 +150,10 @@ _LETTER = {
 }  # fmt: skip
 
 
-async def _dead_letters(store: Store) -> list[JSONValue]:
+async def _dead_letters(store: Store) -> list[dict[str, JSONValue]]:
     await store.open()
     try:
-        found: list[JSONValue] = []
+        found: list[dict[str, JSONValue]] = []
         before = None
         while page := await store.page("undelivered", "undelivered", before=before, limit=100):
             found += [json.loads(entry.value) for entry in page]
