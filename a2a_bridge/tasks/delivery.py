@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from a2a_bridge.observe import trace
 from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
-from a2a_bridge.protocol.objects import json_bytes
+from a2a_bridge.protocol.objects import format_timestamp, json_bytes
 from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Entry
 
@@ -176,6 +177,20 @@ def webhook_record(kept: Entry, *, group: str, expires: float | None) -> Change:
     """The record of a webhook once more, with a time to go."""
     return Change(
         "webhook", kept.key, kept.value, group=group, sort=kept.sort, expires=expires, evictable=expires is not None
+    )
+
+
+def dead_letter(
+    known: Entry | None, described: Mapping[str, str | int], key: str, *, now: float, keep: float
+) -> Change:
+    """One record for each webhook that has lost something: which events, how many, why the last one."""
+    before = {"first": described["event"], "count": 0} if known is None else json.loads(known.value)
+    time = format_timestamp(datetime.fromtimestamp(now, UTC))
+    value = {
+        **described, "first": before["first"], "last": described["event"], "count": before["count"] + 1, "time": time,
+    }  # fmt: skip
+    return Change(
+        "undelivered", key, json_bytes(value), group="undelivered", sort=time, expires=now + keep, evictable=True
     )
 
 

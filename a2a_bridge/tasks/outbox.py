@@ -29,7 +29,6 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from datetime import UTC, datetime
 from functools import partial
 
 from a2a_bridge.errors import (
@@ -45,7 +44,6 @@ from a2a_bridge.observe import metrics, names, trace
 from a2a_bridge.observe.spans import span
 from a2a_bridge.protocol import v03
 from a2a_bridge.protocol.events import task_event
-from a2a_bridge.protocol.objects import format_timestamp, json_bytes
 from a2a_bridge.protocol.snapshot import SHOWN, TaskPieces
 from a2a_bridge.store.contract import Change, Entry, Store
 from a2a_bridge.tasks.delivery import (
@@ -208,7 +206,7 @@ class Outbox:
             run = asyncio.get_running_loop().create_task(self._deliver(delivery), context=Context())
             delivery.run = run
             self._running.add(run)
-            run.add_done_callback(self._running.discard)
+            run.add_done_callback(partial(self._ended, delivery))
 
     def _arm(self, delivery: Delivery) -> None:
         wait = delivery.due - self._clock()
@@ -234,11 +232,14 @@ class Outbox:
         except StoreError as error:
             _log.warning("the webhooks of a task wait for the store: %s", error)
             self._wait(delivery, STORE_RETRY)
-        except Exception:  # a fault of our own must not end the deliveries of a task: it is tried again
-            _log.exception("the deliveries to %s have stopped for a while", delivery.hook.host)
-            self._wait(delivery, FAULT_RETRY)
         finally:
             delivery.run = None
+
+    def _ended(self, delivery: Delivery, run: "asyncio.Task[None]") -> None:
+        self._running.discard(run)
+        if not run.cancelled() and (error := run.exception()) is not None:  # a fault of our own: it is tried again
+            _log.error("the deliveries to %s have stopped for a while", delivery.hook.host, exc_info=error)
+            self._wait(delivery, FAULT_RETRY)
 
     def _wait(self, delivery: Delivery, seconds: float) -> None:
         delivery.due = self._clock() + seconds
@@ -341,7 +342,8 @@ class Outbox:
             return False
         _count("given_up")
         _log.warning("webhook event given up", extra={"fields": delivery.described(seq, failure)})
-        dead = await self._dead_letter(delivery, seq, failure)
+        known = await self._store.get("undelivered", delivery.key)
+        dead = dead_letter(known, delivery.described(seq, failure), delivery.key, now=now, keep=self._forget_after)
         delivery.cursor, delivery.is_failing = seq, delivery.is_failing or failure.may_retry
         delivery.reset()
         await self._keep(delivery, dead)
@@ -382,24 +384,6 @@ class Outbox:
             await self._store.put(delivery.record(), *more)
         except StoreError as error:  # the event has been taken: after a crash it is sent once more
             _log.warning("how far a webhook of a task has come cannot be kept: %s", error)
-
-    async def _dead_letter(self, delivery: Delivery, seq: int, failure: Failure) -> Change:
-        """One record for each webhook that has lost something: which events, how many, why the last one."""
-        now = self._clock()
-        try:
-            entry = await self._store.get("undelivered", delivery.key)
-        except StoreError:
-            entry = None
-        known = {"first": seq, "count": 0} if entry is None else json.loads(entry.value)
-        time = format_timestamp(datetime.fromtimestamp(now, UTC))
-        value = {
-            **delivery.described(seq, failure), "first": known["first"], "last": seq,
-            "count": known["count"] + 1, "time": time,
-        }  # fmt: skip
-        return Change(
-            "undelivered", delivery.key, json_bytes(value), group="undelivered", sort=time,
-            expires=now + self._forget_after, evictable=True,
-        )  # fmt: skip
 
 
 def _count(outcome: str) -> None:

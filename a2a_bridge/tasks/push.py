@@ -13,7 +13,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -131,12 +132,8 @@ class Webhooks:
                 delivery = Delivery(key, self._hook(wanted), old.cursor)
             elif live is not None and not live.is_ended:
                 delivery = Delivery(key, self._hook(wanted), live.log.visible)
-            try:
+            async with self._or_goes_on(old):
                 await self._store.put(*self._records(key, wanted, delivery))
-            except BaseException:  # it has not been replaced, so the old one goes on
-                if old is not None:
-                    self.outbox.add(old.afresh())
-                raise
             if delivery is not None:
                 self.outbox.add(delivery)
         if live is not None:
@@ -170,13 +167,19 @@ class Webhooks:
         key = webhook_key(who.key, request.id)
         async with self._writing:
             delivery = await self.outbox.withdraw(key)
-            try:
+            async with self._or_goes_on(delivery):
                 await self._store.put(*[Change(kind, key, None) for kind in ("webhook", "delivery", "undelivered")])
-            except BaseException:  # it has not been deleted, so it goes on
-                if delivery is not None:
-                    self.outbox.add(delivery.afresh())
-                raise
         return b"{}"
+
+    @asynccontextmanager
+    async def _or_goes_on(self, withdrawn: Delivery | None) -> AsyncIterator[None]:
+        """What is written within replaces or ends a delivery; if it cannot be, the delivery goes on."""
+        try:
+            yield
+        except BaseException:  # cancelled as well
+            if withdrawn is not None:
+                self.outbox.add(withdrawn.afresh())
+            raise
 
     # --- webhooks that come with a send (R-PUSH-03)
 

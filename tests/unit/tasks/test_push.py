@@ -580,3 +580,39 @@ async def test_a_store_that_fails_holds_deliveries_up_and_loses_none(start: Any,
         got = await hook.until_state("COMPLETED")
         await served.over()
     assert "task" in got[0].body
+
+
+async def test_a_webhook_that_cannot_be_deleted_goes_on(start: Any, tmp_path: Any) -> None:
+    """R-PUSH-07: a delete that has failed has deleted nothing."""
+
+    class Failing(SQLiteStore):
+        fails = False
+
+        def put(self, *changes: Any) -> Any:
+            if self.fails:
+                raise StoreUnavailableError("for the test")
+            return super().put(*changes)
+
+    gate = Gate()
+
+    async def waits(turn: Any) -> AsyncGenerator[Any, None]:
+        yield "one"
+        await gate()
+        yield "two"
+
+    store = Failing(tmp_path / "s.sqlite")
+    wire = Wire(await start(Bridge(Scripted(waits), store=store, options=Options(push=PUSH))))
+    async with Receiver() as hook, Receiver() as other:
+        params = with_hook(hook.url, id="x")
+        params["configuration"]["returnImmediately"] = True
+        task = (await wire.result("SendMessage", params))["task"]
+        await hook.until(2)
+        store.fails = True
+        for method in (Delete, Create):
+            asked = {"taskId": task["id"], "id": "x", "url": other.url}
+            response = await wire.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": asked})
+            assert response.status_code == 503
+        store.fails = False
+        gate.open()
+        await hook.until_state("COMPLETED")
+        assert other.got == []
