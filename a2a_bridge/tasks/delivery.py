@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from a2a_bridge.observe import trace
@@ -184,7 +184,7 @@ def dead_letter(
     known: Entry | None, described: Mapping[str, str | int], key: str, *, now: float, keep: float
 ) -> Change:
     """One record for each webhook that has lost something: which events, how many, why the last one."""
-    before = {"first": described["event"], "count": 0} if known is None else json.loads(known.value)
+    before: dict[str, Any] = {"first": described["event"], "count": 0} if known is None else json.loads(known.value)
     time = format_timestamp(datetime.fromtimestamp(now, UTC))
     value = {
         **described, "first": before["first"], "last": described["event"], "count": before["count"] + 1, "time": time,

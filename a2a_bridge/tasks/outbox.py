@@ -51,6 +51,7 @@ from a2a_bridge.tasks.delivery import (
     Failure,
     Slots,
     Webhook,
+    dead_letter,
     lowered,
     seconds_asked,
     task_id_of,
