@@ -27,8 +27,8 @@ class KeySettings(Section):
     environment, as `secret = "${NAME}"`. `tenants`: those that it may name; the first is meant if it names none."""
 
     principal: str = Field(min_length=1)
-    digest: str | None = None
-    secret: str | None = None
+    digest: str | None = Field(default=None, repr=False)
+    secret: str | None = Field(default=None, repr=False)
     tenants: Words = ("",)
     scopes: Words = ()
 
