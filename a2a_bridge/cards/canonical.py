@@ -12,14 +12,14 @@ class (a2a-js#663). `readings` therefore gives, for each way of reading, what wo
 may then believe: never a member that the signature does not cover (R-SIGN-08).
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from a2a_bridge.cards.schema import Member, members
 from a2a_bridge.errors import CardError, Violation
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import WireObject
+from a2a_bridge.protocol.strict import object_of
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 128
@@ -35,29 +35,12 @@ def strict_json(data: bytes | str, source: str) -> JSONObject:
     if len(data) > MAX_BYTES:
         raise CardError(f"{source}: larger than {MAX_BYTES} bytes")
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
-    except RecursionError:
-        raise CardError(f"{source}: nested deeper than {MAX_DEPTH}") from None
+        found = object_of(data)
     except ValueError as error:
         raise CardError(f"{source}: not JSON that can be signed: {error}") from None
-    if not isinstance(found, dict):
-        raise CardError(f"{source}: a JSON object is expected, not {type(found).__name__}")
     if too_deep(found):
         raise CardError(f"{source}: nested deeper than {MAX_DEPTH}")
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> JSONObject:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the member {next(name for name in names if names.count(name) > 1)!r} stands twice")
-    return found
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 def too_deep(value: Any) -> bool:

@@ -23,6 +23,7 @@ COMMANDS = {
     "task": "Tasks: get, list, cancel, subscribe.",
     "check": "Hold somebody's server to the protocol, from outside.",
     "serve": "Publish agents over A2A.",
+    "auth": "Keys for those who may call a server.",
     "demo": "A group chat of agents of several frameworks, over A2A.",
     "version": "Print the version.",
     "help": "Show help for a command.",

@@ -27,9 +27,9 @@ from a2a_bridge.protocol.security import (
     OpenIdConnectSecurityScheme,
     SecurityScheme,
 )
+from a2a_bridge.protocol.strict import object_of
 from a2a_bridge.server.identity import Denied, Head, Identity, Network, Scheme, authorization, is_principal
 from a2a_bridge.server.jwks import Jwk, KeySource, Waits, check_address, discovered, fetch_json
-from a2a_bridge.server.strict_json import object_of
 
 ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "RS256", "PS256")
 """What signs tokens if nothing else is said."""

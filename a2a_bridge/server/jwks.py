@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from a2a_bridge.errors import A2AError, ClientError, ConfigError
 from a2a_bridge.net import Deadline, Http, Timeouts, is_loopback, shared, shown
-from a2a_bridge.server.strict_json import object_of
+from a2a_bridge.protocol.strict import object_of
 
 _log = logging.getLogger(__name__)
 

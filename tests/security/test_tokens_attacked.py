@@ -197,14 +197,14 @@ ATTACKS: list[tuple[str, Attack, str]] = [
         lambda k: token(k.ec, payload=as_json(claims())[:-1] + b',"sub":"root"}'),
         "twice",
     ),
-    ("claims that are a list", lambda k: token(k.ec, payload=[claims()]), "not a JSON object"),
+    ("claims that are a list", lambda k: token(k.ec, payload=[claims()]), "a JSON object is expected"),
     ("claims that are no UTF-8", lambda k: token(k.ec, payload=b'{"sub":"\xff"}'), "not a token"),
     (
         "claims nested without end",
         lambda k: token(k.ec, payload=b'{"x":' + b"[" * 2900 + b"]" * 2900 + b"}"),
         "nested too deeply",
     ),
-    ("NaN as a time", lambda k: token(k.ec, payload=as_json(claims())[:-1] + b',"x":NaN}'), "is no JSON"),
+    ("NaN as a time", lambda k: token(k.ec, payload=as_json(claims())[:-1] + b',"x":NaN}'), "is not a number of JSON"),
     ("a token larger than the limit", lambda k: token(k.ec, payload=claims(x="x" * 6000)), "too large"),
     (
         "a header larger than the limit",
