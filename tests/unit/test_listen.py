@@ -25,7 +25,7 @@ from a2a_bridge.server.identity import ApiKeys, Certificates, Key
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.server import free_socket
 from a2a_bridge.testing.transport import AppTransport
-from a2a_bridge.testing.wire import say
+from a2a_bridge.testing.wire import eventually, say
 
 KEYED = Auth(schemes={"key": ApiKeys([Key.of("ann", "a-key-of-this-test-file")])})
 
@@ -175,9 +175,7 @@ async def secure(authority: Authority) -> AsyncIterator[tuple[Obedient, Callable
             call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say()}
             return (await http.post("/", json=call, headers={"a2a-version": "1.0"})).status_code
 
-    async with asyncio.timeout(5.0):
-        while not server.started:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: server.started)
     yield agent, call
     server.should_exit = True
     await running

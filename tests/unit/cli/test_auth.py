@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from a2a_bridge.auth_settings import AuthSettings
 from a2a_bridge.cli.callers import auth_of
-from a2a_bridge.config import AuthSettings, load_config
+from a2a_bridge.config import load_config
 from a2a_bridge.errors import ConfigError
 from a2a_bridge.server.auth import Auth, Tokens
 from a2a_bridge.server.identity import ApiKeys, Basic, Certificates, Key, digest_of
