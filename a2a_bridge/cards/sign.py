@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from a2a_bridge.cards.canonical import JSONObject, readings, strict_json, to_be_signed, too_deep
+from a2a_bridge.cards.canonical import MAX_BYTES, JSONObject, readings, strict_json, to_be_signed, too_deep
 from a2a_bridge.errors import CardError, ConfigError
 
 ALGORITHMS = frozenset(
@@ -153,6 +153,8 @@ def sign_card(body: Mapping[str, Any], keys: Sequence[SigningKey]) -> JSONObject
     has no unambiguous form.
     """
     payloads = [_canonical(payload) for payload in to_be_signed(body)]
+    if any(len(payload) > MAX_BYTES for payload in payloads):
+        raise CardError(f"the card cannot be signed: it is larger than {MAX_BYTES} bytes, which nobody reads")
     added = [_signature(payload, key) for key in keys for payload in payloads]
     return {**body, "signatures": [*body.get("signatures", ()), *added]}
 
@@ -177,7 +179,7 @@ def verify_card(
     `body` is the card as it was received. Raises CardError, which says of each signature why it was refused.
     """
     card = strict_json(body, source) if isinstance(body, bytes | str) else dict(body)
-    if too_deep(card):
+    if isinstance(body, Mapping) and too_deep(card):
         raise CardError(f"{source}: nested too deeply")
     signatures = card.get("signatures")
     if not isinstance(signatures, list) or not signatures:

@@ -301,3 +301,24 @@ def test_the_canonical_form_and_the_signature_of_a_card_never_change(case: dict[
     assert signed["signatures"] == case["signatures"]
     public = {name: value for name, value in GOLDEN["key"].items() if name != "d"}
     assert verify_card(signed, TrustedKeys(public)).key_id == "golden"
+
+
+def test_a_card_may_be_so_large_and_so_deep_and_not_more() -> None:
+    """R-SIGN-03: 128 levels, the card being the first, as the official SDKs have it; one MiB."""
+    key, trusted = load_signing_key(pem(KEY)), TrustedKeys(pem(KEY, private=False))
+
+    def deep(levels: int) -> dict[str, Any]:
+        inner: Any = 1
+        for _ in range(levels - 4):  # card, capabilities, extensions and the extension are four
+            inner = {"a": inner}
+        return card(capabilities={"extensions": [{"uri": "urn:x", "params": inner}]})
+
+    signed = sign_card(deep(128), [key])
+    assert verify_card(json.dumps(signed).encode(), trusted)
+    signatures = signed["signatures"]
+    for body in (deep(129) | {"signatures": signatures}, json.dumps(deep(129) | {"signatures": signatures}).encode()):
+        with pytest.raises(CardError, match="nested"):
+            verify_card(body, trusted)
+    for too_much in (deep(129), card(description="x" * (1 << 20))):
+        with pytest.raises(CardError, match="cannot be signed"):
+            sign_card(too_much, [key])
