@@ -7,9 +7,11 @@ reason: the tests of that feature are then not part of the case, and `support` p
 import asyncio
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib import metadata
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -139,6 +141,17 @@ SECRET = "the password is swordfish"
 def support(case: type[AdapterCase]) -> dict[str, str]:
     """The case's column of the support matrix: for each feature "yes", or the reason why not."""
     return {feature: case.limits.get(feature, "yes") for feature in FEATURES}
+
+
+def versions(adapter: Adapter) -> dict[str, str]:
+    """The installed versions of what the adapter's `requires` names: of its extra, or of the distribution itself."""
+    distribution, _, extra = adapter.requires.rstrip("]").partition("[")
+    needed = [distribution]
+    if extra:
+        lines = metadata.requires(distribution) or []
+        needed = [line for line in lines if re.search(rf"""extra == ['"]{re.escape(extra)}['"]""", line)]
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
+    return {name: metadata.version(name) for name in sorted(names)}
 
 
 def run_python(code: str) -> str:

@@ -1,5 +1,41 @@
-"""The contract's assertions are told in full when they fail."""
+"""The contract's assertions are told in full when they fail; what was tried is told, and written down if asked.
+
+With WRITE_VERSIONS=1 in the environment, a run that passed writes the line "Tried with ..." of each adapter's README.
+"""
+
+import importlib
+import os
+import platform
+import re
+from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("a2a_bridge.testing.adapter_case", "a2a_bridge.testing.adapter_contract")
+
+
+def tried(session: pytest.Session) -> dict[str, str]:
+    """The module of each adapter whose contract was run, and the versions it was run with."""
+    from a2a_bridge.testing.adapter_case import AdapterCase, versions
+
+    found = {}
+    for item in session.items:
+        case = getattr(item, "cls", None)
+        if isinstance(case, type) and issubclass(case, AdapterCase) and case.module not in found:
+            told = [
+                f"{name} {version}" for name, version in versions(importlib.import_module(case.module).ADAPTER).items()
+            ]
+            found[case.module] = ", ".join([*told, f"Python {platform.python_version()}"])
+    return found
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Tell the versions, and write them down if this is asked for."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    for module, told in tried(session).items():
+        if reporter is not None:
+            reporter.write_line(f"\n{module}: {told}")
+        if exitstatus == 0 and os.environ.get("WRITE_VERSIONS") == "1":
+            readme = Path(str(importlib.import_module(module).__file__)).with_name("README.md")
+            text = re.sub(r"(?m)^Tried with .*$", f"Tried with {told}.", readme.read_text())
+            readme.write_text(text)
