@@ -431,6 +431,8 @@ def test_card_get_prints_the_card(served, run) -> None:  # type: ignore[no-untyp
         "Version: 0.1.0\n"
         f"Interface: JSONRPC 1.0 {served.agent('echo')}/\n"
         f"Interface: HTTP+JSON 1.0 {served.agent('echo')}\n"
+        f"Interface: JSONRPC 0.3 {served.agent('echo')}/\n"
+        f"Interface: HTTP+JSON 0.3 {served.agent('echo')}\n"
         "Streaming: yes\n"
         "Push notifications: yes\n"
         "Extended card: no\n"
