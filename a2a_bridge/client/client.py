@@ -68,7 +68,6 @@ class _Target:
     fetched: FetchedCard
     wire: Wire
     tenant: str | None
-
     named: tuple[str, ...] = ()  # extensions that every call activates
 
     @property
@@ -185,7 +184,7 @@ class Client:
             max_answer_bytes=self._trust.max_answer_bytes,
             signer=self._keyring.signer(card, interface.url),
         )
-        return _Target(fetched, wire_to(interface, endpoint), interface.tenant or None, self._named)
+        return _Target(fetched, wire_to(interface, endpoint, self._wanted), interface.tenant or None, self._named)
 
     async def _fetch(self, known: FetchedCard | None) -> FetchedCard:
         http, url, keys = await self._http(), card_url(self.url), self._trust.keys

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from a2a_bridge.client.either import EitherVersion
 from a2a_bridge.client.endpoint import Endpoint
 from a2a_bridge.client.jsonrpc import JsonRpcTransport
 from a2a_bridge.client.rest import RestTransport
@@ -104,10 +105,19 @@ def choose_interface(
     raise CardError(f"the agent {card.name!r} at {shown(url)} offers {offered or 'no interface'}; {speaks} {wanted}")
 
 
-def wire_to(interface: AgentInterface, endpoint: Endpoint) -> Transport:
-    """The wire that an interface is spoken to by."""
+def wire_to(interface: AgentInterface, endpoint: Endpoint, wanted: Wanted = ANY) -> Transport:
+    """The wire that an interface is spoken to by; unless a version is wanted, the other one is tried when need be."""
+    binding = interface.protocol_binding.upper()
     version = dialect_of(interface.protocol_version) or PROTOCOL_VERSION
-    wire = _BINDINGS[interface.protocol_binding.upper()](endpoint, version=version)
+    wire = _wire(binding, version, endpoint)
+    if wanted.version is not None:
+        return wire
+    other = OLD_VERSION if version == PROTOCOL_VERSION else PROTOCOL_VERSION
+    return EitherVersion(wire, _wire(binding, other, endpoint), shown(interface.url))
+
+
+def _wire(binding: str, version: str, endpoint: Endpoint) -> Transport:
+    wire = _BINDINGS[binding](endpoint, version=version)
     return wire if version == PROTOCOL_VERSION else Resubscribing(wire)
 
 

@@ -37,12 +37,18 @@ def test_an_example_runs_to_its_end(example: Path) -> None:
 
 
 def test_the_readme_has_the_blocks_that_are_tested_here() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
+
+
+def test_the_clients_of_the_readme_can_be_made() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[2], "README.md", "exec"), names)
+    assert names["seat"].url == "https://agents.example"
 
 
 def test_the_seat_of_the_readme_can_be_made() -> None:
     names: dict[str, Any] = {}
-    exec(compile(BLOCKS[3], "README.md", "exec"), names)
+    exec(compile(BLOCKS[4], "README.md", "exec"), names)
     assert names["archivist"].timeout == 60
 
 
@@ -59,7 +65,7 @@ async def test_the_careful_client_of_the_readme_believes_a_signed_card(
 
     async with running(lambda url: Bridge(shout, public_url=url, options=options)) as url:
         names: dict[str, Any] = {}
-        exec(compile(BLOCKS[5].replace("https://agents.example.org", url), "README.md", "exec"), names)
+        exec(compile(BLOCKS[6].replace("https://agents.example.org", url), "README.md", "exec"), names)
         (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
         await names["careful"]()
         assert capsys.readouterr().out.strip()
@@ -71,7 +77,7 @@ async def test_the_careful_client_of_the_readme_believes_a_signed_card(
 
 def test_the_agents_with_tools_and_code_of_the_readme_can_be_made() -> None:
     names: dict[str, Any] = {}
-    exec(compile(BLOCKS[4], "README.md", "exec"), names)
+    exec(compile(BLOCKS[5], "README.md", "exec"), names)
     assert names["refund"].approval == "human"
     assert names["assistant"].traits.keeps_context
     assert not names["runner"].is_passive
@@ -140,7 +146,7 @@ async def test_the_room_of_the_readme_talks_to_its_end(
 
     with FakeOpenAI(in_turn) as model:
         monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
-        block = BLOCKS[2].replace("http://127.0.0.1:8080", published)
+        block = BLOCKS[3].replace("http://127.0.0.1:8080", published)
         names: dict[str, Any] = {}
         await asyncio.to_thread(exec, compile(block, "README.md", "exec"), names)
     shown = capsys.readouterr().out

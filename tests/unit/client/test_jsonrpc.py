@@ -21,7 +21,6 @@ from a2a_bridge.errors import (
     MethodNotFoundError,
     RemoteTimeoutError,
     TaskNotFoundError,
-    VersionNotSupportedError,
     Violation,
 )
 from a2a_bridge.observe.trace import continue_trace
@@ -134,11 +133,11 @@ def test_violations_and_metadata_of_an_error_are_kept() -> None:
 async def test_errors_raise_from_calls_and_from_streams(raw: Any) -> None:
     """R-STRM-09, T-17: an error before the first event comes as plain JSON, and is not tried again."""
     raw.on("GetTask", lambda exchange: exchange.error(-32001))
-    raw.on("SendStreamingMessage", lambda exchange: exchange.error(-32009, data=[INFO]))
+    raw.on("SendStreamingMessage", lambda exchange: exchange.error(-32005, data=[INFO]))
     client = raw.client()
     with pytest.raises(TaskNotFoundError):
         await client.get("t1")
-    with pytest.raises(VersionNotSupportedError):
+    with pytest.raises(ContentTypeNotSupportedError):
         await read_all(client.stream("hi"))
     assert len(raw.requests) == 3
 
