@@ -366,5 +366,5 @@ def _bridge(
         store = f"a2a-bridge-{next(iter(_named_agents(agents)))}.sqlite"
     if isinstance(store, str | Path):
         store = SQLiteStore(store)
-    options = Options(observe=Observe(requests=True))
+    options = Options()
     return Bridge(agents, store=store, public_url=public_url, auth=auth, options=options)

@@ -169,7 +169,7 @@ class ObserveSettings(Section):
 
     metrics: bool = False
     traces: bool = False
-    requests: bool = True
+    requests: bool = False
 
 
 class PushSettings(Section):
