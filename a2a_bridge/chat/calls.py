@@ -13,6 +13,7 @@ from typing import Any
 from a2a_bridge.agent import Ask, Progress, ToolCall, ToolResult
 from a2a_bridge.chat.approval import NO, YES, ask_about, decided, said_to
 from a2a_bridge.chat.exchange import Exchange, Replying
+from a2a_bridge.chat.failure import first_of
 from a2a_bridge.chat.ledger import Ledger
 from a2a_bridge.chat.tools import Context, ReplyResult, Tool, call, failed
 from a2a_bridge.chat.variables import ContextVariables
@@ -57,15 +58,31 @@ class Calls:
             for ask in asks:
                 yield ask
             return
+        denied = {each.id: "a person refused this call; do not try it again unless asked to"
+                  for each in calls if each.id in (refused or ())}  # fmt: skip
+        for each in calls:
+            if each.id not in denied and not await self._is_approved(each):
+                denied[each.id] = "this call was not approved"
         for each in calls:
             yield each
-        variables = await self._exchange.variables()
-        async with asyncio.TaskGroup() as group:  # cancelled with the turn: all of them are
-            tasks = [group.create_task(self._one(each, variables, refused or ())) for each in calls]
-        self.made = [task.result() for task in tasks]
+        self.made = await self._all(calls, denied)
         await self._exchange.keep_variables()
         for made in self.made:
             yield made.result
+
+    async def _all(self, calls: Sequence[ToolCall], denied: Mapping[str, str]) -> list[Made]:
+        variables = await self._exchange.variables()
+        try:
+            async with asyncio.TaskGroup() as group:  # cancelled with the turn: all of them are
+                tasks = [group.create_task(self._one(each, variables, denied.get(each.id))) for each in calls]
+        except BaseExceptionGroup as error:
+            raise first_of(error) from None
+        return [task.result() for task in tasks]
+
+    async def _is_approved(self, asked: ToolCall) -> bool:
+        """What its function says; without one it is. What the function raises fails the turn, before any call."""
+        found = self._runs.get(asked.name)
+        return found is None or not callable(found.approval) or await decided(found.approval, asked)
 
     def _needs_person(self, asked: ToolCall) -> bool:
         found = self._runs.get(asked.name)
@@ -77,15 +94,13 @@ class Calls:
             raise ChatError(f"{self._agent.name} cannot ask a person here: there is no journal")
         await self._ledger.pause({**plan, "calls": [call_json(each) for each in calls]})
 
-    async def _one(self, asked: ToolCall, variables: ContextVariables, refused: Collection[str]) -> Made:
+    async def _one(self, asked: ToolCall, variables: ContextVariables, denied: str | None) -> Made:
         found = self._runs.get(asked.name)
         if found is None:
             known = ", ".join(sorted(self._runs)) or "none"
             return Made(asked, failed(asked, f"there is no tool {asked.name!r}; there are: {known}"))
-        if asked.id in refused:
-            return Made(asked, failed(asked, "a person refused this call; do not try it again unless asked to"))
-        if callable(found.approval) and not await decided(found.approval, asked):
-            return Made(asked, failed(asked, "this call was not approved"))
+        if denied is not None:
+            return Made(asked, failed(asked, denied))
         ledger = self._ledger
         if ledger is not None and ledger.plan is not None:
             standing = ledger.standing(asked.id)

@@ -4,9 +4,10 @@ What is run twice is a mistake that may cost something, so where a person is ask
 run has begun: if the process is killed in between, the run is reported as interrupted and not made again.
 """
 
+import base64
 import hashlib
 import mimetypes
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,13 +27,17 @@ REFUSED = "exitcode: 1 (not run)\nCode output: a person did not agree to run thi
 async def code(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, None]:
     """Run the blocks of the newest messages, and reply with what came of them."""
     execution = agent.execution
-    if execution is None or not (execution.remote or await exchange.is_ours()):
+    if execution is None:
         return
-    recent = _recent(await exchange.messages(), execution)
-    blocks = blocks_in(message.text for message in recent)
-    if not blocks:
-        return
-    run = _CodeRun(exchange, execution, blocks, recent)
+    run = await _planned(exchange, execution)
+    if run is None:
+        if exchange.answers("code") or not (execution.remote or await exchange.is_ours()):
+            return
+        recent = _recent(await exchange.messages(), execution)
+        blocks = blocks_in(message.text for message in recent)
+        if not blocks:
+            return
+        run = _CodeRun(exchange, execution, blocks, _files_of(recent), recent[-1].message_id)
     verdict = await run.verdict()
     if verdict is None:
         yield await run.ask()
@@ -40,7 +45,7 @@ async def code(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, No
     if not verdict:
         yield REFUSED
         return
-    yield ToolCall(run.digest, "execute_code", [{"language": each.language, "code": each.code} for each in blocks])
+    yield ToolCall(run.digest, "execute_code", [{"language": each.language, "code": each.code} for each in run.blocks])
     result = await run.once()
     if result is None:
         yield ToolResult(run.digest, "interrupted", is_error=True)
@@ -80,17 +85,41 @@ def report(result: CodeResult) -> str:
     return "\n".join(lines)
 
 
+def _files_of(messages: Sequence[Message]) -> dict[str, bytes]:
+    """The files that came with the messages, by their last name."""
+    parts = (part for message in messages for part in message.parts)
+    return {PurePosixPath(each.filename).name or "file": each.raw for each in parts if each.raw and each.filename}
+
+
+async def _planned(exchange: Exchange, execution: CodeExecution) -> "_CodeRun | None":
+    """The run that a person was asked about, when this turn brings the answer: what was shown, and nothing else."""
+    if execution.approval != "human" or not exchange.answers("code"):
+        return None
+    plan = (await Ledger(exchange.turn.journal.child("code")).load()).plan
+    if plan is None:
+        return None
+    blocks = [CodeBlock(*each) for each in plan["blocks"]]
+    files = {name: base64.b64decode(data) for name, data in plan["files"].items()}
+    return _CodeRun(exchange, execution, blocks, files, plan["message"])
+
+
 class _CodeRun:
     """One run, which is made at most once."""
 
     def __init__(
-        self, exchange: Exchange, execution: CodeExecution, blocks: Sequence[CodeBlock], recent: Sequence[Message]
+        self,
+        exchange: Exchange,
+        execution: CodeExecution,
+        blocks: Sequence[CodeBlock],
+        files: Mapping[str, bytes],
+        message: str,
     ) -> None:
         self._exchange = exchange
         self._execution = execution
-        self._blocks = blocks
-        self._recent = recent
-        told = "\n".join([recent[-1].message_id, *(f"{each.language} {each.code}" for each in blocks)])
+        self.blocks = blocks
+        self._files = files
+        self._message = message
+        told = "\n".join([message, *(f"{each.language} {each.code}" for each in blocks)])
         self.digest = hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
 
     async def verdict(self) -> bool | None:
@@ -99,7 +128,7 @@ class _CodeRun:
         if approval is None:
             return True
         if callable(approval):
-            return await decided(approval, self._blocks)
+            return await decided(approval, self.blocks)
         answer = self._exchange.turn.answer
         if answer is None or not self._exchange.answers("code"):
             return None
@@ -108,8 +137,16 @@ class _CodeRun:
         return {YES: True, NO: False}.get(said_to(answer, answer.asks[0].id) or "")
 
     async def ask(self) -> Ask:
-        """The question."""
-        shown = "\n\n".join(f"{each.language}:\n{each.code.strip()}" for each in self._blocks)
+        """The question; what it is about is kept until the answer comes."""
+        ledger = await Ledger(self._exchange.turn.journal.child("code")).load()
+        await ledger.pause(
+            {
+                "message": self._message,
+                "blocks": [[each.language, each.code, each.filename] for each in self.blocks],
+                "files": {name: base64.b64encode(data).decode() for name, data in self._files.items()},
+            }
+        )
+        shown = "\n\n".join(f"{each.language}:\n{each.code.strip()}" for each in self.blocks)
         return ask_about_code(shown, self.digest)
 
     async def once(self) -> CodeResult | None:
@@ -129,10 +166,7 @@ class _CodeRun:
         return result
 
     async def _run(self) -> CodeResult:
-        files = await run_in_thread(self._execution.given)
-        for part in (part for message in self._recent for part in message.parts):
-            if part.raw is not None and part.filename:
-                files[PurePosixPath(part.filename).name or "file"] = part.raw
-        result = await self._execution.executor.execute(self._blocks, files)
+        files = {**await run_in_thread(self._execution.given), **self._files}
+        result = await self._execution.executor.execute(self.blocks, files)
         await run_in_thread(lambda: self._execution.take(result.files))
         return result

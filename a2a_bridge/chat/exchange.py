@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from a2a_bridge.agent import Turn, speaker_in, speaker_of
+from a2a_bridge.agent import Turn, parts_of, speaker_in, speaker_of
 from a2a_bridge.chat.approval import answers
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.classic import TerminationMessage, message_from, to_dict
@@ -71,8 +71,10 @@ class Exchange:
         """What was said before the new messages. After a question of this agent the question is not part of it."""
         if self._past is None:
             past = list(await self.turn.history())
-            while self.turn.answer is not None and past and past[-1].role is Role.AGENT:
-                past.pop()
+            if self.turn.answer is not None:
+                asked = {part.text for ask in self.turn.answer.asks for part in parts_of(ask)}
+                while past and past[-1].role is Role.AGENT and {part.text for part in past[-1].parts} <= asked:
+                    past.pop()
             self._past = past
         return self._past
 

@@ -60,6 +60,12 @@ def _raised(trouble: Exception) -> Failure:
     return Failure("did not answer in time" if isinstance(trouble, TimeoutError) else "could not answer", repr(trouble))
 
 
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first thing that went wrong in several tasks: whoever called wants that, and not how they were run."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error
+
+
 def raised(error: Exception) -> str:
     """What the user's own code raised, in words that may be shown: our own message, or only the name of the class."""
     if isinstance(error, BridgeError):

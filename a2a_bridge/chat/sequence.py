@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from a2a_bridge.chat.classic import refuse_words
+from a2a_bridge.chat.failure import first_of
 from a2a_bridge.chat.initiate import Chat, initiate
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.sync_edge import run_sync
@@ -91,10 +92,13 @@ async def as_they_can(queue: Sequence[Mapping[str, Any]], sender: Any) -> dict[A
         who, chat = made[chat_id]
         return await initiate(who, replace(chat, carryover=(*chat.carryover, *kept)))
 
-    async with asyncio.TaskGroup() as group:
-        for chat_id in chats:
-            tasks[chat_id] = group.create_task(play(chat_id))
-        begins.set()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for chat_id in chats:
+                tasks[chat_id] = group.create_task(play(chat_id))
+            begins.set()
+    except BaseExceptionGroup as error:
+        raise first_of(error) from None
     return {chat_id: task.result() for chat_id, task in tasks.items()}
 
 

@@ -148,6 +148,7 @@ async def test_a_person_may_be_asked_before_code_runs() -> None:
     replies = await talk.say(CODE)
     assert isinstance(replies[-1], Ask)
     assert "print('result', 6 * 7)" in replies[-1].text
+    assert await talk.say("hm, perhaps") == [replies[-1]], "neither yes nor no: asked again"
     turn = talk.turn("yes")
     first = await replies_of(agent, turn)
     again = await replies_of(agent, turn)

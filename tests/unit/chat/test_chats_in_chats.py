@@ -111,6 +111,17 @@ async def test_prerequisites_that_cannot_be_met_are_refused_first(needs: Any, to
         await user.a_initiate_chats(queue)
 
 
+async def test_what_one_of_several_chats_raises_is_raised_as_it_is() -> None:
+    """Ours: not in a group."""
+
+    def opening(sender: Any, recipient: Any, context: Any) -> str:
+        raise LookupError("no topic")
+
+    user = UserProxyAgent("user", human_input_mode="NEVER")
+    with pytest.raises(LookupError, match="no topic"):
+        await user.a_initiate_chats([{"recipient": bot("a"), "message": opening}])
+
+
 # Nested chats
 
 

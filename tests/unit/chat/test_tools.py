@@ -490,3 +490,31 @@ async def test_cancelling_a_turn_cancels_its_calls() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert stopped.is_set()
+
+
+async def test_an_approval_that_raises_fails_the_turn_before_any_call() -> None:
+    """Ours: in doubt nothing is called, and what was raised is raised as it is."""
+    ran: list[str] = []
+
+    def decide(asked: ToolCall) -> bool:
+        if asked.id == "2":
+            raise LookupError("no policy")
+        return True
+
+    model = ScriptedModel([[ToolCall("1", "delete", {"name": "a"}), ToolCall("2", "delete", {"name": "b"})]])
+    with pytest.raises(LookupError, match="no policy"):
+        await replies_of(approving(ran, model, decide), make_turn("go"))
+    assert ran == []
+
+
+async def test_what_a_hook_raises_is_raised_as_it_is() -> None:
+    """Ours: not in a group, whatever the calls were run in."""
+    model = ScriptedModel([ToolCall("1", "f", {})])
+    agent = AssistantAgent("bot", llm_config=model, tools=[tool(name="f")(lambda: "x")])
+
+    def hook(call: Any) -> Any:
+        raise LookupError("hook")
+
+    agent.register_hook("safeguard_tool_inputs", hook)
+    with pytest.raises(LookupError, match="hook"):
+        await replies_of(agent, make_turn("go"))
