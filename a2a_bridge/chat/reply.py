@@ -5,7 +5,7 @@ streams: what a model says is passed on word by word. Around the list go the age
 turn, and hooks that must see the whole answer before it is said.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -130,12 +130,25 @@ async def default(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken,
 CHAIN: tuple[ReplyFunction, ...] = (stop, human, tool, code, model, default)
 """The chain of an agent that says nothing else."""
 
+_IDLE: Mapping[Any, Callable[[Replying], bool]] = {
+    stop: lambda agent: agent.human_input_mode != "NEVER",
+    human: lambda agent: agent.human_input_mode == "NEVER",
+    tool: lambda agent: not agent.toolbox.runs,
+    code: lambda agent: agent.execution is None,
+    model: lambda agent: agent.model is None,
+    default: lambda agent: not agent.default_auto_reply,
+}
+"""When one of ours has nothing to say whatever was said: it is passed over, for that costs less than asking it."""
+
 
 async def chained(
     agent: Replying, exchange: Exchange, replies: Sequence[ReplyFunction]
 ) -> AsyncGenerator[Spoken, None]:
     """The chain: what the first of them says that says anything."""
     for reply in replies:
+        idle = _IDLE.get(reply)
+        if idle is not None and idle(agent):
+            continue
         has_spoken = False
         async with aclosing(reply(agent, exchange)) as spoken:
             async for piece in spoken:

@@ -1,7 +1,7 @@
 """The turns that a room gives its seats: what each is handed, and under which ids."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from a2a_bridge.agent import Answer, Journal, Turn
@@ -46,11 +46,20 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class SeatTurn(Turn):
-    """A turn in a room of this program: `peers` are the agents of the other seats by name, `shared` is a journal that
+    """A turn in a room of this program: `peers` are the agents of the seats by name, `shared` is a journal that
     all seats write to."""
 
-    peers: Mapping[str, Any] = field(default_factory=dict)
-    shared: Journal | None = None
+    _turns: "SeatTurns | None" = None
+
+    @property
+    def peers(self) -> Mapping[str, Any]:
+        """Whoever sits in the room, as it was given to it."""
+        return self._turns.peers if self._turns is not None else {}
+
+    @property
+    def shared(self) -> Journal | None:
+        """The room's own journal: only for agents that may write to one."""
+        return self._turns.shared if self._turns is not None else None
 
 
 class SeatTurns:
@@ -64,6 +73,7 @@ class SeatTurns:
         self._manager = manager
         self._places: dict[str, tuple[str, Journal]] = {}
         self.peers: Mapping[str, Any] = {}
+        self.shared = turn.journal
 
     def make(self, chair: Chair, attempt: int) -> Turn:
         """What the seat is handed. The id is the same whenever the same attempt at the same turn is made."""
@@ -113,7 +123,7 @@ class SeatTurns:
             place = self._places[chair.key] = uuid_of("seat", self._room, chair.key), journal
         return SeatTurn(
             turn_id, messages, place[0], None, self._turn.caller, place[1], answer, attempt, self._turn.hops + 1,
-            _source=past, peers=self.peers, shared=self._turn.journal if chair.traits.keeps_context else None,
+            _source=past, _turns=self,
         )  # fmt: skip
 
     def note(self, text: str) -> Message:
