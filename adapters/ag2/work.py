@@ -50,7 +50,12 @@ class Work:
     def start(self, run: Any) -> None:
         """`run` is the coroutine of the agent's whole run."""
         self._running = asyncio.create_task(run)
-        self._running.add_done_callback(lambda _: self._heard.put_nowait(None))
+        self._running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[Any]) -> None:
+        if not running.cancelled():
+            running.exception()  # looked at: a run that waits in vain may end when no turn reads it
+        self._heard.put_nowait(None)
 
     async def human(self, event: HumanInputRequest) -> str:
         """AG2's hook: the human's answer, which may take days."""

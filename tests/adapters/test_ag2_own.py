@@ -1,13 +1,15 @@
 """What is AG2's own: humans asked from inside tools, approvals, events in the journal, one client for all turns."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
-from ag2 import Agent, Context, tool
+from ag2 import Agent, Context, observer, tool
 from ag2.config import OpenAIConfig
+from ag2.events import ModelMessageChunk
 from ag2.middleware import approval_required
 
 from a2a_bridge.agent import Ask, Caller, Chunk, ToolResult, outcome
@@ -158,6 +160,28 @@ async def test_a_document_reaches_the_model(model: FakeOpenAI) -> None:
     """Issue 5, part 1: files, as far as the framework hands them on."""
     await said(ADAPTER.adapt(worker(model)), make_turn(make_message(Part(raw=b"%PDF", media_type="application/pdf"))))
     assert "JVBERg==" in asked(model)
+
+
+async def test_a_cancel_between_two_tokens_stops_the_model(model: FakeOpenAI) -> None:
+    """Ours: an observer is at work, nobody reads the model's stream at that moment, and AG2 would leave it open."""
+    watching = asyncio.Event()
+
+    async def watch(event: ModelMessageChunk) -> None:
+        watching.set()
+        await asyncio.Event().wait()
+
+    agent = ADAPTER.adapt(worker(model, observers=[observer(ModelMessageChunk, watch)]))
+    gc.disable()  # it would close the stream some time
+    try:
+        task = asyncio.create_task(replies_of(agent, make_turn("SLOW")))
+        await within(watching.wait())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(task)
+        await model.until(lambda m: m.open == 0)
+    finally:
+        gc.enable()
+    assert model.aborted == 1
 
 
 async def test_one_client_serves_all_turns(model: FakeOpenAI) -> None:
