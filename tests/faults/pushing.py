@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from a2a_bridge.agent import Traits
-from a2a_bridge.bridge import Bridge, Limits, Options, run_server
+from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.guard import Guard
+from a2a_bridge.listen import Listening, run_server
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Scripted
@@ -28,4 +30,4 @@ if __name__ == "__main__":
     agent = Scripted(count, traits=Traits(after_crash="restartable"))
     options = Options(push=Push(Guard(loopback=True)))
     bridge = Bridge({"count": agent}, store=SQLiteStore(path), limits=Limits(grace=0.3), options=options)
-    run_server(bridge, host="127.0.0.1", port=port, log_level="warning")
+    run_server(bridge, Listening(port=port, log_level="warning"))
