@@ -135,7 +135,7 @@ class Bridge:
             input_modes={key: input_modes(card) for key, card in self.cards.items()},
             webhooks=hooks,
         )
-        self._gate = Gate(auth, self.cards, limits) if auth.schemes or limits.rate else None
+        self._gate = Gate(auth, self.cards, limits) if auth.is_asked or limits.rate else None
         self._places = Places(limits.streams, limits.caller_streams)
         served = {key: self._served(key, limits) for key in self.agents}
         root = next(iter(self.agents)) if root is None else root

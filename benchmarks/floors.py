@@ -57,6 +57,8 @@ def _times(one: Callable[[Rows, Rows], float], other: Callable[[Rows, Rows], flo
 FLOORS = (
     Floor("W1 c=16, memory: times the SDK", 12, 20, _wire("w1", 16, "memory", "times_sdk")),
     Floor("W1 c=16, memory: share of the limit", 0.33, 0.45, _wire("w1", 16, "memory", "of_limit")),
+    Floor("W1 c=16, who calls is asked: times the SDK", 12, 20, _wire("w1", 16, "guarded", "times_sdk")),
+    Floor("W1 c=16, who calls is asked: share of the limit", 0.33, 0.45, _wire("w1", 16, "guarded", "of_limit")),
     Floor("W1 c=16, HTTP+JSON: times JSON-RPC", 0.87, 1, _wire("w1", 16, "rest", "of_memory")),
     Floor("W2 c=16, HTTP+JSON: times JSON-RPC", 0.87, 1, _wire("w2", 16, "rest", "of_memory")),
     Floor("W1 c=16, SQLite: share of memory", 0.40, 0.50, _wire("w1", 16, "sqlite", "of_memory")),

@@ -15,9 +15,10 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.processes import Process, free_port
 
-LIMIT, MEMORY, REST, SQLITE, SDK = "limit", "memory", "rest", "sqlite", "sdk"
-SERVERS = (LIMIT, MEMORY, REST, SQLITE, SDK)
-"""REST is the server MEMORY, called over HTTP+JSON."""
+LIMIT, MEMORY, REST, GUARDED, SQLITE, SDK = "limit", "memory", "rest", "guarded", "sqlite", "sdk"
+SERVERS = (LIMIT, MEMORY, REST, GUARDED, SQLITE, SDK)
+"""REST is the server MEMORY, called over HTTP+JSON; GUARDED is like it, with authentication and limits switched on."""
+KEY = "the-key-of-the-benchmark"
 AGENTS = {"w1": "answer", "w2": "chunks", "w2w": "waits"}
 """Which agent a workload talks to."""
 WARM_SECONDS = 0.3
@@ -71,13 +72,14 @@ class Plan:
     slices: int = 4
 
 
-def requests(port: int, agent: str, *, stream: bool, rest: bool = False) -> Callable[[], bytes]:
-    """Gives request after request, each with an id of its own."""
+def requests(port: int, agent: str, *, stream: bool, rest: bool = False, keyed: bool = False) -> Callable[[], bytes]:
+    """Gives request after request, each with an id of its own; `keyed`: with a key that says who calls."""
     method = "SendStreamingMessage" if stream else "SendMessage"
     route = ("message:stream" if stream else "message:send") if rest else ""
+    credentials = f"x-api-key: {KEY}\r\n" if keyed else ""
     head = (
         f"POST /{agent}/{route} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
-        "a2a-version: 1.0\r\naccept: application/json, text/event-stream\r\ncontent-length: "
+        f"{credentials}a2a-version: 1.0\r\naccept: application/json, text/event-stream\r\ncontent-length: "
     ).encode()
     # Ids of their own: the same message over the other binding would be a repetition.
     before = b'{"message":{"messageId":"%b-' % (b"c7e23ec2" if rest else b"b7e23ec2")
@@ -106,6 +108,7 @@ async def running(names: Sequence[str]) -> AsyncIterator[list[Server]]:
                 continue
             port = free_port()
             arguments = {MEMORY: ("ours", str(port), "memory"), SDK: ("sdk", str(port))}
+            arguments[GUARDED] = ("ours", str(port), "memory", KEY)
             arguments[SQLITE] = ("ours", str(port), str(folder / "tasks.sqlite"))
             arguments[LIMIT] = ("limit", str(port), str(folder))
             process = stack.enter_context(Process(*arguments[name]))
@@ -128,7 +131,11 @@ async def measure(plan: Plan, tell: Callable[[str], None]) -> list[Cell]:
     async with running(plan.servers) as servers:
         make = {
             (server.name, workload): requests(
-                server.port, AGENTS[workload], stream=workload != "w1", rest=server.name == REST
+                server.port,
+                AGENTS[workload],
+                stream=workload != "w1",
+                rest=server.name == REST,
+                keyed=server.name == GUARDED,
             )
             for server in servers
             for workload in plan.workloads

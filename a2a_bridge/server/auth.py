@@ -317,6 +317,11 @@ class Auth:
             raise ConfigError("allow_anonymous with schemes: a card that requires nothing ({}) is how to say that")
 
     @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to find out about a caller."""
+        return bool(self.schemes) or self.tenants != ("",)
+
+    @property
     def alternatives(self) -> tuple[tuple[tuple[str, frozenset[str]], ...], ...]:
         """`require` as it is used; ConfigError names what is not there."""
         said = [{name: ()} for name in self.schemes] if self.require is None else self.require

@@ -53,13 +53,14 @@ class Gate:
         self._required = {agent: alternatives(card) for agent, card in cards.items()}
         self._requests = Buckets(limits.rate, limits.burst, clock=clock)
         self._attempts = Buckets(limits.attempts, limits.attempts_burst, clock=clock)
-        self._anonymous = Identity("anonymous", auth.tenants)
+        self._anonymous = {agent: Identity("anonymous", _tenants(card, auth.tenants)) for agent, card in cards.items()}
 
     async def admit(self, scope: Scope, agent: str) -> Caller:
         """Who calls, in the tenant that is meant when none is named; `Refused` says with which status not."""
-        required = self._required[agent]
-        found = await self._identify(scope, required) if required else self._anonymous
-        if found is self._anonymous:
+        required, found = self._required[agent], self._anonymous[agent]
+        if required:
+            found = await self._identify(scope, required) or found
+        if found is self._anonymous[agent]:
             key = f"address {address_of(scope, self._auth.trusted_proxies)}"
         else:
             key = found.principal
@@ -74,7 +75,7 @@ class Gate:
             raise TaskNotFoundError
         return Admitted(caller.principal, tenant, caller.scopes, caller.tenants)
 
-    async def _identify(self, scope: Scope, required: Alternatives) -> Identity:
+    async def _identify(self, scope: Scope, required: Alternatives) -> Identity | None:
         head = Head(scope, peer_of(scope))
         seen: dict[str, Identity | None] = {}
         lacking: frozenset[str] = frozenset()
@@ -93,7 +94,7 @@ class Gate:
             if who and not lacking:
                 return _joined(who)
             if not who and not reasons:  # nobody need say who he is, and nobody tried to
-                return self._anonymous
+                return None
         address = address_of(scope, self._auth.trusted_proxies)
         told = "; ".join(reasons) or "nothing sent"
         fields = {"address": address, "schemes": ",".join(sorted(seen)), "reasons": told}
@@ -132,6 +133,12 @@ class Gate:
             Forbidden(f"The credentials lack the scopes: {scopes}"),
             headers=((b"www-authenticate", challenge.encode("latin-1", "replace")),),
         )
+
+
+def _tenants(card: AgentCard, more: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that callers may name who need not say who they are: what the card names in public, and what is given."""
+    named = (interface.tenant for interface in card.supported_interfaces if interface.tenant)
+    return tuple(dict.fromkeys([*more, *named]))
 
 
 def _later(error: TooManyRequests | Unavailable, seconds: float) -> Refused:

@@ -4,7 +4,12 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
-from a2a_bridge.bridge import serve
+from a2a_bridge.bridge import Bridge, Options, serve
+from a2a_bridge.listen import Listening, run_server
+from a2a_bridge.observe.switches import Observe
+from a2a_bridge.server.auth import Auth
+from a2a_bridge.server.identity import ApiKeys, Key
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.memory import MemoryStore
 from benchmarks.peers.words import ANSWER, CHUNK, CHUNKS
 from benchmarks.processes import serve_until_told
@@ -29,9 +34,18 @@ async def waits(text: str) -> AsyncIterator[str]:
 
 
 def main() -> None:
-    """Arguments: the port, and `memory` or the path of a SQLite file."""
+    """Arguments: the port, `memory` or the path of a SQLite file, and the key of a caller if callers need one: then
+    their rate is counted too."""
     port, store = int(sys.argv[1]), sys.argv[2]
-    serve([answer, chunks, waits], port=port, store=MemoryStore() if store == "memory" else store)
+    if len(sys.argv) == 3:
+        serve([answer, chunks, waits], port=port, store=MemoryStore() if store == "memory" else store)
+        return
+    auth = Auth(schemes={"key": ApiKeys([Key.of("caller", sys.argv[3])])})
+    limits = Limits(rate=1e6, burst=1_000_000)
+    options = Options(observe=Observe(requests=True))  # as `serve` has it
+    url = f"http://127.0.0.1:{port}"
+    bridge = Bridge([answer, chunks, waits], public_url=url, auth=auth, limits=limits, options=options)
+    run_server(bridge, Listening(port=port))
 
 
 if __name__ == "__main__":

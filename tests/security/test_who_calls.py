@@ -166,6 +166,18 @@ async def test_a_caller_is_in_the_tenant_that_it_names_if_it_may(start: Start) -
     assert (await wire.error("SendMessage", say() | {"tenant": "green"}, headers={"k": OTHER}))["code"] == -32001
 
 
+@pytest.mark.parametrize("limits", [Limits(), Limits(rate=100.0)])
+async def test_callers_that_nobody_knows_may_name_what_is_given(start: Start, limits: Limits) -> None:
+    """R-TEN-04: tenants of the settings, with a rate or without; any other is not there."""
+    agent = Obedient()
+    bridge = Bridge(agent, auth=Auth(tenants=("", "blue")), limits=limits)
+    wire = Wire(await start(bridge))
+    await wire.result("SendMessage", say() | {"tenant": "blue"})
+    await wire.result("SendMessage", say())
+    assert [turn.caller.tenant for turn in agent.turns] == ["blue", ""]
+    assert (await wire.error("SendMessage", say() | {"tenant": "red"}))["code"] == -32001
+
+
 # --- what cards promise
 
 

@@ -17,7 +17,7 @@ def quiet(what: str) -> None:
 
 async def test_our_servers_and_the_limit_are_loaded_and_give_figures() -> None:
     """Issue 2, part 11: through `serve()`, memory and SQLite, beside raw Starlette on the same bytes."""
-    servers = (wire.LIMIT, wire.MEMORY, wire.REST, wire.SQLITE)
+    servers = (wire.LIMIT, wire.MEMORY, wire.REST, wire.GUARDED, wire.SQLITE)
     plan = wire.Plan(workers=(2,), servers=servers, rounds=1, seconds=0.01)
     cells = await asyncio.wait_for(wire.measure(plan, quiet), 50.0)
     assert {(cell.workload, cell.server) for cell in cells} == {
