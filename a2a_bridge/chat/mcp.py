@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,9 @@ from a2a_bridge.protocol.objects import JSONValue
 
 if TYPE_CHECKING:
     from mcp import ClientSession
+
+Connect = Callable[[Callable[[Any], Awaitable[None]]], AbstractAsyncContextManager[Any]]
+"""Opens a session that hands what the server says of itself to a function."""
 
 _log = logging.getLogger(__name__)
 _CLOSED = -32000
@@ -51,9 +54,7 @@ class McpOptions:
 class McpServer:
     """The tools of one MCP server: `AssistantAgent(..., tools=[McpServer.stdio("python", ["server.py"])])`."""
 
-    def __init__(
-        self, name: str, connect: Callable[[], AbstractAsyncContextManager[Any]], options: McpOptions = McpOptions()
-    ) -> None:
+    def __init__(self, name: str, connect: Connect, options: McpOptions = McpOptions()) -> None:
         self.name = name
         self._connect = connect
         self._options = options
@@ -173,7 +174,7 @@ class McpServer:
 class _Connection:
     """One connection in one event loop, and the task that holds it."""
 
-    def __init__(self, name: str, connect: Callable[[], AbstractAsyncContextManager[Any]], timeout: float) -> None:
+    def __init__(self, name: str, connect: Connect, timeout: float) -> None:
         self._name = name
         self._connect = connect
         self._timeout = timeout
@@ -228,8 +229,7 @@ class _Connection:
         self._ready.exception()  # looked at, also if nobody waits any more
 
     async def _open(self, stack: AsyncExitStack) -> "ClientSession":
-        session: ClientSession = await stack.enter_async_context(self._connect())
-        session._message_handler = self._heard  # noqa: SLF001
+        session: ClientSession = await stack.enter_async_context(self._connect(self._heard))
         await session.initialize()
         return session
 
@@ -239,23 +239,28 @@ class _Connection:
 
 
 @asynccontextmanager
-async def _stdio(command: str, args: tuple[str, ...], env: dict[str, str], cwd: str | None) -> AsyncIterator[Any]:
+async def _stdio(
+    command: str, args: tuple[str, ...], env: dict[str, str], cwd: str | None, heard: Any
+) -> AsyncIterator[Any]:
     mcp = _package()
     told = mcp.StdioServerParameters(command=command, args=list(args), env=env, cwd=cwd)
     with open(os.devnull, "w", encoding="utf-8") as errors:  # noqa: ASYNC230
-        async with mcp.stdio_client(told, errlog=errors) as (read, write), mcp.ClientSession(read, write) as session:
+        async with (
+            mcp.stdio_client(told, errlog=errors) as (read, write),
+            mcp.ClientSession(read, write, message_handler=heard) as session,
+        ):
             yield session
 
 
 @asynccontextmanager
-async def _http(url: str, headers: dict[str, str]) -> AsyncIterator[Any]:
+async def _http(url: str, headers: dict[str, str], heard: Any) -> AsyncIterator[Any]:
     mcp = _package()
     from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
     async with (
         create_mcp_http_client(headers=headers) as client,
         streamable_http_client(url, http_client=client) as streams,
-        mcp.ClientSession(streams[0], streams[1]) as session,
+        mcp.ClientSession(streams[0], streams[1], message_handler=heard) as session,
     ):
         yield session
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp import Context, FastMCP
 
 server = FastMCP("tests", host="127.0.0.1", port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
@@ -36,6 +36,14 @@ def die() -> str:
 def process() -> int:
     """Its process id."""
     return os.getpid()
+
+
+@server.tool()
+async def grow(context: Context) -> str:
+    """Offer one tool more, and say so."""
+    server.add_tool(process, name="grown")
+    await context.session.send_tool_list_changed()
+    return "grown"
 
 
 if __name__ == "__main__":

@@ -87,6 +87,14 @@ async def test_a_server_that_dies_fails_the_call_and_is_started_again_by_the_nex
         assert (await result_of(server, "add", a=1, b=1)).content == "2"
 
 
+async def test_a_server_that_says_so_is_asked_for_its_tools_again() -> None:
+    """MCP: notifications/tools/list_changed."""
+    async with started() as server:
+        assert "grown" not in {each.name for each in await server.tools()}
+        await result_of(server, "grow")
+        assert "grown" in {each.name for each in await server.tools()}
+
+
 async def test_tools_may_be_chosen_renamed_and_put_under_approval() -> None:
     """Ours: a server offers more than an agent should have."""
     async with started(prefix="my_", only=("add",), approval="human") as server:
