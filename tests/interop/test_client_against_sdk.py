@@ -223,7 +223,7 @@ async def test_a_client_that_is_known_gets_the_extended_card(client: Client) -> 
 
 
 async def test_a_webhook_is_told_what_happens(client: Client, peer: Peer) -> None:
-    """A2A 1.0 §3.1.7, §4.3.3: made for a running task; the SDK tells everybody in the form of 1.0."""
+    """R-PUSH-01, R-PUSH-09: made for a running task; the SDK tells everybody in the form of 1.0."""
     async with webhook() as (url, told):
         task = await client.send("wait", options=SendOptions(return_immediately=True))
         assert isinstance(task, Task)
@@ -244,7 +244,7 @@ async def test_a_webhook_is_told_what_happens(client: Client, peer: Peer) -> Non
 
 
 async def test_a_webhook_comes_with_the_send(client: Client) -> None:
-    """A2A 1.0 §3.2.2: registered before the work begins."""
+    """R-PUSH-03: registered before the work begins."""
     async with webhook() as (url, told):
         await client.send("hello", options=SendOptions(push=TaskPushNotificationConfig(url=url, token="t")))
         delivery = await asyncio.wait_for(told.get(), 5)
@@ -252,7 +252,7 @@ async def test_a_webhook_comes_with_the_send(client: Client) -> None:
 
 
 async def test_webhooks_are_got_listed_and_deleted(client: Client, way: Way) -> None:
-    """A2A 1.0 §3.1.8 to §3.1.10. Over HTTP the SDK has no route for deleting in 0.3."""
+    """R-PUSH-05 to R-PUSH-07. Over HTTP the SDK has no route for deleting in 0.3."""
     task = await client.send("ask")
     assert isinstance(task, Task)
     for number in (1, 2):

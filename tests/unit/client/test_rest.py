@@ -69,7 +69,7 @@ async def test_each_operation_has_its_verb_path_query_and_body(rest: Any) -> Non
 
 
 async def test_push_configs_have_their_routes(rest: Any) -> None:
-    """A2A 1.0 §3.1.7 to §3.1.10, §11.3."""
+    """R-PUSH-01, R-PUSH-05 to R-PUSH-07."""
     config = {"taskId": "t1", "id": "p1", "url": "https://h/x"}
     below = "/api/tasks/t1/pushNotificationConfigs"
     rest.on(f"POST {below}", answers(config))
