@@ -126,12 +126,10 @@ class Keyring:
                 found = self._tokens[key] = await self._fetch(client, url, scope, deadline)
         return found.value
 
-    def forget(self, value: str) -> bool:
-        """Drop a token that was refused; False if there is no such token (another call may have renewed it)."""
-        stale = [key for key, token in self._tokens.items() if token.value == value]
-        for key in stale:
+    def forget(self, value: str) -> None:
+        """Drop a token that was refused; one that another call has got meanwhile stays."""
+        for key in [key for key, token in self._tokens.items() if token.value == value]:
             del self._tokens[key]
-        return bool(stale)
 
     async def _fetch(self, client: ClientCredentials, url: str, scope: str, deadline: Deadline) -> _Token:
         form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})

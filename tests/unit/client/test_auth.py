@@ -325,6 +325,27 @@ async def test_a_token_is_renewed_before_it_runs_out(
         assert len(tokens.asked) == 2
 
 
+async def test_only_the_token_that_was_refused_is_forgotten(tokens: TokenServer) -> None:
+    """Of many calls that were refused under one token, the first gets another one for all."""
+    keyring, me = raw_keyring(), ClientCredentials("me", SECRET)
+    assert await keyring.token(me, tokens.url, "", Deadline(None)) == "token-1"
+    keyring.forget("token-1")
+    assert await keyring.token(me, tokens.url, "", Deadline(None)) == "token-2"
+    keyring.forget("token-1")
+    assert await keyring.token(me, tokens.url, "", Deadline(None)) == "token-2"
+
+
+async def test_a_url_of_another_origin_is_not_signed() -> None:
+    """R-SEC-13: whatever asks for it."""
+    keyring = Keyring(Bearer(SECRET), shared, Timeouts(), any_origin=True)
+    card = AgentCard(name="n", description="d", version="1")
+    signer = keyring.signer(card, "https://agents.example/rpc")
+    assert signer is not None
+    for url, is_signed in (("https://agents.example/x", True), ("https://other.example/x", False)):
+        _, headers = await signer.signed(url, {}, Deadline(None))
+        assert ("authorization" in headers) is is_signed
+
+
 def raw_keyring() -> Keyring:
     return Keyring(None, shared, Timeouts(), any_origin=False)
 
