@@ -89,7 +89,7 @@ class Server:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", self.port))
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        head = f"POST /{agent}/ HTTP/1.1\r\nHost: x\r\nA2A-Version: 1.0\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /{agent}/ HTTP/1.1\r\nHost: 127.0.0.1\r\nA2A-Version: 1.0\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall((head + body).encode())
         connection.setblocking(False)
         return connection

@@ -35,7 +35,7 @@ KEYS = (
 NAMED = {operation.name: operation for operation in OPERATIONS}
 OLD = {name: old for old, name in OPERATION_OF.items()}
 OF_TASKS = [name for name in NAMED if name != "GetExtendedAgentCard"]
-WAYS = ("JSON-RPC 1.0", "HTTP+JSON 1.0", "JSON-RPC 0.3")
+WAYS = ("JSON-RPC 1.0", "HTTP+JSON 1.0", "JSON-RPC 0.3", "HTTP+JSON 0.3")
 NOWHERE = "019ac000-0000-7000-a000-000000000000"
 
 
