@@ -28,6 +28,7 @@ from a2a_bridge.protocol.objects import Message, Part, Role
 
 _PREFIX = "nested:"
 _SHOWN = 200
+_FAILED = "a nested chat failed: "
 
 
 class NestedReply:
@@ -128,7 +129,8 @@ class _NestedRun:
                 elif isinstance(said, Entry) and said.kind == "said" and said.speaker is not None:
                     yield Progress(f"{said.speaker.name}: {said.text[:_SHOWN]}")
         if room.stop is not None and room.stop.kind == "failed" and not room.summary:
-            raise ChatError(f"a nested chat failed: {room.stop.detail}")
+            innermost = room.stop.detail.rpartition(_FAILED)[2]
+            raise ChatError(f"{_FAILED}{innermost}")
         self.summary = room.summary
 
     def _room_turn(self, parts: tuple[Part, ...]) -> Turn:

@@ -215,7 +215,7 @@ async def test_agents_that_nest_each_other_stop() -> None:
     ben.register_nested_chats([{"recipient": ann, "max_turns": 1}], trigger=lambda sender: True)
     result = await bot("cid").a_initiate_chat(ann, message="go", max_turns=1, silent=True)
     assert result.stop.kind == "failed"
-    assert "nested chat" in result.stop.detail
+    assert "is asked from within 8 conversations: nested chats must end" in result.stop.detail
 
 
 # The cache
