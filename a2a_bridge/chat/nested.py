@@ -144,7 +144,7 @@ class _NestedRun:
             caller=self._turn.caller,
             journal=self._place.child(f"{run}-{at}"),
             answer=answer,
-            hops=self._turn.hops + 1,
+            hops=self._turn.hops,  # the room adds one
         )
 
 
