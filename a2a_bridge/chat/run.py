@@ -6,7 +6,7 @@ a running room they leave in its `Control`.
 
 from random import Random
 
-from a2a_bridge.agent import Turn, Usage
+from a2a_bridge.agent import Outcome, Turn, Usage
 from a2a_bridge.chat.budget import Meter
 from a2a_bridge.chat.control import CanceledError, Control
 from a2a_bridge.chat.entry import Entry, StopReason
@@ -18,7 +18,8 @@ from a2a_bridge.chat.termination import Checked
 from a2a_bridge.chat.turns import SeatTurns
 from a2a_bridge.protocol.objects import Message
 
-NO_USAGE = Usage()
+NO_USAGE = Outcome().usage
+"""The very object that a turn has which used nothing: it is told by identity, which costs nothing."""
 
 
 def room_id(rules: Rules, turn: Turn) -> str:

@@ -75,7 +75,9 @@ class Settlement:
         message = Message(message_id=f"{run.id}:{log.next_seq}", role=Role.USER, parts=parts, metadata=metadata)
         if usage is None and run.meter.counts:
             usage, flags = estimated(words_of(parts)), (*flags, ESTIMATED)
-        raw = speech.raw if speech.raw is not None else None if parts is outcome.parts else outcome.parts
+        raw = speech.raw
+        if raw is None and parts is not outcome.parts and parts != outcome.parts:
+            raw = outcome.parts
         run.add(
             Entry(
                 log.next_seq, "said", log.turn, speaker, message, turn.attempt, usage, log.why, (), "", flags, None,
