@@ -6,7 +6,9 @@ so a step that the host runs again is the same turn: a `RemoteAgent` sends the s
 is there already. `state` is a JSON value for the host's own store.
 """
 
+import asyncio
 import base64
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -66,8 +68,7 @@ class HostJournal:
 class Hosted:
     """One conversation of `agent` in a host. `context_id`: a name that is the same when the host runs again.
 
-    `turns`: how many have come to their end. Not for two turns at the same time: hosts run an agent's turns of one
-    conversation one after another.
+    `turns`: how many have come to their end. Turns that a host asks for at the same time are taken one after another.
     """
 
     def __init__(self, agent: Agent, context_id: str | None = None) -> None:
@@ -77,6 +78,7 @@ class Hosted:
         self.outcome = Outcome()
         self.turns = 0
         self._journal = HostJournal()
+        self._taking = asyncio.Lock()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -102,22 +104,23 @@ class Hosted:
     async def take(self, messages: Sequence[Message], *, key: str) -> AsyncGenerator[Reply | str, None]:
         """One turn. Afterwards `outcome` is what it came to, and `asks` are its questions, which the next turn
         answers. Raises AdapterFailedError for a turn that failed or was refused, with the agent's own reason."""
-        answer = Answer(self.asks, messages[-1]) if self.asks and messages else None
-        turn = Turn(
-            id=self.turn_id(key),
-            messages=tuple(messages),
-            context_id=self.context_id,
-            journal=self._journal,
-            answer=answer,
-        )
-        fold = OutcomeFold()
-        async with aclosing(self.agent.run(turn)) as replies:
-            async for reply in replies:
-                fold.add(reply)
-                yield reply
-        self.outcome = fold.outcome()
-        self.asks = self.outcome.asks
-        self.turns += 1
+        async with self._taking:
+            answer = Answer(self.asks, messages[-1]) if self.asks and messages else None
+            turn = Turn(
+                id=self.turn_id(key),
+                messages=tuple(messages),
+                context_id=self.context_id,
+                journal=self._journal,
+                answer=answer,
+            )
+            fold = OutcomeFold()
+            async with aclosing(self.agent.run(turn)) as replies:
+                async for reply in replies:
+                    fold.add(reply)
+                    yield reply
+            self.outcome = fold.outcome()
+            self.asks = self.outcome.asks
+            self.turns += 1
         reason = self.outcome.failed or self.outcome.refused
         if reason is not None:
             raise AdapterFailedError(f"the agent {self.agent.name!r} did not answer: {reason}")
@@ -126,6 +129,33 @@ class Hosted:
     def parts(self) -> tuple[Part, ...]:
         """What the last turn said, its questions last."""
         return (*self.outcome.parts, *(part for ask in self.asks for part in parts_of(ask)))
+
+
+class Conversations:
+    """Conversations of one agent in memory, by the host's names for them; the newest `MAX_CONVERSATIONS`.
+
+    One that was dropped, or that another process has led, is a new one to the agent: tell it from its start.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self._kept: OrderedDict[str, Hosted] = OrderedDict()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept
+
+    def named(self, name: str) -> Hosted:
+        """The conversation of that name, begun if there is none."""
+        if name not in self._kept:
+            self._kept[name] = Hosted(self.agent, name)
+        self._kept.move_to_end(name)
+        if len(self._kept) > MAX_CONVERSATIONS:
+            self._kept.popitem(last=False)
+        return self._kept[name]
+
+
+MAX_CONVERSATIONS = 1000
+"""How many are remembered."""
 
 
 class Tokens:

@@ -10,7 +10,6 @@ it, the remote task is cancelled.
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
+from a2a_bridge.client.hosted import Conversations, Hosted, Tokens, hosted_message
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, dump, json_bytes
 from ag2 import Agent
@@ -36,9 +35,6 @@ from ag2.events import (
 )
 from ag2.events.input_events import UrlInput
 
-MAX_STREAMS = 1000
-"""How many conversations are remembered; an older one is told to the remote from its start."""
-
 
 def a2a_agent(target: Any, *, name: str, description: str | None = None) -> Agent[Any]:
     """`target`, a URL or whatever `adapt` takes, as an AG2 agent.
@@ -53,9 +49,8 @@ class A2AConfig(ModelConfig):  # type: ignore[misc]  # checked without the frame
     """A model configuration whose model is a remote agent."""
 
     def __init__(self, target: Any, *, name: str) -> None:
-        self._agent = adapt(target, name=name)
+        self._talks = Conversations(adapt(target, name=name))
         self._name = name
-        self._talks: OrderedDict[str, Hosted] = OrderedDict()
 
     @property
     def provider(self) -> Any:
@@ -81,13 +76,7 @@ class A2AConfig(ModelConfig):  # type: ignore[misc]  # checked without the frame
 
     def talk(self, stream_id: object) -> Hosted:
         """The conversation of a stream."""
-        key = str(stream_id)
-        if key not in self._talks:
-            self._talks[key] = Hosted(self._agent, key)
-        self._talks.move_to_end(key)
-        if len(self._talks) > MAX_STREAMS:
-            self._talks.popitem(last=False)
-        return self._talks[key]
+        return self._talks.named(str(stream_id))
 
 
 class _RemoteClient(LLMClient):  # type: ignore[misc]  # checked without the framework's types

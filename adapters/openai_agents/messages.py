@@ -1,10 +1,12 @@
-"""A2A messages as the items that the OpenAI Agents SDK hands to its models."""
+"""A2A messages as the items that the OpenAI Agents SDK hands to its models, and back."""
 
 import base64
-from collections.abc import Iterable
+import mimetypes
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from a2a_bridge.agent import speaker_of
+from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, Role, json_bytes
 
 FILES = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
@@ -55,3 +57,30 @@ def _piece(part: Part) -> dict[str, Any]:
     if is_image:
         return {"type": "input_image", "image_url": data, "detail": "auto"}
     return {"type": "input_file", "file_data": data, "filename": part.filename or "file"}
+
+
+def to_parts(item: Mapping[str, Any]) -> list[Part]:
+    """What an item says; nothing, if it is no message. AdapterError for a file that only the model's provider has."""
+    content = item.get("content")
+    if item.get("type", "message") != "message" or item.get("role") not in ("user", "assistant"):
+        return []
+    pieces = [{"type": "input_text", "text": content}] if isinstance(content, str) else content or ()
+    return [_part(piece) for piece in pieces]
+
+
+def _part(piece: Mapping[str, Any]) -> Part:
+    kind = piece.get("type")
+    if kind in ("input_text", "output_text"):
+        return Part(text=piece["text"])
+    if kind == "refusal":
+        return Part(text=piece["refusal"])
+    found = {"input_image": ("image_url",), "input_file": ("file_data", "file_url")}.get(str(kind), ())
+    url = next((piece[key] for key in found if piece.get(key)), None)
+    if url is None:
+        raise AdapterError(f"a piece of the kind {kind!r} without its content cannot be sent to a remote agent")
+    head, is_data, data = url.partition(";base64,")
+    filename = piece.get("filename")
+    if head.startswith("data:") and is_data:
+        return Part(raw=base64.b64decode(data), media_type=head.removeprefix("data:"), filename=filename)
+    media_type, _ = mimetypes.guess_type(url)
+    return Part(url=url, media_type=media_type, filename=filename)
