@@ -112,11 +112,14 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         """What the remote's card says, once it is known."""
         return self._talks.agent.description
 
+    # The SDK passes more than two things to a model, and more with every release: `_check` looks at those that matter.
+
     async def get_response(
         self, system_instructions: str | None, input: str | list[Any], *given: Any, **named: Any
     ) -> ModelResponse:
-        """The remote's turn. Of what the SDK passes, `_check` looks at some."""
-        async with aclosing(self.stream_response(system_instructions, input, *given, **named)) as events:
+        """The remote's turn."""
+        self._check(dict(zip(_GIVEN, given, strict=False)) | named)
+        async with aclosing(self._events(input)) as events:
             async for event in events:
                 if isinstance(event, ResponseCompletedEvent):
                     return ModelResponse(event.response.output, _usage(event.response.usage), response_id=None)
@@ -126,7 +129,12 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         self, system_instructions: str | None, input: str | list[Any], *given: Any, **named: Any
     ) -> AsyncGenerator[Any, None]:
         """The remote's words as they come, then the whole response."""
-        self._check({**dict(zip(_GIVEN, given, strict=False)), **named})
+        self._check(dict(zip(_GIVEN, given, strict=False)) | named)
+        async with aclosing(self._events(input)) as events:
+            async for event in events:
+                yield event
+
+    async def _events(self, input: str | list[Any]) -> AsyncGenerator[Any, None]:
         items = [{"role": "user", "content": input}] if isinstance(input, str) else input
         digest = _digest(items)
         talk, new = self._conversation(items, digest)
