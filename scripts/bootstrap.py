@@ -484,12 +484,16 @@ def check(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """test [paths] [pytest options]: files named test_crewai* in .venv-crewai, everything else in .venv.
+    """test [--adapters | paths] [pytest options]: files named test_crewai* in .venv-crewai, everything else in .venv.
 
-    Without paths: all tests, with coverage. With paths: those, in the environment that has what they need.
+    Without paths: all tests, with coverage. With paths: those, in the environment that has what they need. --adapters:
+    the adapters' suites with the real frameworks; the versions are printed and written into each adapter's README.
     """
     ensure([*wanted(), SDK03])
     ensure_javascript()
+    if "--adapters" in arguments:
+        os.environ["WRITE_VERSIONS"] = "1"
+        arguments = [str(ROOT / "tests" / "adapters"), "-rP", *(word for word in arguments if word != "--adapters")]
     located = {word: path for word in arguments if (path := locate(word))}
     options = [word for word in arguments if word not in located]
     crewai = [path for path in located.values() if is_crewai(path)]
