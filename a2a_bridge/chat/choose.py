@@ -61,7 +61,7 @@ def candidates(run: Run) -> tuple[str, ...]:
 def choose_at_once(run: Run, names: tuple[str, ...]) -> Decision | StopReason | None:
     """The decision, if no function, model or person is needed for it; a reason to stop if there are no candidates."""
     rules, floor, log = run.rules, run.floor, run.log
-    last, handover = log.floor, run.handover
+    last, handover = log.floor, log.handover
     if not names:
         return StopReason("no_speaker", rules.manager.name, f"nobody may speak after {last}" if last else "no speakers")
     selector = rules.selector

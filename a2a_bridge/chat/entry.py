@@ -5,7 +5,7 @@ that watch; what is kept is in `record.py`.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +24,7 @@ class Speaker:
     """Who spoke. Set by the engine from the channel the words came through, never from the words.
 
     `kind` is "human" for words a person gave, also when they came through an agent. `may_terminate`: control words
-    of this speaker count.
+    of this speaker count. `card` is the digest of the card that a remote agent had when it took its seat.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Speaker:
     framework: str | None = None
     endpoint: str | None = None
     may_terminate: bool = True
+    card: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Decision:
     """Why this speaker: who could have been chosen, who was (`END`: nobody any more), by what, and the reason.
 
     `chosen_by`: auto, round_robin, random, manual, function, only_candidate, handover or fallback. `rejected` are
-    the answers of the chooser that could not be used, each with what was wrong with it; `answer` is the one that was
-    used, as the chooser gave it. `also` speak in the same turn, each without hearing the others.
+    the answers of the chooser that could not be used, each with what was wrong with it; `answers` are all that it
+    gave, as it gave them, the one that was used last. `also` speak in the same turn, each without hearing the others.
     """
 
     candidates: tuple[str, ...]
@@ -49,7 +50,7 @@ class Decision:
     reason: str = ""
     rejected: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
-    answer: str = ""
+    answers: tuple[str, ...] = ()
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -81,7 +82,9 @@ class Entry:
     `turn` counts what seats were asked for, over the whole life of the room; 0 is what came before. `detail` is for
     whoever runs the room: it may hold the text of an exception and is never sent to a seat. `at` is when it was
     written, in milliseconds since 1970. `raw` is what was said, where the room has changed it (a speaker's own name
-    taken off, a line that imitates somebody escaped).
+    taken off, a line that imitates somebody escaped). `heard` is what the room was told with it and the rest does not
+    show: who should go on (`next`), why a turn failed (`reason`, `unreached`), by which word one ended (`ends`), the
+    tools that were used (`activity`), how a guest sits (`seat`). With it a run can be replayed.
     """
 
     seq: int
@@ -98,6 +101,7 @@ class Entry:
     stop: StopReason | None = None
     at: int = 0
     raw: tuple[Part, ...] | None = None
+    heard: Mapping[str, JSONValue] | None = None
 
     @property
     def text(self) -> str:

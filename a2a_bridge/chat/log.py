@@ -6,48 +6,55 @@ write. What was added and not committed is lost with the process, and has been s
 after the commit. A seat is asked only after the commit of the decision that chose it.
 If the journal refuses (full disk, or a newer run owns the context), `commit` raises and the run ends.
 
-Between the entries stand the heads of runs: which turn began the run, or went on with it, and the seed of its chance.
+Between the entries stand the heads of runs: which turn began the run, or went on with it, for whom, and the seed of
+its chance. Each commit ends with a seal, the digest of the seal before it and of what is committed, so that no line of
+a log can be changed, taken out or put elsewhere without it being seen (`seal.py`).
 """
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 from a2a_bridge.agent import Journal, Usage
 from a2a_bridge.chat.entry import END, Decision, Entry, Kind, Speaker
 from a2a_bridge.chat.record import from_record, to_record
-from a2a_bridge.protocol.objects import Message
+from a2a_bridge.chat.seal import NO_SEAL, is_seal, seal_in, sealed
+from a2a_bridge.protocol.objects import JSONValue, Message
 
 RERUN = "rerun"
 """The flag of a failed attempt after which the same turn is asked for again."""
 
 
 class RunHead(NamedTuple):
-    """What a run began with: the id of the turn that asked for it, and the seed of what is left to chance."""
+    """What a run began with: the id of the turn that asked for it, the seed of what is left to chance, the context, and
+    on whose behalf."""
 
     turn: str
     seed: int
+    context: str = ""
+    tenant: str = ""
+    principal: str = ""
 
 
 class RoomLog:
     """Entries of one room, and the state that they add up to.
 
-    `messages` is what the room has heard, `authors` who said each; `seen` says how many of them a seat had been
-    handed when its last reply was accepted; `overtaken` are seats to which something was said before they replied, so
-    that their own words stand among what is new to them. `floor` is who had the floor last. `open` is a decision whose
+    `messages` is what the room has heard, `authors` who said each; `seen` says how many of them a seat had been handed
+    when its last reply was accepted; `overtaken` are seats to which something was said before they replied, so that
+    their own words stand among what is new to them. `floor` is who had the floor last. `open` is a decision whose
     speakers have not all answered yet, `awaited` are those who have not, in the order of the decision. `asked` are
     questions that wait for an answer, `answers` what the speakers of the open turn have been answered, by name, and
     `attempts` how often each has been asked; `view_end` is how many messages they have been handed at most. `rounds`
-    and `replies` count within this run; `since` is where it begins in `entries`, `head` what it began with, None before
-    the first.
+    and `replies` count within this run; `handover` is whom the last speaker proposed; `since` is where it begins in
+    `entries`, `head` what it began with, None before the first.
     """
 
     __slots__ = (
-        "_buffer", "_clock", "_journal", "_manager", "answers", "asked", "attempts", "authors", "awaited",
-        "down", "entries", "fallbacks", "floor", "head", "messages", "open", "overtaken", "replies", "rounds", "seen",
-        "since", "speakers", "spoke", "turn", "view_end",
+        "_buffer", "_clock", "_journal", "_manager", "_seal", "answers", "asked", "attempts", "authors", "awaited",
+        "down", "entries", "fallbacks", "floor", "handover", "head", "messages", "open", "overtaken", "replies",
+        "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
     def __init__(self, journal: Journal, manager: Speaker, clock: Callable[[], float] = time.time) -> None:
@@ -55,6 +62,8 @@ class RoomLog:
         self._manager = manager
         self._clock = clock
         self._buffer: list[str] = []
+        self._seal = NO_SEAL
+        self.handover: str | None = None
         self.view_end = 0
         self.head: RunHead | None = None
         self.entries: list[Entry] = []
@@ -81,7 +90,10 @@ class RoomLog:
         """Read what an earlier run of this room left."""
         for _, record in await self._journal.read():
             for line in record.split(b"\n"):
-                self.take(json.loads(line))
+                if is_seal(line):
+                    self._seal = seal_in(line)
+                else:
+                    self.take(json.loads(line))
 
     def take(self, line: dict[str, Any]) -> None:
         """Fold in a line that was kept before."""
@@ -118,11 +130,12 @@ class RoomLog:
         attempt: int = 1,
         detail: str = "",
         flags: tuple[str, ...] = (),
+        heard: Mapping[str, JSONValue] | None = None,
     ) -> Entry:
         """The entry that comes next: its number, the time, and the number of the open turn."""
         return Entry(
             len(self.entries) + 1, kind, self.turn, speaker, message, attempt, usage, detail=detail, flags=flags,
-            at=self.now,
+            at=self.now, heard=heard,
         )  # fmt: skip
 
     @property
@@ -144,7 +157,9 @@ class RoomLog:
         """Keep what was added; durable when it returns."""
         if self._buffer:
             lines, self._buffer = self._buffer, []
-            await self._journal.append("\n".join(lines).encode("utf-8", "replace"))
+            record, seal = sealed(self._seal, "\n".join(lines).encode("utf-8", "replace"))
+            await self._journal.append(record)
+            self._seal = seal
 
     def _apply(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -202,6 +217,7 @@ class RoomLog:
             self.rounds = max(self.rounds, 1)  # what opens a run is its first round, however many messages it has
             return
         self.floor = name
+        self.handover = None if entry.heard is None else cast("str | None", entry.heard.get("next"))
         if at == self.view_end:
             self.seen[name] = at + 1
             self.overtaken.discard(name)
@@ -215,6 +231,7 @@ class RoomLog:
     def _decided(self, entry: Entry) -> None:
         why = entry.why
         assert why is not None
+        self.handover = None
         if why.chosen == END:
             return
         self.turn = entry.turn
@@ -249,7 +266,7 @@ class RoomLog:
             self.rounds += 1
 
     def _stopped(self, entry: Entry) -> None:
-        self.open = None
+        self.open = self.handover = None
         self.awaited = []
         self.asked.clear()
         self.answers.clear()

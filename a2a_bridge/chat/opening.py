@@ -1,14 +1,22 @@
 """How a run of a room begins: who takes a seat, and what was said before anybody is asked."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from a2a_bridge.agent import Turn, speaker_of
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.run import Run
-from a2a_bridge.chat.seat import fold_name
+from a2a_bridge.chat.seat import REPLACED, fold_name
 from a2a_bridge.protocol.objects import Message, Part, Role
 
+CARD_CHANGED = "card_changed"
+"""The flag of a remote agent that takes its seat with another card than before."""
 _ANYBODY = frozenset({fold_name("human"), fold_name("user")})
+
+
+def _is_unread(before: Speaker | None, speaker: Speaker) -> bool:
+    """Whether this is the same remote agent, and only its card could not be read this time."""
+    return before is not None and speaker.card is None and replace(before, card=None) == speaker
 
 
 class Opening:
@@ -30,11 +38,17 @@ class Opening:
     def seats(self) -> Iterator[Entry]:
         """Seats that are new, other than before, or gone."""
         known, chairs = self._log.speakers, self._run.floor.chairs
+        own = {seat.key for seat in self._run.rules.seats}
         for name in [name for name in known if name not in chairs and name != self._run.rules.manager.name]:
             yield self._log.make("left", known[name])
         for chair in chairs.values():
-            if known.get(chair.name) != chair.speaker:
-                yield self._log.make("joined", chair.speaker)
+            before = known.get(chair.name)
+            if before != chair.speaker and not _is_unread(before, chair.speaker):
+                changed = before is not None and before.card is not None and before.endpoint == chair.speaker.endpoint
+                flags = (CARD_CHANGED,) if changed and chair.speaker.card is not None else ()
+                guest = chair.key not in own and not chair.key.endswith(REPLACED)
+                heard = {"seat": chair.as_guest()} if guest else None
+                yield self._log.make("joined", chair.speaker, flags=flags, heard=heard)
 
     def _before(self) -> Iterator[Entry]:
         for name, parts in self._run.rules.earlier:

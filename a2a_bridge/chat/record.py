@@ -30,7 +30,7 @@ def to_record(entry: Entry, known: Mapping[str, Speaker]) -> str:
         held = known.get(speaker.name)
         by = speaker.name if held is speaker or held == speaker else speaker
     plain = entry.attempt == 1 and entry.usage is None and not entry.detail and not entry.flags and not entry.asks
-    if plain and by is not None and entry.stop is None and entry.raw is None:
+    if plain and by is not None and entry.stop is None and entry.raw is None and entry.heard is None:
         usual = _usual_record(entry, _quote(by) if isinstance(by, str) else _whole(by))
         if usual is not None:
             return usual
@@ -61,6 +61,8 @@ def _line(entry: Entry) -> dict[str, Any]:
         line["asks"] = [_ask_json(ask) for ask in entry.asks]
     if entry.stop is not None:
         line["stop"] = [entry.stop.kind, entry.stop.by, entry.stop.detail, *entry.stop.also]
+    if entry.heard:
+        line["heard"] = entry.heard
     return line
 
 
@@ -93,13 +95,13 @@ def _why_record(why: Decision) -> str:
     """The candidates are the same in most turns of a room: their JSON is kept."""
     rejected = _encode(why.rejected) if why.rejected else "[]"
     chosen = f"{_quote(why.chosen)},{_quote(why.chosen_by)},{_quote(why.reason)}"
-    more = f",{_encode(why.also)},{_quote(why.answer)}" if why.also or why.answer else ""
+    more = f",{_encode(why.also)},{_encode(why.answers)}" if why.also or why.answers else ""
     return f"[{_names(why.candidates)},{chosen},{rejected}{more}]"
 
 
 def _why_from(found: list[Any]) -> Decision:
-    also, answer = found[5:] or ((), "")
-    return Decision(tuple(found[0]), found[1], found[2], found[3], tuple(found[4]), tuple(also), answer)
+    also, answers = found[5:] or ((), ())
+    return Decision(tuple(found[0]), found[1], found[2], found[3], tuple(found[4]), tuple(also), tuple(answers))
 
 
 def _put_message(line: dict[str, Any], message: Message) -> None:
@@ -127,6 +129,8 @@ def _speaker_json(speaker: Speaker) -> dict[str, Any]:
         found["endpoint"] = speaker.endpoint
     if not speaker.may_terminate:
         found["may_terminate"] = False
+    if speaker.card is not None:
+        found["card"] = speaker.card
     return found
 
 
@@ -161,6 +165,7 @@ def from_record(line: Mapping[str, Any], known: Mapping[str, Speaker], manager: 
         stop=StopReason(stop[0], stop[1], stop[2], tuple(stop[3:])) if stop else None,
         at=line["at"],
         raw=tuple(Part.model_validate(part) for part in line["raw"]) if "raw" in line else None,
+        heard=line.get("heard"),
     )
 
 

@@ -35,7 +35,7 @@ from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speak
 from a2a_bridge.chat.resume import take_up
 from a2a_bridge.chat.rules import Rules, Summarise
 from a2a_bridge.chat.run import NO_USAGE, Run, room_id, used
-from a2a_bridge.chat.seat import Seat, check_names, fold_name, take_chairs
+from a2a_bridge.chat.seat import REPLACED, Seat, check_names, fold_name, take_chairs
 from a2a_bridge.chat.speaker import Floor, check_transitions, fallback, parse_manual, who_repeats
 from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.turns import SeatTurns
@@ -170,14 +170,15 @@ class Room:
         run.began = log.since
         goes_on = bool(log.run) and log.head is not None and log.head.turn == turn.id
         if turn.answer is not None and log.asked and (log.head is None or log.head.turn != turn.id):
-            log.begin(RunHead(turn.id, log.head.seed if log.head else _seed()))
+            log.begin(self._head(log.head.seed if log.head else _seed()))
             run.rejudge()
             self._take_answer(turn.answer)
             return
         if not goes_on and log.head is not None and log.head.turn == turn.id:
             self._repeat()
             return
-        if goes_on:
+        if goes_on and log.head is not None:
+            log.begin(log.head)  # so that a reader sees that it was cut off here
             run.rejudge()
             for entry in self._opening.seats():
                 run.add(entry)
@@ -186,9 +187,13 @@ class Room:
         if log.run:
             log.add(self._stopped(None, StopReason("interrupted")))
         run.began = log.since
-        log.begin(RunHead(turn.id, _seed()))
+        log.begin(self._head(_seed()))
         for entry in self._opening.entries(turn):
             run.add(entry)
+
+    def _head(self, seed: int) -> RunHead:
+        turn = self._turn
+        return RunHead(turn.id, seed, turn.context_id, turn.caller.tenant, turn.caller.principal)
 
     async def _take_seats(self) -> None:
         rules = self.rules
@@ -254,7 +259,7 @@ class Room:
         while run.replacing:  # another agent takes the seat of one that failed, under its name, and its turn with it
             chair, attempt = run.replacing.pop(0)
             seat = Seat(chair.on_failure.replacement, chair.name, view=chair.view, timeout=chair.timeout)
-            seat.key = f"{chair.key} (replaced)"  # what the other agent remembers is not this one's
+            seat.key = f"{chair.key}{REPLACED}"  # what the other agent remembers is not this one's
             self._changes = (*self._changes, Gone(chair.key), seat)
             await self._sit_anew()
             taken = run.floor.chairs[chair.name]
@@ -331,7 +336,6 @@ class Room:
     def _decide(self, why: Decision, usage: Usage | None = None) -> None:
         """Put the decision into the log, and get ready to call the seats once it is kept there."""
         run, log, manager = self.run, self.log, self.rules.manager
-        run.handover = None
         number = log.turn + (why.chosen != END)
         if run.owed is not NO_USAGE:
             usage, run.owed = (usage or NO_USAGE) + run.owed, NO_USAGE

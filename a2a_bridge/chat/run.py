@@ -28,9 +28,9 @@ def room_id(rules: Rules, turn: Turn) -> str:
 
 
 class Run:
-    """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `handover` is
-    whom the last speaker proposed, `replacing` are seats that another agent takes, each with the attempt that it begins
-    with, `owed` is what the manager has used since it last wrote something down."""
+    """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `replacing`
+    are seats that another agent takes, each with the attempt that it begins with, `owed` is what the manager has
+    used since it last wrote something down."""
 
     def __init__(self, rules: Rules, turn: Turn) -> None:
         self.rules = rules
@@ -43,7 +43,6 @@ class Run:
         self.names: frozenset[str] = frozenset()
         self.stop: StopReason | None = None
         self.next: list[tuple[Chair, Turn]] = []
-        self.handover: str | None = None
         self.replacing: list[tuple[Chair, int]] = []
         self.owed = NO_USAGE
         self.began = 0
@@ -96,8 +95,8 @@ class Run:
 
     @property
     def now(self) -> int:
-        """The time, in milliseconds since 1970."""
-        return int(self.rules.clock() * 1000)
+        """When the last entry was written, in milliseconds since 1970: a budget is judged by the log alone."""
+        return self.log.entries[-1].at
 
     def chance(self) -> Random:
         """What is left to chance in the next turn; the same when the turn is decided again."""

@@ -6,13 +6,14 @@ conversation, so that any number of rooms can share those of local agents.
 
 import asyncio
 import inspect
+import json
 import logging
 import unicodedata
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from hashlib import sha1
+from hashlib import blake2b, sha1
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ from a2a_bridge.client.remote import CALLER, RemoteAgent
 from a2a_bridge.errors import BridgeError, ChatError
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.extensions import with_decision
-from a2a_bridge.protocol.objects import JSONValue
+from a2a_bridge.protocol.objects import JSONValue, dump
 
 _log = logging.getLogger(__name__)
 _NAMESPACE = uuid.UUID("7d0f6c1e-54a1-5d0e-9a53-3f5f0a5b8c11").bytes
@@ -116,6 +117,10 @@ SeatAuth = Callable[[Caller, AgentCard], Awaitable[Mapping[str, str]]]
 """Headers for a remote agent, by whose turn it is and by its card; called for each request."""
 
 
+REPLACED = " (replaced)"
+"""What the key of a seat ends with that another agent has taken over."""
+
+
 class Seat:
     """A place in a room: `Seat("https://agents.example/critic", name="critic")`.
 
@@ -159,9 +164,17 @@ class Seat:
         self.key: str = name if name is not None else self.agent.name
         self.endpoint = _endpoint_of(agent, self.agent)
         self._chairs: dict[tuple[View, OnFailure], Chair] = {}  # of a local agent they are always the same
+        self._digest: tuple[Any, str] = (None, "")
 
     def __repr__(self) -> str:
         return f"Seat({self.key!r})"
+
+    def digest_of(self, card: Any) -> str:
+        """The digest of a card, which is counted once as long as the card is the same."""
+        if self._digest[0] is not card:
+            body = json.dumps(dump(card), sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
+            self._digest = card, blake2b(body, digest_size=16).hexdigest()
+        return self._digest[1]
 
     def chair(self, view: View, on_failure: OnFailure, card: Any) -> "Chair":
         """The chair of this seat in a run; `card` is what a remote agent said about itself."""
@@ -252,7 +265,19 @@ class Chair:
         """The speaker of this chair as one of that kind: words of a person and of a machine come through the same."""
         if kind == self.speaker.kind:
             return self.speaker
-        return Speaker(self.name, kind, self.speaker.framework, self.speaker.endpoint, self.speaker.may_terminate)
+        return replace(self.speaker, kind=kind)
+
+    def as_guest(self) -> dict[str, JSONValue]:
+        """What the rules of the room need to know of a seat that is not in its configuration."""
+        policy, may = self.on_failure, self.may_answer
+        return {
+            "after_crash": self.traits.after_crash,
+            "passive": self.is_passive,
+            "rerun": policy.rerun,
+            "then": policy.then,
+            "may_answer": may if isinstance(may, bool) else [*may],
+            "budget": None if self.budget is None else asdict(self.budget),
+        }
 
 
 def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chair:
@@ -269,6 +294,7 @@ def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chai
         traits.framework,
         seat.endpoint,
         seat.may_terminate if seat.may_terminate is not None else not is_remote,
+        None if card is None else seat.digest_of(card),
     )
     return Chair(
         name=name,

@@ -1,6 +1,8 @@
 """What a turn of a seat came to: words, questions, nothing, or a failure and what follows from it."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 
 from a2a_bridge.agent import Ask, Outcome, Turn, Usage
 from a2a_bridge.chat.breaker import Breaker
@@ -12,10 +14,11 @@ from a2a_bridge.chat.run import Run, used
 from a2a_bridge.chat.seat import Chair
 from a2a_bridge.chat.speech import Speech, cleaned
 from a2a_bridge.chat.spoken import StopChat
-from a2a_bridge.protocol.objects import Message, Role
+from a2a_bridge.protocol.objects import JSONValue, Message, Role
 
 _log = logging.getLogger(__name__)
 TRY_AGAIN = ("retry", "skip", "end")
+Heard = Mapping[str, JSONValue]
 LATE = "late"
 """The flag of a turn that was not waited for: enough others had answered."""
 
@@ -47,22 +50,25 @@ class Settlement:
         outcome = speech.outcome()
         usage = used(outcome.usage)
         failure = failure_of(trouble, outcome)
+        heard: dict[str, JSONValue] | None = None if speech.activity is None else {"activity": speech.activity}
         if chair.speaker.endpoint is not None:
             Breaker.tell(chair.speaker.endpoint, failed=failure is not None and failure.is_unreached)
         if speech.ended is not None and trouble is None:
-            run.add(run.log.make("passed", chair.speaker, usage=usage, detail=speech.ended.detail))
+            ends = speech.ended.kind if isinstance(speech.ended, StopChat) else "pass"
+            heard = {**(heard or {}), "ends": ends}
+            run.add(run.log.make("passed", chair.speaker, usage=usage, detail=speech.ended.detail, heard=heard))
             if isinstance(speech.ended, StopChat):
                 run.stop = StopReason(speech.ended.kind, chair.name, speech.ended.detail)
         elif failure is not None:
-            self.failed(chair, turn, failure, usage)
+            self.failed(chair, turn, failure, usage, heard)
         elif outcome.asks:
-            seq, number, asks = run.log.next_seq, run.log.turn, outcome.asks
-            run.add(Entry(seq, "asked", number, chair.speaker, None, turn.attempt, usage, asks=asks, at=run.log.now))
+            asked = run.log.make("asked", chair.speaker, usage=usage, attempt=turn.attempt, heard=heard)
+            run.add(replace(asked, asks=outcome.asks))
         elif outcome.is_empty and run.rules.pair:
-            run.add(run.log.make("passed", chair.speaker, usage=usage))
+            run.add(run.log.make("passed", chair.speaker, usage=usage, heard=heard))
             run.stop = StopReason("no_reply", chair.name, f"{chair.name} has nothing to say")
         elif outcome.is_empty:
-            self.failed(chair, turn, Failure("said nothing"), usage)
+            self.failed(chair, turn, Failure("said nothing"), usage, heard)
         else:
             self._accept(chair, turn, speech, outcome, usage)
 
@@ -78,26 +84,32 @@ class Settlement:
         raw = speech.raw
         if raw is None and parts is not outcome.parts and parts != outcome.parts:
             raw = outcome.parts
+        heard: dict[str, JSONValue] | None = None
+        if outcome.next is not None or speech.activity is not None:
+            heard = {} if speech.activity is None else {"activity": speech.activity}
+            if outcome.next is not None:
+                heard["next"] = outcome.next
         run.add(
             Entry(
                 log.next_seq, "said", log.turn, speaker, message, turn.attempt, usage, log.why, (), "", flags, None,
-                log.now, raw,
+                log.now, raw, heard,
             )
         )  # fmt: skip
-        run.handover = outcome.next
 
-    def failed(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None) -> None:
+    def failed(
+        self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None, heard: Heard | None = None
+    ) -> None:
         """A turn that gave nothing: asked again if that is allowed, else the room is told and goes on."""
         run = self._run
         allowed = (chair.on_failure.rerun or 0) if failure.is_unreached else chair.reruns
         if turn.attempt <= allowed and turn.answer is None:
-            self._rerun(chair, turn, failure, usage, "It is asked again.")
+            self._rerun(chair, turn, failure, usage, "It is asked again.", heard)
             run.next.append((chair, run.turns.make(chair, turn.attempt + 1)))
             return
         if turn.answer is None and chair.on_failure.then in ("replace", "pause"):
-            self._tried(chair, turn, failure, usage)
+            self._tried(chair, turn, failure, usage, heard)
             return
-        self.give_up(chair.speaker, failure, attempt=turn.attempt, usage=usage)
+        self.give_up(chair.speaker, failure, attempt=turn.attempt, usage=usage, heard=heard)
         active = run.floor.active
         left = len(active) - len(run.log.down)
         told = f"{chair.name} {failure.reason}"
@@ -107,22 +119,37 @@ class Settlement:
             needed = f"{left} of {len(active)} seats can answer, {run.rules.min_seats} are needed"
             run.stop = StopReason("failed", chair.name, f"{needed}: {told}")
 
-    def _rerun(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None, follows: str) -> None:
+    def _rerun(
+        self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None, follows: str, heard: Heard | None
+    ) -> None:
         """This attempt gave nothing, and another one follows in the same turn; the note is for whoever watches."""
-        log, told = self._run.log, failure.detail or failure.reason
         note = self._run.note(f"{chair.name} {failure.public}. {follows}")
-        self._run.add(
-            log.make("failed", chair.speaker, note, attempt=turn.attempt, usage=usage, detail=told, flags=(RERUN,))
-        )
+        entry = self._failed(chair.speaker, note, turn.attempt, failure, usage, heard)
+        self._run.add(replace(entry, flags=(RERUN,)))
 
-    def _tried(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None) -> None:
+    def _failed(
+        self,
+        speaker: Speaker,
+        note: Message | None,
+        attempt: int,
+        failure: Failure,
+        usage: Usage | None,
+        heard: Heard | None,
+    ) -> Entry:
+        told: dict[str, JSONValue] = {**(heard or {}), "reason": failure.reason}
+        if failure.is_unreached:
+            told["unreached"] = True
+        detail = failure.detail or failure.reason
+        return self._run.log.make("failed", speaker, note, attempt=attempt, usage=usage, detail=detail, heard=told)
+
+    def _tried(self, chair: Chair, turn: Turn, failure: Failure, usage: Usage | None, heard: Heard | None) -> None:
         """What can be done has been tried: somebody else takes the seat, or a person is asked."""
         run = self._run
         if chair.on_failure.then == "replace":
-            self._rerun(chair, turn, failure, usage, "Another agent takes over.")
+            self._rerun(chair, turn, failure, usage, "Another agent takes over.", heard)
             run.replace(chair, turn.attempt + 1)
             return
-        self._rerun(chair, turn, failure, usage, "Somebody is asked what to do.")
+        self._rerun(chair, turn, failure, usage, "Somebody is asked what to do.", heard)
         manager, log = run.rules.manager, run.log
         text = f"{chair.name} {failure.public}. What now?"
         ask = Ask(text=text, options=TRY_AGAIN, id=f"failure:{chair.name}")
@@ -138,11 +165,18 @@ class Settlement:
         if option == "end":
             run.stop = StopReason("human", "human", f"{chair.name} had failed")
 
-    def give_up(self, speaker: Speaker, failure: Failure, *, attempt: int = 1, usage: Usage | None = None) -> None:
+    def give_up(
+        self,
+        speaker: Speaker,
+        failure: Failure,
+        *,
+        attempt: int = 1,
+        usage: Usage | None = None,
+        heard: Heard | None = None,
+    ) -> None:
         """There will be no answer in this turn: the room is told."""
         run = self._run
         note = None
         if not run.rules.pair:
             note = run.note(f"{speaker.name} {failure.public}. The conversation goes on without that answer.")
-        told = failure.detail or failure.reason
-        run.add(run.log.make("failed", speaker, note, attempt=attempt, usage=usage, detail=told))
+        run.add(self._failed(speaker, note, attempt, failure, usage, heard))

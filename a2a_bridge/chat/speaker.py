@@ -26,6 +26,8 @@ from a2a_bridge.chat.seat import Chair, fold_name
 from a2a_bridge.errors import BridgeError, ChatError, SpeakerSelectionError
 
 _log = logging.getLogger(__name__)
+_LONGEST_ANSWER = 4000
+"""Characters of a chooser's answer that are looked at, and kept."""
 
 METHODS = ("auto", "round_robin", "random", "manual", "all")
 
@@ -180,9 +182,12 @@ def least_recent(names: Sequence[str], log: RoomLog) -> str:
     return min(names, key=lambda name: log.spoke.get(name, 0))
 
 
-def fallback(names: tuple[str, ...], log: RoomLog, reason: str, rejected: Sequence[str] = ()) -> Decision:
+def fallback(
+    names: tuple[str, ...], log: RoomLog, reason: str, rejected: Sequence[str] = (), answers: Sequence[str] = ()
+) -> Decision:
     """The deterministic choice when the intended one failed; it says so."""
-    return Decision(names, least_recent(names, log), "fallback", reason, tuple(rejected))
+    chosen = least_recent(names, log)
+    return Decision(names, chosen, "fallback", reason, tuple(rejected), answers=tuple(answers))
 
 
 def at_random(names: tuple[str, ...], chance: random.Random, together: int = 1) -> Decision:
@@ -256,6 +261,7 @@ async def by_model(model: Model, asked: Question) -> tuple[Decision, Usage]:
     messages = _prompt(asked, options)
     schema = _schema(options, together)
     rejected: list[str] = []
+    answers: list[str] = []
     usage = Usage()
     for _ in range(asked.selector.max_retries + 1):
         try:
@@ -264,8 +270,10 @@ async def by_model(model: Model, asked: Question) -> tuple[Decision, Usage]:
             trace = None if isinstance(error, BridgeError) else error
             _log.warning("the model that chooses speakers could not be asked: %s", error, exc_info=trace)
             rejected.append(f"no answer: {raised(error)}")
-            return fallback(asked.names, asked.log, "the model could not be asked", rejected), usage
+            return fallback(asked.names, asked.log, "the model could not be asked", rejected, answers), usage
         usage += spent
+        answer = answer[:_LONGEST_ANSWER]
+        answers.append(answer)
         try:
             chosen, reason = parse_choices(answer, options, together)
         except SpeakerSelectionError as error:
@@ -273,8 +281,8 @@ async def by_model(model: Model, asked: Question) -> tuple[Decision, Usage]:
             messages = [*messages, {"role": "assistant", "content": answer or "(nothing)"}, _again(error, options)]
             continue
         also = tuple(chosen[1:])
-        return Decision(asked.names, chosen[0], "auto", reason, tuple(rejected), also, answer[:500]), usage
-    return fallback(asked.names, asked.log, "no answer of the model could be used", rejected), usage
+        return Decision(asked.names, chosen[0], "auto", reason, tuple(rejected), also, tuple(answers)), usage
+    return fallback(asked.names, asked.log, "no answer of the model could be used", rejected, answers), usage
 
 
 def _again(error: SpeakerSelectionError, options: Sequence[str]) -> ModelMessage:

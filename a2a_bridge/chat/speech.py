@@ -17,10 +17,38 @@ from a2a_bridge.protocol.objects import JSONValue, Part
 _LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
 
 
+_MOST_ACTIVITY, _LONGEST_VALUE = 100, 2000
+"""Of one turn so many tool calls and results are kept, and of each value so many characters."""
+
+
+def _kept(value: JSONValue) -> JSONValue:
+    """A value as it is kept: whole if it is short, else the beginning of its JSON; the same again for what was kept."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    if len(text) > _LONGEST_VALUE:
+        return f"{text[: _LONGEST_VALUE - 3]}..."
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return text
+    return value
+
+
 class Speech:
     """Takes replies one by one: `take` gives what to show of each."""
 
-    __slots__ = ("_artifact", "_chair", "_cut", "_fold", "_held", "_metadata", "_trims", "_words", "by_human", "ended")
+    __slots__ = (
+        "_artifact",
+        "_chair",
+        "_cut",
+        "_fold",
+        "_held",
+        "_metadata",
+        "_trims",
+        "_words",
+        "activity",
+        "by_human",
+        "ended",
+    )
 
     def __init__(self, chair: Chair, turn: int, attempt: int, metadata: dict[str, JSONValue]) -> None:
         self._chair = chair
@@ -31,6 +59,7 @@ class Speech:
         self._held: str | None = ""
         self._trims = False
         self._cut = ""
+        self.activity: list[JSONValue] | None = None
         self.by_human = False
         self.ended: StopChat | Pass | None = None
 
@@ -53,12 +82,26 @@ class Speech:
             return self._closing(reply)
         self._add(reply)
         if isinstance(reply, Usage | ToolCall | ToolResult):
-            return reply
+            return self._note(reply)
         if isinstance(reply, Progress):
             return Progress(f"[{self._chair.name}] {reply.text}")
         if isinstance(reply, Ask) and not reply.ends_turn:
             return _attributed(reply, self._chair.name)
         return None
+
+    def _note(self, reply: Usage | ToolCall | ToolResult) -> Reply:
+        """What tools were used for, for the log."""
+        if isinstance(reply, Usage):
+            return reply
+        if self.activity is None:
+            self.activity = []
+        if isinstance(reply, ToolCall):
+            told: list[JSONValue] = ["call", reply.id, reply.name, _kept(reply.arguments)]
+        else:
+            told = ["result", reply.id, _kept(reply.content), reply.is_error]
+        if len(self.activity) < _MOST_ACTIVITY:
+            self.activity.append(told)
+        return reply
 
     def rest(self) -> Reply | None:
         """What was held back to see whether it is the speaker's own name; called after the last reply."""

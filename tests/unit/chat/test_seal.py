@@ -1,0 +1,62 @@
+"""The chain of a room log: each commit seals what stands before it."""
+
+import json
+from typing import Any
+
+from a2a_bridge.agent import Caller, ToolCall, ToolResult
+from a2a_bridge.chat.entry import Entry
+from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.seal import NO_SEAL, is_seal, seal_in, sealed
+from a2a_bridge.store.journal import MemoryJournal
+from a2a_bridge.testing.turns import make_turn
+
+
+async def test_each_commit_ends_with_a_seal_of_all_that_stands_before_it(room: Any, puppet: Any, watch: Any) -> None:
+    """Issue 4, part 6: hash-chained, over the runs of a room and over restarts."""
+    journal = MemoryJournal()
+    for text in ("go", "again"):
+        await watch(room(puppet("a"), puppet("b"), max_round=3), make_turn(text, journal=journal))
+    seal = NO_SEAL
+    records = [data for _, data in await journal.read()]
+    assert len(records) > 4
+    for record in records:
+        data, _, last = record.rpartition(b"\n")
+        assert is_seal(last)
+        again, seal = sealed(seal, data)
+        assert again == record
+        assert seal_in(last) == seal
+
+
+async def test_the_head_of_a_run_says_on_whose_behalf(room: Any, puppet: Any, watch: Any) -> None:
+    """Conversation §4.17: the principal."""
+    journal = MemoryJournal()
+    turn = make_turn("go", journal=journal, caller=Caller("ann", "acme"))
+    await watch(room(puppet("a"), max_round=2), turn)
+    head = json.loads((await journal.read())[0].data.split(b"\n")[0])["head"]
+    assert head[0] == turn.id
+    assert head[2:] == [turn.context_id, "acme", "ann"]
+
+
+async def test_the_tools_of_a_turn_are_in_its_entry_and_long_values_are_cut(room: Any, puppet: Any) -> None:
+    """Issue 4, part 6: tool calls and code runs; NaN cannot be written as JSON and is kept as text."""
+    call = ToolCall("1", "search", {"q": "x"})
+    results = [ToolResult("1", "y" * 5000), ToolResult("1", float("nan"), is_error=True)]
+    result = await room(puppet("a", [[call, *results, "found"]]), max_round=2).chat("go")
+    said = next(entry for entry in result.entries if entry.kind == "said" and entry.turn)
+    assert said.heard is not None
+    assert said.heard["activity"] == [
+        ["call", "1", "search", {"q": "x"}],
+        ["result", "1", "y" * 1997 + "...", False],
+        ["result", "1", "NaN", True],
+    ]
+
+
+async def test_what_was_heard_is_read_again_as_it_was(room: Any, puppet: Any, watch: Any) -> None:
+    """Ours: a fold of what is kept is the room as it was."""
+    journal = MemoryJournal()
+    manager = room(puppet("a", [RuntimeError("no")]), puppet("b"), max_round=3)
+    await watch(manager, make_turn("go", journal=journal))
+    log = RoomLog(journal, manager.rules.manager)
+    await log.load()
+    failed: Entry = next(entry for entry in log.entries if entry.kind == "failed")
+    assert failed.heard == {"reason": "could not answer"}
