@@ -1,5 +1,6 @@
 """Every example runs, and every block of the README does what it says."""
 
+import ast
 import asyncio
 import json
 import re
@@ -25,7 +26,24 @@ from a2a_bridge.testing.server import free_socket, running
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def run_block(having: str, replaced: Mapping[str, str] = {}) -> dict[str, Any]:
+    """Run the one Python block of the README that has these words in it; the names that it makes."""
+    found = [block for block in blocks("python") if having in block]
+    assert len(found) == 1, f"{len(found)} Python blocks of README.md have {having!r} in them, not one"
+    (block,) = found
+    for old, new in replaced.items():
+        assert old in block
+        block = block.replace(old, new)
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    return names
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -36,19 +54,32 @@ def test_an_example_runs_to_its_end(example: Path) -> None:
     assert run.stdout.strip()
 
 
-def test_the_readme_has_the_blocks_that_are_tested_here() -> None:
-    assert len(BLOCKS) == 7
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])
+def test_what_a_block_of_the_readme_imports_is_there(block: str) -> None:
+    """Ours: also of a block that no test here runs."""
+    imports = [node for node in ast.parse(block).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, type_ignores=[]), "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.splitlines()[0])
+def test_a_block_of_settings_in_the_readme_is_valid(block: str, tmp_path: Path) -> None:
+    """Ours: a key that is spelled wrong there would be refused here."""
+    (tmp_path / "a2a-bridge.toml").write_text(block.replace("sha256:...", f"sha256:{'0' * 64}"))
+    load_config(tmp_path / "a2a-bridge.toml", {})
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
+    assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
 def test_the_clients_of_the_readme_can_be_made() -> None:
-    names: dict[str, Any] = {}
-    exec(compile(BLOCKS[2], "README.md", "exec"), names)
+    names = run_block("ClientCredentials(")
     assert names["seat"].url == "https://agents.example"
 
 
 def test_the_seat_of_the_readme_can_be_made() -> None:
-    names: dict[str, Any] = {}
-    exec(compile(BLOCKS[4], "README.md", "exec"), names)
+    names = run_block("archivist = Seat(")
     assert names["archivist"].timeout == 60
 
 
@@ -64,8 +95,7 @@ async def test_the_careful_client_of_the_readme_believes_a_signed_card(
         return text.upper()
 
     async with running(lambda url: Bridge(shout, public_url=url, options=options)) as url:
-        names: dict[str, Any] = {}
-        exec(compile(BLOCKS[6].replace("https://agents.example.org", url), "README.md", "exec"), names)
+        names = run_block("async def careful()", {"https://agents.example.org": url})
         (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
         await names["careful"]()
         assert capsys.readouterr().out.strip()
@@ -76,8 +106,7 @@ async def test_the_careful_client_of_the_readme_believes_a_signed_card(
 
 
 def test_the_agents_with_tools_and_code_of_the_readme_can_be_made() -> None:
-    names: dict[str, Any] = {}
-    exec(compile(BLOCKS[5], "README.md", "exec"), names)
+    names = run_block("BubblewrapExecutor()")
     assert names["refund"].approval == "human"
     assert names["assistant"].traits.keeps_context
     assert not names["runner"].is_passive
@@ -116,8 +145,7 @@ async def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(a2a_bridge.bridge, "_loop_is_running", lambda: False)
     monkeypatch.setattr(a2a_bridge.bridge, "run_server", lambda bridge, listening: handed.append(bridge))
-    block = BLOCKS[0].replace("serve(shout)", f"serve(shout, port={bound.getsockname()[1]})")
-    exec(compile(block, "README.md", "exec"), {})
+    run_block("serve(shout)", {"serve(shout)": f"serve(shout, port={bound.getsockname()[1]})"})
     async with running(lambda url: handed[0], bound) as url:
         yield url
 
@@ -125,8 +153,7 @@ async def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIte
 async def test_a_function_is_published_and_the_client_of_the_readme_talks_to_it(
     published: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names: dict[str, Any] = {}
-    exec(compile(BLOCKS[1].replace("http://127.0.0.1:8080", published), "README.md", "exec"), names)
+    names = run_block("async def ask()", {"http://127.0.0.1:8080": published})
     await names["ask"]()
     shown = capsys.readouterr().out
     assert shown.startswith("HELLO\n")
@@ -146,10 +173,16 @@ async def test_the_room_of_the_readme_talks_to_its_end(
 
     with FakeOpenAI(in_turn) as model:
         monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
-        block = BLOCKS[3].replace("http://127.0.0.1:8080", published)
-        names: dict[str, Any] = {}
-        await asyncio.to_thread(exec, compile(block, "README.md", "exec"), names)
+        here = {"http://127.0.0.1:8080": published}
+        names = await asyncio.to_thread(run_block, "initiate_chat(manager", here)
     shown = capsys.readouterr().out
     assert "Identify three emerging fintech trends." in shown
     assert {"researcher", "critic", "shout"} <= {entry["name"] for entry in names["result"].chat_history}
     assert "converged" in shown
+
+
+def test_decisions_are_numbered_without_gaps_or_twins_and_say_their_number() -> None:
+    """Ours: "decision 7" means one page."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [page.name[:3] for page in pages] == [f"{number:03}" for number in range(1, len(pages) + 1)]
+    assert [page for page in pages if not page.read_text("utf-8").startswith(f"# {page.name[:3]}: ")] == []
