@@ -493,7 +493,7 @@ def test(arguments: list[str]) -> int:
     ensure_javascript()
     if "--adapters" in arguments:
         os.environ["WRITE_VERSIONS"] = "1"
-        arguments = [str(ROOT / "tests" / "adapters"), "-rP", *(word for word in arguments if word != "--adapters")]
+        arguments = [str(ROOT / "tests" / "adapters"), *(word for word in arguments if word != "--adapters")]
     located = {word: path for word in arguments if (path := locate(word))}
     options = [word for word in arguments if word not in located]
     crewai = [path for path in located.values() if is_crewai(path)]

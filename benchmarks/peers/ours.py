@@ -4,9 +4,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
-from a2a_bridge.bridge import Bridge, Options, serve
+from a2a_bridge.bridge import Bridge, serve
 from a2a_bridge.listen import Listening, run_server
-from a2a_bridge.observe.switches import Observe
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.identity import ApiKeys, Key
 from a2a_bridge.server.limits import Limits
@@ -42,9 +41,8 @@ def main() -> None:
         return
     auth = Auth(schemes={"key": ApiKeys([Key.of("caller", sys.argv[3])])})
     limits = Limits(rate=1e6, burst=1_000_000)
-    options = Options(observe=Observe(requests=True))  # as `serve` has it
     url = f"http://127.0.0.1:{port}"
-    bridge = Bridge([answer, chunks, waits], public_url=url, auth=auth, limits=limits, options=options)
+    bridge = Bridge([answer, chunks, waits], public_url=url, auth=auth, limits=limits)
     run_server(bridge, Listening(port=port))
 
 
