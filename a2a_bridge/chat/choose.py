@@ -63,6 +63,10 @@ def choose_at_once(run: Run, names: tuple[str, ...]) -> Decision | StopReason | 
     rules, floor, log = run.rules, run.floor, run.log
     last, handover = log.floor, log.handover
     if not names:
+        for name in floor.candidates(last) if run.meter.has_seats else ():
+            is_remote = floor.chairs[name].speaker.kind == "remote"
+            if (told := run.meter.seat_over(name, run.now, remote=is_remote)) is not None:
+                return StopReason("budget", name, told)
         return StopReason("no_speaker", rules.manager.name, f"nobody may speak after {last}" if last else "no speakers")
     selector = rules.selector
     method = selector.method

@@ -21,12 +21,13 @@ TerminationMessage = Callable[[dict[str, Any]], bool]
 
 _TEMPLATES = "a prompt template for speaker selection"
 _LATER = {
-    "budget": "a budget", "may_answer": "answering for a person",
     "select_speaker_auto_multiple_template": _TEMPLATES, "select_speaker_auto_none_template": _TEMPLATES,
     "select_speaker_transform_messages": "rewriting what the chooser of speakers reads",
     "select_speaker_auto_model_client_cls": "a client class for speaker selection",
 }  # fmt: skip
 _REPLACED = {
+    "budget": "give it to the seat, Seat(agent, budget=Budget(...)), or to the room, GroupChat(budget=...)",
+    "may_answer": "give it to the seat: Seat(agent, may_answer=True)",
     "func_call_filter": "only agents that a tool is registered with for execution run it",
     "prerequisites": "chats run in order here; a_initiate_chats runs each when its prerequisites are over",
     "code_execution_config": "the manager runs no code; give it to an agent in the room",

@@ -384,6 +384,13 @@ async def test_a_seat_whose_budget_is_spent_is_not_chosen_any_more(room: Any, pu
     assert (len(a.turns), len(b.turns)) == (1, 3)
 
 
+async def test_a_room_whose_seats_have_spent_their_budgets_says_so(room: Any, puppet: Any) -> None:
+    """Demand 5: tell why it stopped."""
+    result = await room(Seat(puppet("a"), budget=Budget(messages=2)), max_round=9).chat("go")
+    assert (result.stop.kind, result.stop.by) == ("budget", "a")
+    assert len(said(result)) == 3
+
+
 async def test_tokens_of_a_seat_that_does_not_tell_are_estimated_and_marked(room: Any, puppet: Any) -> None:
     """Conversation §4.15."""
     result = await room(puppet("a", "x" * 400), max_round=2, budget=Budget(tokens=1000)).chat("go")
