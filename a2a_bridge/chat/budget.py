@@ -63,6 +63,28 @@ class Spent:
         self.remote_calls += is_remote and entry.kind in ("said", "failed", "passed", "asked")
 
 
+def broken(
+    budget: Budget, spent: Spent, seconds: float, needs: tuple[float, float, float, float] = (0, 0, 0, 0)
+) -> str | None:
+    """The bound that is reached, or that a turn which `needs` so much would break, in words; None if there is none.
+
+    `needs`: tokens, US dollars, messages, remote calls.
+    """
+    for name, bound, has, need in zip(
+        ("tokens", "US dollars", "messages", "remote calls"),
+        (budget.tokens, budget.usd, budget.messages, budget.remote_calls),
+        (spent.tokens, spent.usd, spent.messages, spent.remote_calls),
+        needs,
+        strict=True,
+    ):
+        if bound is not None and (has >= bound or has + need > bound):
+            more = f", and a turn may take {_figure(need)}" if need else ""
+            return f"{_figure(has)} of {_figure(bound)} {name} are spent{more}"
+    if budget.seconds is not None and seconds >= budget.seconds:
+        return f"{budget.seconds:g} seconds have passed"
+    return None
+
+
 class Meter:
     """One run's spending, against the room's budget and those of its seats. `counts`: there is any budget at all."""
 
@@ -105,17 +127,7 @@ class Meter:
         tokens = turns * max(spent.most_tokens, budget.reserve_tokens)
         usd = turns * max(spent.most_usd, budget.reserve_usd)
         seconds = 0.0 if self._began is None else (now - self._began) / 1000
-        for name, bound, has, needs in (
-            ("tokens", budget.tokens, spent.tokens, tokens),
-            ("US dollars", budget.usd, spent.usd, usd),
-            ("messages", budget.messages, spent.messages, turns),
-            ("remote calls", budget.remote_calls, spent.remote_calls, remote),
-        ):
-            if bound is not None and (has >= bound or has + needs > bound):
-                return f"{_figure(has)} of {_figure(bound)} {name} are spent, and a turn may take {_figure(needs)}"
-        if budget.seconds is not None and seconds >= budget.seconds:
-            return f"{budget.seconds:g} seconds have passed"
-        return None
+        return broken(budget, spent, seconds, (tokens, usd, turns, remote))
 
     def notice(self) -> str | None:
         """Once, when four fifths of a bound are spent: which, in words for the room."""

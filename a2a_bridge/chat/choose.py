@@ -4,9 +4,8 @@ Whoever is chosen is one of the candidates: seats that may follow the last speak
 whose own budget is not spent.
 """
 
-from dataclasses import replace
-
 from a2a_bridge.agent import Usage
+from a2a_bridge.chat.condition import first_of
 from a2a_bridge.chat.entry import Decision, StopReason
 from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.run import Run
@@ -16,23 +15,20 @@ from a2a_bridge.errors import SpeakerSelectionError
 
 def why_stop(run: Run) -> StopReason | None:
     """Why to stop before choosing. A budget comes before a condition that is met, that before the number of rounds;
-    what else would have ended it stands in `also`."""
+    what else would have ended it stands in `also`. When there is a reason, nobody is asked who is next."""
     rules, log = run.rules, run.log
     met = run.met
     if met is None and not run.meter.counts and (rules.limit is None or log.rounds < rules.limit):
         return None
     found = [met] if met is not None else []
     if run.meter.counts and (told := run.meter.over(run.now)) is not None:
-        found.insert(0, StopReason("budget", rules.manager.name, told))
+        found.append(StopReason("budget", rules.manager.name, told))
     if rules.limit is not None and log.rounds >= rules.limit:
         told = f"{rules.limit} rounds, the opening one counted"
         if rules.limit_kind == "max_turns":
             told = f"max_turns={rules.limit // 2}: each of the two has had so many turns"
         found.append(StopReason(rules.limit_kind, rules.manager.name, told))
-    if not found:
-        return None
-    first, *others = found
-    return replace(first, also=(*first.also, *(reason.kind for reason in others))) if others else first
+    return first_of(found)
 
 
 def candidates(run: Run) -> tuple[str, ...]:
@@ -109,5 +105,5 @@ async def choose(run: Run, names: tuple[str, ...]) -> tuple[Decision | StopReaso
     if model is None:
         needed = "speaker selection 'auto' needs a model: GroupChatManager(groupchat, llm_config=...)"
         return StopReason("selection_failed", rules.manager.name, needed), None
-    asked = Question(floor, log, names, log.replies > 0, rules.manager.name, selector)
+    asked = Question(floor, log, names, run.may_end, rules.manager.name, selector)
     return await by_model(model, asked)

@@ -50,6 +50,7 @@ class Control:
         self.said: deque[tuple[str | None, Message]] = deque()
         self.seats: deque[Any] = deque()
         self.canceled: str | None = None
+        self.finished: str | None = None
         self.is_wanted = False
         self._goes_on: asyncio.Event | None = None
         self.watch: Cancels | None = None
@@ -90,6 +91,11 @@ class Control:
         """End a pause."""
         if self._goes_on is not None:
             self._goes_on.set()
+
+    def finish(self, reason: str) -> None:
+        """Let whoever speaks finish, then end."""
+        self.finished = reason
+        self.is_wanted = True
 
     def cancel(self, reason: str) -> None:
         """Stop the run now: whoever speaks is cancelled, remote tasks with it."""

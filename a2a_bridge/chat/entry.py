@@ -17,6 +17,8 @@ SpeakerKind = Literal["local", "remote", "human", "manager"]
 
 END = "END"
 """What a manager chooses when it ends the conversation."""
+EXTERNAL = "finish"
+"""The flag of a note with which somebody outside asked for the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Decision:
 class StopReason:
     """Why a conversation ended.
 
-    `kind`: converged (the manager declared it), terminated (a condition or a closing word), max_round, max_turns,
+    `kind`: converged (the manager declared it, or everybody in a debate holds the same), decided and unresolved (a
+    debate ended with an answer, or without), terminated (a condition or a closing word), max_round, max_turns,
     max_replies, budget, deadline, canceled, human (a person ended it), function (the selection function named nobody),
     no_speaker, no_reply, selection_failed, failed, interrupted (the process ended, and another conversation began), or
     input_required (somebody asked, and nobody was there to answer).

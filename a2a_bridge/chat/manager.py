@@ -20,6 +20,7 @@ from a2a_bridge.chat.classic import (
     model_from,
     refuse_words,
 )
+from a2a_bridge.chat.condition import Condition
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.keep import KeptRoom, RoomStore
@@ -30,7 +31,7 @@ from a2a_bridge.chat.rules import Host, Rules
 from a2a_bridge.chat.run import room_id
 from a2a_bridge.chat.seat import seated
 from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
-from a2a_bridge.chat.termination import Condition, MessageTermination
+from a2a_bridge.chat.termination import MessageTermination
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.extensions import with_stop
 from a2a_bridge.protocol.objects import Message, Role
@@ -229,6 +230,11 @@ class GroupChatManager(Host):
     def unpause(self, room_id: str) -> None:
         """Go on after `pause`."""
         control.running(room_id).go_on()
+
+    def finish(self, room_id: str, reason: str = "asked to end") -> None:
+        """Let whoever speaks finish, then end: its result says `terminated`, by `outside`. See `External` for rooms
+        that end on more than that."""
+        control.running(room_id).finish(reason)
 
     def cancel(self, room_id: str, reason: str = "canceled") -> None:
         """Stop a running room now: whoever speaks is cancelled, remote tasks with it. Its result says `canceled`."""

@@ -8,13 +8,14 @@ from random import Random
 
 from a2a_bridge.agent import Outcome, Turn, Usage
 from a2a_bridge.chat.budget import Meter
+from a2a_bridge.chat.condition import Checked
 from a2a_bridge.chat.control import CanceledError, Control
-from a2a_bridge.chat.entry import Entry, StopReason
+from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.seat import Chair, fold_name, uuid_of
 from a2a_bridge.chat.speaker import Floor
-from a2a_bridge.chat.termination import Checked
+from a2a_bridge.chat.termination import External, ManagerSays
 from a2a_bridge.chat.turns import SeatTurns
 from a2a_bridge.protocol.objects import Message
 
@@ -30,7 +31,8 @@ def room_id(rules: Rules, turn: Turn) -> str:
 class Run:
     """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `replacing`
     are seats that another agent takes, each with the attempt that it begins with, `owed` is what the manager has
-    used since it last wrote something down."""
+    used since it last wrote something down. `finish_is_conditional`: the conditions say what it means that somebody
+    outside asks for the end."""
 
     def __init__(self, rules: Rules, turn: Turn) -> None:
         self.rules = rules
@@ -50,6 +52,9 @@ class Run:
         self._until = Checked(rules.until, rules.manager.name)
         self._judged = self._until.start()
         self._unshown: list[Entry] = []
+        asks = {type(condition) for condition in rules.until.inner()}
+        self._end_is_conditional = ManagerSays in asks
+        self.finish_is_conditional = External in asks
 
     def sit(self, floor: Floor) -> None:
         """These have a seat from now on."""
@@ -107,6 +112,16 @@ class Run:
     def met(self) -> StopReason | None:
         """The condition that ends the conversation, if it holds."""
         return self._until.verdict(self._judged)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a model that chooses speakers may end the conversation now: not before anybody has answered, and
+        only if the conditions that mention its word would then hold."""
+        log = self.log
+        if not log.replies or not self._end_is_conditional:
+            return log.replies > 0
+        said = Entry(log.next_seq, "decided", log.turn, self.rules.manager, why=Decision((), END, "auto"), at=self.now)
+        return self._until.verdict(self._until.step(self._judged, said)) is not None
 
     def note(self, text: str) -> Message:
         """A message of the manager, for the entry that comes next."""
