@@ -25,7 +25,7 @@ from a2a_bridge.agent import Answer, Ask, Reply, Turn, Usage, abandon, speaker_o
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.choose import candidates, choose, choose_at_once, why_stop
 from a2a_bridge.chat.control import CanceledError, Gone, register, unregister
-from a2a_bridge.chat.entry import END, EXTERNAL, Decision, Entry, StopReason
+from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
 from a2a_bridge.chat.hearing import Hearing
 from a2a_bridge.chat.inbox import Inbox
@@ -253,7 +253,7 @@ class Room:
             return
         self._take_in()
         if control.finished is not None:
-            self._finish(control.finished)
+            run.finish(control.finished)
         if control.seats:
             while control.seats:
                 self._changes = control.seats.popleft()(self._changes)
@@ -267,19 +267,6 @@ class Room:
             taken = run.floor.chairs[chair.name]
             run.next.append((taken, run.turns.make(taken, attempt)))
         control.is_wanted = bool(control.said or control.seats)
-
-    def _finish(self, reason: str) -> None:
-        """Somebody outside has asked for the end: it has come, or the conditions say what it means."""
-        run, manager = self.run, self.rules.manager
-        run.control.finished = None
-        if not run.finish_is_conditional:
-            run.next.clear()
-            run.stop = StopReason("terminated", "outside", reason)
-            return
-        asked = run.log.make(
-            "noted", manager, run.note(f"Somebody asks for the end: {reason}"), detail=reason, flags=(EXTERNAL,)
-        )
-        run.add(asked)
 
     def _take_in(self) -> None:
         run, control = self.run, self.run.control

@@ -10,7 +10,7 @@ from a2a_bridge.agent import Outcome, Turn, Usage
 from a2a_bridge.chat.budget import Meter
 from a2a_bridge.chat.condition import Checked
 from a2a_bridge.chat.control import CanceledError, Control
-from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
+from a2a_bridge.chat.entry import END, EXTERNAL, Decision, Entry, StopReason
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.seat import Chair, fold_name, uuid_of
@@ -31,8 +31,7 @@ def room_id(rules: Rules, turn: Turn) -> str:
 class Run:
     """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `replacing`
     are seats that another agent takes, each with the attempt that it begins with, `owed` is what the manager has
-    used since it last wrote something down. `finish_is_conditional`: the conditions say what it means that somebody
-    outside asks for the end."""
+    used since it last wrote something down."""
 
     def __init__(self, rules: Rules, turn: Turn) -> None:
         self.rules = rules
@@ -54,7 +53,7 @@ class Run:
         self._unshown: list[Entry] = []
         asks = {type(condition) for condition in rules.until.inner()}
         self._end_is_conditional = ManagerSays in asks
-        self.finish_is_conditional = External in asks
+        self._finish_is_conditional = External in asks
 
     def sit(self, floor: Floor) -> None:
         """These have a seat from now on."""
@@ -86,6 +85,16 @@ class Run:
         """The room was told to stop."""
         self.next.clear()
         self.stop = StopReason("canceled", self.rules.manager.name, error.message)
+
+    def finish(self, reason: str) -> None:
+        """Somebody outside asked for the end: it has come, unless the conditions say what that means."""
+        self.control.finished = None
+        if self._finish_is_conditional:
+            said, manager = self.note(f"Somebody asks for the end: {reason}"), self.rules.manager
+            self.add(self.log.make("noted", manager, said, detail=reason, flags=(EXTERNAL,)))
+            return
+        self.next.clear()
+        self.stop = StopReason("terminated", "outside", reason)
 
     def replace(self, chair: Chair, attempt: int) -> None:
         """Another agent is to take this seat, beginning with this attempt at its turn."""
