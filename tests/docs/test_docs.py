@@ -83,6 +83,17 @@ def test_the_seat_of_the_readme_can_be_made() -> None:
     assert names["archivist"].timeout == 60
 
 
+async def test_the_room_of_the_readme_that_is_kept_is_gone_on_with(
+    published: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that has ended gives what it came to."""
+    few = {"MaxMessageTermination(50)": "MaxMessageTermination(2)"}
+    names = run_block("async def go_on()", {"http://127.0.0.1:8080": published} | few)
+    assert (await names["kept"].chat("hello")).stop.kind == "terminated"
+    await names["go_on"]()
+    assert capsys.readouterr().out == "HELLO\n"
+
+
 async def test_the_careful_client_of_the_readme_believes_a_signed_card(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,10 +190,3 @@ async def test_the_room_of_the_readme_talks_to_its_end(
     assert "Identify three emerging fintech trends." in shown
     assert {"researcher", "critic", "shout"} <= {entry["name"] for entry in names["result"].chat_history}
     assert "converged" in shown
-
-
-def test_decisions_are_numbered_without_gaps_or_twins_and_say_their_number() -> None:
-    """Ours: "decision 7" means one page."""
-    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-    assert [page.name[:3] for page in pages] == [f"{number:03}" for number in range(1, len(pages) + 1)]
-    assert [page for page in pages if not page.read_text("utf-8").startswith(f"# {page.name[:3]}: ")] == []

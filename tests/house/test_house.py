@@ -158,3 +158,11 @@ def test_every_entry_point_leads_to_an_adapter() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared = set(project["entry-points"]["a2a_bridge.adapters"])
     assert {adapter.name for adapter in adapters()} >= declared
+
+
+def test_a_decision_has_a_number_of_its_own_and_says_it() -> None:
+    """Ours: "decision 7" means one page."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [page.name[:3] for page in pages]
+    assert sorted(set(numbers)) == numbers
+    assert [page.name for page in pages if not page.read_text("utf-8").startswith(f"# {page.name[:3]}: ")] == []
