@@ -1,4 +1,4 @@
-"""The contract's assertions are told in full when they fail; what was tried is told, and written down if asked.
+"""Every test runs inside the network guard; what was tried is told, and written down if asked.
 
 With WRITE_VERSIONS=1 in the environment, a run that passed writes the line "Tried with ..." of each adapter's README.
 """
@@ -7,11 +7,24 @@ import importlib
 import os
 import platform
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers that lie beside the tests
 pytest.register_assert_rewrite("a2a_bridge.testing.adapter_case", "a2a_bridge.testing.adapter_contract")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaves_this_machine() -> Iterator[None]:
+    """Issue 5: a connection that is not loopback is refused, recorded, and fails the test that made it."""
+    from a2a_bridge.testing.network_guard import network_guard
+
+    with network_guard() as attempts:
+        yield
+    assert attempts == []
 
 
 def tried(session: pytest.Session) -> dict[str, str]:

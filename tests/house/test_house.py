@@ -49,6 +49,16 @@ def test_importing_the_package_loads_the_standard_library_and_nothing_else() -> 
     assert foreign == set()
 
 
+def test_looking_for_an_adapter_loads_no_framework() -> None:
+    """Issue 5: an object's adapter is found by the names of its classes."""
+    code = "from a2a_bridge.adaptation import adapters, find_adapter\nassert adapters()\nfind_adapter(object())"
+    frameworks = {
+        "langgraph", "langchain_core", "crewai", "ag2", "autogen", "autogen_agentchat", "agents", "agent_framework",
+        "google", "pydantic_ai",
+    }  # fmt: skip
+    assert loaded_by(code) & frameworks == set()
+
+
 def test_help_loads_typer_and_no_part_of_the_product() -> None:
     """Ours: `--help` stays fast."""
     code = (
