@@ -315,7 +315,8 @@ class AdapterPauses(AdapterCase):
         before = asyncio.all_tasks()
         await within(talk.say(self.ask))
         await within(abandon(talk.agent, make_turn("", context_id=talk.context_id, journal=talk.journal)))
-        assert asyncio.all_tasks() <= before
+        if left := asyncio.all_tasks() - before:  # a loop closes forgotten generators in tasks of their own
+            assert (await asyncio.wait(left, timeout=1.0))[1] == set()
         talk.asks = ()
         assert outcome(await within(talk.say("SAY something else"))).failed is None
         assert "SAY something else" in asked(model)
