@@ -6,10 +6,12 @@ from a2a_bridge.agent import Adapter, Agent
 
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
-    """The object as an agent."""
-    from adapters.agent_framework.agent import FrameworkAgent
+    """The agent or workflow as an agent; a function that makes a workflow is called for each turn."""
+    from adapters.agent_framework.agent import FrameworkAgent, is_agent
+    from adapters.agent_framework.workflow import FrameworkWorkflow
 
-    return FrameworkAgent(obj, name=name, description=description)
+    made = FrameworkAgent if is_agent(obj) else FrameworkWorkflow
+    return made(obj, name=name, description=description)
 
 
 ADAPTER = Adapter(
