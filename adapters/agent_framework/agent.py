@@ -7,7 +7,6 @@ is passed over: the conversation goes on as it was before it. The stream of a ru
 however it is left; the model call ends with it.
 """
 
-import inspect
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -105,12 +104,10 @@ class FrameworkAgent:
                     for reply in reading.update(update):
                         yield reply
                 response = await result.get_final_response()
-        else:  # an agent of its own making that does not stream
-            response = await result if inspect.isawaitable(result) else result
-            for message in response.messages:
-                for content in message.contents:
-                    for reply in reading.content(content, message.author_name, message.message_id):
-                        yield reply
+        else:  # an agent of somebody's own making, which does not stream
+            response = await result
+            for reply in reading.response(response):
+                yield reply
         for reply in reading.end():
             yield reply
         requests = tuple(response.user_input_requests)

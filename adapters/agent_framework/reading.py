@@ -44,12 +44,19 @@ class Reading:
         for content in update.contents:
             yield from self.content(content, speaker or update.author_name, update.message_id)
 
+    def response(self, response: Any, speaker: str | None = None) -> Iterator[Reply | str]:
+        """The replies that a response which was not streamed, or a message, amounts to."""
+        for message in getattr(response, "messages", None) or [response]:
+            for content in message.contents:
+                yield from self.content(content, speaker or message.author_name, message.message_id or str(id(message)))
+        self._count(getattr(response, "usage_details", None), replaces=False)
+
     def content(self, content: Any, speaker: str | None, message_id: str | None) -> Iterator[Reply | str]:
         """The replies that one content amounts to."""
         if content.type == "text":
             yield from self._text(content, (speaker, message_id))
         elif content.type == "usage":
-            self._count(content)
+            self._count(content.usage_details, replaces=content.merge_mode == "replace")
         elif content.type == "function_call":
             self._close()
             held = self._calls.get(content.call_id)
@@ -151,11 +158,10 @@ class Reading:
         for call_id, call in calls.items():
             yield ToolCall(call_id, call.name, _arguments(call.arguments))
 
-    def _count(self, content: Any) -> None:
-        found = content.usage_details or {}
+    def _count(self, details: Any, *, replaces: bool) -> None:
         for name in ("input_token_count", "output_token_count"):
-            before = 0 if content.merge_mode == "replace" else self._used.get(name, 0)
-            self._used[name] = before + int(found.get(name) or 0)
+            before = 0 if replaces else self._used.get(name, 0)
+            self._used[name] = before + int((details or {}).get(name) or 0)
 
     def _usage(self) -> Iterator[Reply]:
         used, self._used = self._used, {}

@@ -146,20 +146,13 @@ class FrameworkWorkflow:
         if isinstance(data, AgentResponseUpdate):
             return list(reading.update(data, executor))
         if isinstance(data, AgentResponse | Message):
-            messages = data.messages if isinstance(data, AgentResponse) else [data]
-        elif isinstance(data, list) and data and all(isinstance(one, Message) for one in data):
-            messages = [one for one in data if one.role == "assistant"]  # a whole conversation: its end is the answer
-            messages = messages[-1:]
-        elif isinstance(data, Content):
+            return list(reading.response(data, executor))
+        if isinstance(data, Content):
             return list(reading.content(data, executor, None))
-        else:
-            return list(reading.value(data, executor))
-        return [
-            reply
-            for message in messages
-            for content in message.contents
-            for reply in reading.content(content, executor, message.message_id or str(id(message)))
-        ]
+        if isinstance(data, list) and data and all(isinstance(one, Message) for one in data):
+            # A whole conversation: what was said last is the answer.
+            return list(reading.response(data[-1], executor)) if data[-1].role == "assistant" else []
+        return list(reading.value(data, executor))
 
 
 async def _recall(turn: Turn) -> bytes | None:

@@ -6,7 +6,7 @@ from a2a_bridge.agent import Adapter, Agent
 
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
-    """The object as an agent."""
+    """The agent, app or runner as an agent."""
     from adapters.google_adk.agent import AdkAgent
 
     return AdkAgent(obj, name=name, description=description)
@@ -16,6 +16,12 @@ ADAPTER = Adapter(
     name="google_adk",
     requires="a2a-agent-bridge[google-adk]",
     package="google.adk.agents",
-    classes=frozenset({("google.adk.agents.base_agent", "BaseAgent")}),
+    classes=frozenset(
+        {
+            ("google.adk.agents.base_agent", "BaseAgent"),
+            ("google.adk.apps.app", "App"),
+            ("google.adk.runners", "Runner"),
+        }
+    ),
     adapt=_adapt,
 )
