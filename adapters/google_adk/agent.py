@@ -2,8 +2,9 @@
 
 ADK's agents are configuration: what a conversation is stands in the events of a session. Each turn has a session and a
 runner of its own (`sessions.py`), made from the turn's journal, and leaves its events there in the end; so a tool's
-confirmation may come in another process. A turn that was cancelled, failed or given up leaves the conversation as it was
-before it. The run's events belong to `_replies`, which closes them however it is left; the model call ends with them.
+confirmation may come in another process. A turn that was cancelled, failed or given up leaves the conversation as it
+was before it. The run's events belong to `_replies`, which closes them however it is left; the model call ends with
+them.
 """
 
 import re
