@@ -67,31 +67,29 @@ class FrameworkAgent:
     def __repr__(self) -> str:
         return f"FrameworkAgent({self.name!r})"
 
-    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+    def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run. Whatever the framework raises becomes an AdapterFailedError."""
-        try:
-            kept = await self._recall(turn)
-            if turn.answer:
-                if not kept.requests:
-                    yield GONE
-                    return
-                messages = _answers(kept.requests, turn.answer)
-                if messages is None:
-                    for request in kept.requests:
-                        yield ask_of(request)
-                    return
-            else:
-                # A session that holds nothing is a new one, or its agent keeps none: it is told what was said before.
-                holds = kept.session.state or kept.session.service_session_id
-                past = () if holds else await turn.history()
-                messages = to_framework([*past, *turn.messages], self.name)
-            async with aclosing(self._replies(turn.journal, kept.session, messages)) as replies:
-                async for reply in replies:
-                    yield reply
-        except AdapterError:
-            raise
-        except Exception as error:  # the framework's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the agent {self.name!r} failed: {type(error).__name__}") from error
+        return told(f"the agent {self.name!r}", self._turn(turn))
+
+    async def _turn(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        kept = await self._recall(turn)
+        if turn.answer:
+            if not kept.requests:
+                yield GONE
+                return
+            messages = _answers(kept.requests, turn.answer)
+            if messages is None:
+                for request in kept.requests:
+                    yield ask_of(request)
+                return
+        else:
+            # A session that holds nothing is a new one, or its agent keeps none: it is told what was said before.
+            holds = kept.session.state or kept.session.service_session_id
+            past = () if holds else await turn.history()
+            messages = to_framework([*past, *turn.messages], self.name)
+        async with aclosing(self._replies(turn.journal, kept.session, messages)) as replies:
+            async for reply in replies:
+                yield reply
 
     async def _replies(
         self, journal: Journal, session: AgentSession, messages: Sequence[Any]
@@ -126,6 +124,18 @@ class FrameworkAgent:
                 requests = tuple(Content.from_dict(one) for one in found["waits"])
                 return Kept(AgentSession.from_dict(found["session"]), requests)
         return Kept(AgentSession(session_id=_session_id(turn)))
+
+
+async def told(who: str, replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[Reply | str, None]:
+    """The replies of a turn; whatever the framework raises becomes an AdapterFailedError."""
+    try:
+        async with aclosing(replies):
+            async for reply in replies:
+                yield reply
+    except AdapterError:
+        raise
+    except Exception as error:  # the framework's, the tools' and the model provider's have no common base
+        raise AdapterFailedError(f"{who} failed: {type(error).__name__}") from error
 
 
 @asynccontextmanager

@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from a2a_bridge.agent import Answer, Refuse, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message as Said
-from adapters.agent_framework.agent import GONE, closing, skills
+from adapters.agent_framework.agent import GONE, closing, skills, told
 from adapters.agent_framework.checkpoints import Checkpoints
 from adapters.agent_framework.copies import agents_of, maker
 from adapters.agent_framework.messages import FILES, to_framework, words
@@ -68,16 +68,9 @@ class FrameworkWorkflow:
     def __repr__(self) -> str:
         return f"FrameworkWorkflow({self.name!r})"
 
-    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+    def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run. Whatever the framework raises becomes an AdapterFailedError."""
-        try:
-            async with aclosing(self._turn(turn)) as replies:
-                async for reply in replies:
-                    yield reply
-        except AdapterError:
-            raise
-        except Exception as error:  # the framework's, the executors' and the model provider's have no common base
-            raise AdapterFailedError(f"the workflow {self.name!r} failed: {type(error).__name__}") from error
+        return told(f"the workflow {self.name!r}", self._turn(turn))
 
     async def _turn(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         workflow, record = self._make(), await _recall(turn)
