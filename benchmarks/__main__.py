@@ -9,19 +9,21 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import report, rooms, sandbox, wire
+from benchmarks import adapters, report, rooms, sandbox, wire
 from benchmarks.floors import missed
 from benchmarks.machine import LOAD_CORE, calibration, facts, pin
 
 WIRE = ("w1", "w2", "w2w")
 ROOMS = "rooms"
 SANDBOX = "sandbox"
+ADAPTERS = "adapters"
 WORKLOADS = {
     "w1": "one request, one answer (with the server on SQLite: W7)",
     "w2": "a stream of 200 chunks from an agent that never waits",
     "w2w": "the same from an agent that waits after each chunk",
     "rooms": "turns of a room",
     "sandbox": "the start of a sandbox for code",
+    "adapters": "what an adapter adds to a turn and a token of its framework",
 }
 
 
@@ -59,7 +61,7 @@ def run(task: Coroutine[Any, Any, Any]) -> Any:
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
     """Run what was asked for; the tables are printed as they come."""
-    found: dict[str, Any] = {"wire": [], "rooms": [], "sandbox": []}
+    found: dict[str, Any] = {"wire": [], "rooms": [], "sandbox": [], "adapters": []}
     if workloads := [name for name in WIRE if name in asked.workloads]:
         slices = 2 if asked.quick else 4
         plan = wire.Plan(workloads, asked.workers, asked.servers, asked.rounds, asked.seconds, slices)
@@ -72,6 +74,9 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     if SANDBOX in asked.workloads:
         found["sandbox"] = run(sandbox.measure(30 if asked.quick else 200, tell))
         print(sandbox.text(found["sandbox"]) + "\n")
+    if ADAPTERS in asked.workloads:
+        found["adapters"] = adapters.measure(adapters.Plan(rounds=asked.rounds, turns=15 if asked.quick else 40), tell)
+        print(report.adapters_text(found["adapters"]) + "\n")
     return found
 
 
@@ -83,10 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine, before = facts(), calibration()
     found = measured(asked)
     calibrated = [before, calibration()]
-    print(report.floors_text(found["wire"], found["rooms"]))
+    print(report.floors_text(found))
     print("\n" + ", ".join(f"{name} {version}" for name, version in machine.items()))
     print(f"calibration loop before and after: {calibrated[0] / 1e3:.1f} and {calibrated[1] / 1e3:.1f} ms of CPU")
-    below = missed(found["wire"], found["rooms"])
+    below = missed(found)
     kept = {
         "machine": machine,
         "asked": vars(asked),

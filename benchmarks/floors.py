@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.peers.frameworks import FRAMEWORKS
+
 Rows = Sequence[Mapping[str, Any]]
+Found = Mapping[str, Rows]
+"""The rows of each part of a run: wire, rooms, adapters."""
+
+Find = Callable[[Found], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +21,7 @@ class Floor:
     what: str
     least: float
     goal: float
-    find: Callable[[Rows, Rows], float]
+    find: Find
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +31,19 @@ class Target:
     what: str
     most: float
     unit: str
-    find: Callable[[Rows, Rows], float]
+    find: Find
 
 
-def _wire(workload: str, workers: int, server: str, column: str) -> Callable[[Rows, Rows], float]:
-    def find(wire: Rows, rooms: Rows) -> float:
-        return _only(wire, column, workload=workload, workers=workers, server=server)
+def _wire(workload: str, workers: int, server: str, column: str) -> Find:
+    def find(found: Found) -> float:
+        return _only(found.get("wire", ()), column, workload=workload, workers=workers, server=server)
 
     return find
 
 
-def _room(column: str = "cpu_us", **wanted: Any) -> Callable[[Rows, Rows], float]:
-    def find(wire: Rows, rooms: Rows) -> float:
-        return _only(rooms, column, **{"peer": "ours", "journal": "memory", "remote": False, **wanted})
+def _room(column: str = "cpu_us", **wanted: Any) -> Find:
+    def find(found: Found) -> float:
+        return _only(found.get("rooms", ()), column, **{"peer": "ours", "journal": "memory", "remote": False, **wanted})
 
     return find
 
@@ -47,9 +53,16 @@ def _only(rows: Rows, column: str, **wanted: Any) -> float:
     return float(found[0][column]) if len(found) == 1 else math.nan
 
 
-def _times(one: Callable[[Rows, Rows], float], other: Callable[[Rows, Rows], float]) -> Callable[[Rows, Rows], float]:
-    def find(wire: Rows, rooms: Rows) -> float:
-        return other(wire, rooms) / one(wire, rooms)
+def _times(one: Find, other: Find) -> Find:
+    def find(found: Found) -> float:
+        return other(found) / one(found)
+
+    return find
+
+
+def _adapter(framework: str, column: str) -> Find:
+    def find(found: Found) -> float:
+        return _only(found.get("adapters", ()), column, framework=framework)
 
     return find
 
@@ -82,6 +95,10 @@ FLOORS = (
         "room of 50, 10 turns: times 1,000 turns",
         0.8, 1, _times(_room(seats=50, turns=1000), _room(seats=50, turns=10)),
     ),
+    *(
+        Floor(f"a turn through the adapter: {name}'s own share of it", 0.8, 1, _adapter(name, "own_share"))
+        for name in FRAMEWORKS
+    ),
 )  # fmt: skip
 
 TARGETS = (
@@ -89,9 +106,11 @@ TARGETS = (
     Target("time to the first event, agent waits, c=1", 2, "ms", _wire("w2w", 1, "memory", "first_p50_ms")),
     Target("room turn, 2 seats, 100 turns", 60, "us", _room(seats=2, turns=100)),
     Target("room turn, 50 seats, 1,000 turns", 60, "us", _room(seats=50, turns=1000)),
+    *(Target(f"adapter of {name}, adds to a turn", 1000, "us", _adapter(name, "adds_us")) for name in FRAMEWORKS),
+    *(Target(f"adapter of {name}, adds to a token", 30, "us", _adapter(name, "token_adds_us")) for name in FRAMEWORKS),
 )
 
 
-def missed(wire: Rows, rooms: Rows) -> list[Floor]:
+def missed(found: Found) -> list[Floor]:
     """The floors that were measured and do not hold; what was not measured is no miss."""
-    return [floor for floor in FLOORS if floor.find(wire, rooms) < floor.least]
+    return [floor for floor in FLOORS if floor.find(found) < floor.least]

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.floors import FLOORS, TARGETS
+from benchmarks.adapters import LONG, SHORT
+from benchmarks.floors import FLOORS, TARGETS, Found
 from benchmarks.load import percentile
 from benchmarks.wire import LIMIT, MEMORY, SDK, Cell
 
@@ -133,15 +134,31 @@ def rooms_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return text
 
 
-def floors_text(wire: Sequence[Mapping[str, Any]], rooms: Sequence[Mapping[str, Any]]) -> str:
+def adapters_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table of what adapters add."""
+    names = ("own_us", "adapted_us", "adds_us", "token_own_us", "token_adds_us")
+    lines = [
+        [
+            row["framework"],
+            *(f"{row[name]:.1f}" for name in names),
+            f"{(1 / row['own_share'] - 1) * 100:.0f}",
+            f"{(1 / row['own_share_long'] - 1) * 100:.0f}",
+        ]
+        for row in rows
+    ]
+    head = ["framework", "own turn", "through us", "adds", "own token", "adds", "% on a short turn", "% on a long one"]
+    return f"What an adapter adds (us of CPU; turns of {SHORT} and {LONG} tokens)\n" + table(head, lines)
+
+
+def floors_text(found: Found) -> str:
     """Floors and targets with what was found; what was not measured is left out."""
     lines = []
     for floor in FLOORS:
-        if not math.isnan(found := floor.find(wire, rooms)):
-            verdict = "MISSED" if found < floor.least else "goal met" if found >= floor.goal else "ok"
-            lines.append([floor.what, f"{found:.2f}", f">= {floor.least:g}", f"{floor.goal:g}", verdict])
+        if not math.isnan(value := floor.find(found)):
+            verdict = "MISSED" if value < floor.least else "goal met" if value >= floor.goal else "ok"
+            lines.append([floor.what, f"{value:.2f}", f">= {floor.least:g}", f"{floor.goal:g}", verdict])
     for target in TARGETS:
-        if not math.isnan(found := target.find(wire, rooms)):
-            verdict = "goal met" if found <= target.most else "above"
-            lines.append([target.what, f"{found:.2f} {target.unit}", "-", f"<= {target.most:g}", verdict])
+        if not math.isnan(value := target.find(found)):
+            verdict = "goal met" if value <= target.most else "above"
+            lines.append([target.what, f"{value:.2f} {target.unit}", "-", f"<= {target.most:g}", verdict])
     return "Floors (by CPU) and goals\n" + table(["what", "found", "floor", "goal", ""], lines) if lines else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import load, report, rooms, sandbox, wire
+from benchmarks import adapters, load, report, rooms, sandbox, wire
 from benchmarks.floors import FLOORS, missed
 from benchmarks.machine import calibration, facts
 
@@ -27,7 +27,7 @@ async def test_our_servers_and_the_limit_are_loaded_and_give_figures() -> None:
     assert all(cell.load.events == 202 * cell.load.requests for cell in streams), "task, 200 chunks, completed"
     rows = report.wire_summary(cells)
     assert "sqlite" in report.wire_text(rows)
-    assert "share of the limit" not in report.floors_text(rows, []), "floors are about 16 requests in flight"
+    assert "share of the limit" not in report.floors_text({"wire": rows}), "floors are about 16 requests in flight"
 
 
 def test_rooms_are_measured_in_both_journals_and_over_loopback() -> None:
@@ -40,6 +40,25 @@ def test_rooms_are_measured_in_both_journals_and_over_loopback() -> None:
     rows = rooms.measure(rooms.Plan(talks, rounds=1, least=4), quiet)
     assert [row["remote"] for row in rows] == [False, False, True]
     assert "a federated turn" in report.rooms_text(rows)
+
+
+def test_what_an_adapter_adds_is_measured_beside_the_frameworks_own_turn() -> None:
+    """Issue 5: printed by the benchmark, per turn and per token; the floor is a ratio within one process."""
+    rows = adapters.measure(adapters.Plan(frameworks=("langgraph",), rounds=1, turns=1), quiet)
+    assert [row["framework"] for row in rows] == ["langgraph"]
+    assert rows[0]["own_us"] > 0
+    assert rows[0]["adds_us"] == pytest.approx(rows[0]["adapted_us"] - rows[0]["own_us"])
+    assert "langgraph" in report.adapters_text(rows)
+    told = report.floors_text({"adapters": rows})
+    assert "a turn through the adapter: langgraph's own share of it" in told
+    assert "adapter of langgraph, adds to a token" in told
+
+
+def test_an_adapter_that_costs_more_than_a_quarter_misses_its_floor() -> None:
+    """Issue 5: at most 25 % on top of the framework's own turn."""
+    row: dict[str, Any] = {"framework": "ag2", "own_share": 0.79}
+    assert len(missed({"adapters": [row]})) == 1
+    assert missed({"adapters": [{**row, "own_share": 0.8}]}) == []
 
 
 async def test_the_official_sdk_answers_the_same_requests() -> None:
@@ -58,9 +77,9 @@ async def test_a_server_that_refuses_is_an_error_and_not_a_figure() -> None:
 
 def test_a_floor_is_missed_when_its_figure_is_too_low_and_not_when_there_is_none() -> None:
     row: dict[str, Any] = {"workload": "w1", "workers": 16, "server": "memory", "times_sdk": 3.0, "of_limit": math.nan}
-    assert [floor.what for floor in missed([row], [])] == [FLOORS[0].what]
-    assert missed([], []) == []
-    assert "MISSED" in report.floors_text([row], [])
+    assert [floor.what for floor in missed({"wire": [row]})] == [FLOORS[0].what]
+    assert missed({}) == []
+    assert "MISSED" in report.floors_text({"wire": [row]})
 
 
 def test_a_run_says_where_it_was_made() -> None:
