@@ -10,7 +10,7 @@ another process. A turn that was cancelled or failed leaves the context as it wa
 import json
 import logging
 from asyncio import wait
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -66,15 +66,27 @@ class Kept:
 
 
 class OpenAIAgent:
-    """Takes turns with an agent of the SDK and with those that it hands over to."""
+    """Takes turns with an agent of the SDK and with those that it hands over to.
 
-    def __init__(self, agent: Agent[Any], *, name: str | None = None, description: str | None = None) -> None:
+    `context`: makes what the SDK calls the run's context, which tools get as `ctx.context`, for each turn; it is never
+    kept.
+    """
+
+    def __init__(
+        self,
+        agent: Agent[Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        context: Callable[[Turn], Any] | None = None,
+    ) -> None:
         if not isinstance(agent, Agent):
             raise AdapterError(
                 f"the agent {agent.name!r} is a {type(agent).__name__}, which talks in a session of its own: publish an"
                 " agents.Agent"
             )
         self._agent = agent
+        self._context = context
         self.name = name or agent.name
         self.description = description or _description(agent)
         agents = list(_agents(agent))
@@ -126,6 +138,7 @@ class OpenAIAgent:
             # A state knows by itself who has the word.
             self._agent if state else first,
             state or list(said),
+            context=self._context(turn) if self._context else None,
             run_config=self._config(failed),
         )
         reading = Reading(first, result.context_wrapper.usage, failed)
@@ -138,7 +151,7 @@ class OpenAIAgent:
             yield reply
         if asks:
             # If nobody answers, the context goes on with what was said, without the calls that wait.
-            kept = Kept(said, first.name, result.to_state().to_string())
+            kept = Kept(said, first.name, result.to_state().to_string(context_serializer=_nothing))
         else:
             kept = Kept(result.to_input_list(mode="normalized"), result.last_agent.name)
         await turn.journal.append(kept.to_bytes(), snapshot=True)
@@ -181,6 +194,11 @@ async def _events(result: RunResultStreaming) -> AsyncGenerator[Any, None]:
     finally:
         if result.run_loop_task is not None:
             await wait([result.run_loop_task])
+
+
+def _nothing(context: Any) -> Mapping[str, Any]:
+    """What the journal keeps of a run's context."""
+    return {}
 
 
 def _noting(failed: set[str]) -> Callable[[ToolErrorFormatterArgs[Any]], None]:

@@ -1,6 +1,7 @@
 """What is the OpenAI Agents SDK's own: handoffs, guardrails, approvals, traces, its own tools' words."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from agents import (
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
+    RunContextWrapper,
     function_tool,
     handoff,
     input_guardrail,
@@ -27,6 +29,7 @@ from a2a_bridge.testing.adapter_case import asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.openai_agents.adapter import ADAPTER
+from adapters.openai_agents.agent import OpenAIAgent
 
 OPEN: list[AsyncOpenAI] = []
 
@@ -301,6 +304,31 @@ async def test_a_turn_cancelled_inside_a_tool_leaves_a_context_that_goes_on(mode
         await within(task)
     assert ended.is_set()
     assert outcome(await within(talk.say("SAY never mind"))).text == "never mind"
+
+
+async def test_tools_get_a_context_that_was_made_for_the_turn_and_is_not_kept(model: FakeOpenAI) -> None:
+    """Ours: made for each turn, with its caller at hand; a run that is taken up has a new one."""
+    made: list[object] = []
+
+    class Mine:
+        """A context that cannot be written down."""
+
+        secret = threading.Lock()
+
+    @function_tool(needs_approval=True)
+    def who(context: RunContextWrapper[Mine]) -> str:
+        """Look at the context."""
+        return str(context.context is made[-1])
+
+    def make(turn: Any) -> object:
+        made.append(Mine())
+        return made[-1]
+
+    agent = OpenAIAgent(Agent(name="host", model=chat(model), tools=[who]), context=make)
+    talk = Talk(agent)
+    await within(talk.say("CALL who {}"))
+    assert outcome(await within(talk.say("yes"))).text == "Tool said: True"
+    assert len(made) == 2
 
 
 async def test_nothing_is_traced(model: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
