@@ -29,7 +29,7 @@ from a2a_bridge.agent import (
     speaker_metadata,
 )
 from a2a_bridge.errors import AdapterFailedError
-from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, json_bytes
 
 
 class HostJournal:
@@ -158,6 +158,38 @@ MAX_CONVERSATIONS = 1000
 """How many are remembered."""
 
 
+class Tool:
+    """An agent as a tool of somebody else's model: texts go in and come out, and a conversation is named in them.
+
+    A tool cannot ask, so a question of the agent is a result, and a call that names its conversation is the answer.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self._talks = Conversations(agent)
+
+    async def call(self, message: str, conversation: str = "", *, unique: str = "") -> str:
+        """JSON with the `conversation` and the `answer`, or the `question`; raises AdapterFailedError with words that
+        a model may read. `unique`: what this call alone is known by in the world, so that it can be told when it is
+        run again; empty if there is no such thing, and a call that is run again is a new one."""
+        if conversation and conversation not in self._talks:
+            raise AdapterFailedError(
+                f"the agent {self.agent.name!r} does not know the conversation {conversation!r}: begin a new one"
+            )
+        key = f"{unique}:{message}" if unique else str(uuid4())
+        talk = self._talks.named(conversation or str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:tool:{key}")))
+        said = hosted_message([Part(text=message)], key=f"{key}:message")
+        async with aclosing(talk.take([said], key=key)) as replies:
+            async for _ in replies:
+                pass
+        kind = "question" if talk.asks else "answer"
+        return json_bytes({"conversation": talk.context_id, kind: words_of(talk.parts)}).decode()
+
+
+UNIQUE_ID = 20
+"""Length from which on a model provider's id is believed to be the only one in the world; some count their calls."""
+
+
 class Tokens:
     """The answer's words as they come, for a host that can show them. A correction cannot be shown: the turn's outcome
     is what counts in the end."""
@@ -175,6 +207,18 @@ class Tokens:
             text = reply if isinstance(reply, str) else ""
         self._begun = self._begun or bool(text)
         return text
+
+
+def words_of(parts: Sequence[Part]) -> str:
+    """Parts as a text, for a host that takes nothing else: data as JSON, of files what they are called."""
+    return "\n".join(
+        part.text
+        if part.text is not None
+        else json_bytes(part.data).decode()
+        if part.kind == "data"
+        else f"[{part.filename or part.url or 'file'}: {part.media_type or 'a file'}]"
+        for part in parts
+    )
 
 
 def hosted_message(parts: Sequence[Part], *, key: str, speaker: str | None = None) -> Message:

@@ -12,9 +12,9 @@ cancelled, the remote task is.
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from agents import (
@@ -40,22 +40,20 @@ from openai.types.responses import (
 )
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.client.hosted import Conversations, Hosted, Tokens, hosted_message
+from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, Tool, hosted_message, words_of
 from a2a_bridge.errors import AdapterError, AdapterFailedError
-from a2a_bridge.protocol.objects import Message, Part, json_bytes
+from a2a_bridge.protocol.objects import Message, Part
 from adapters.openai_agents.messages import to_parts
 
 _MARK = "msg_a2a"
-_UNIQUE = 20
-"""Length from which on a provider's id is believed to be the only one in the world; some count their calls."""
 
 
 def a2a_agent(target: Any, *, name: str, description: str | None = None) -> Agent[Any]:
     """`target`, a URL or whatever `adapt` takes, as an agent to run, to hand over to, or to make a tool with `as_tool`.
 
     It is told what was said, not what the host's tools were called with and gave. When it asks, its question is the
-    reply and what the user says next is the answer. It takes no tools, handoffs or output type: those are the
-    remote's own. A failure of the remote is raised as AdapterFailedError.
+    reply and what the user says next is the answer. It takes no instructions, tools, handoffs or output
+    type: those are the remote's own. A failure of the remote is raised as AdapterFailedError.
     """
     model = A2AModel(target, name=name)
     return Agent(name=name, handoff_description=description or model.description, model=model)
@@ -67,11 +65,11 @@ def a2a_tool(target: Any, *, name: str, description: str | None = None) -> Funct
     What it gives names the conversation, which the model may go on with: that is how it answers a question of the
     remote. A call that is run again with the same call id is the same turn.
     """
-    talks = Conversations(adapt(target, name=name, description=description))
+    tool = Tool(adapt(target, name=name, description=description))
 
     @function_tool(  # type: ignore[untyped-decorator]  # checked without the framework's types
         name_override=name,
-        description_override=description or talks.agent.description,
+        description_override=description or tool.agent.description,
         failure_error_function=_failure,
     )
     async def ask(context: ToolContext[Any], message: str, conversation: str = "") -> str:
@@ -81,18 +79,10 @@ def a2a_tool(target: Any, *, name: str, description: str | None = None) -> Funct
             message: What is said to the agent.
             conversation: Empty for a new conversation, else the one that an earlier result names.
         """
-        if conversation and conversation not in talks:
-            raise AdapterFailedError(f"{name} does not know the conversation {conversation!r}: begin a new one")
         call = context.tool_call_id
-        talk = talks.named(conversation or _fresh(f"{name}:{call}:{message}", is_unique=len(call) >= _UNIQUE))
-        said = hosted_message([Part(text=message)], key=f"{call}-message")
-        async with aclosing(talk.take([said], key=f"{call}:{message}")) as replies:
-            async for _ in replies:
-                pass
-        kind = "question" if talk.asks else "answer"
-        return json.dumps({"conversation": talk.context_id, kind: _words(talk.parts)}, ensure_ascii=False)
+        return await tool.call(message, conversation, unique=call if len(call) >= UNIQUE_ID else "")
 
-    return ask
+    return cast(FunctionTool, ask)
 
 
 def _failure(context: RunContextWrapper[Any], error: Exception) -> str:
@@ -118,7 +108,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         self, system_instructions: str | None, input: str | list[Any], *given: Any, **named: Any
     ) -> ModelResponse:
         """The remote's turn."""
-        self._check(dict(zip(_GIVEN, given, strict=False)) | named)
+        self._check(system_instructions, dict(zip(_GIVEN, given, strict=False)) | named)
         async with aclosing(self._events(input)) as events:
             async for event in events:
                 if isinstance(event, ResponseCompletedEvent):
@@ -129,7 +119,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         self, system_instructions: str | None, input: str | list[Any], *given: Any, **named: Any
     ) -> AsyncGenerator[Any, None]:
         """The remote's words as they come, then the whole response."""
-        self._check(dict(zip(_GIVEN, given, strict=False)) | named)
+        self._check(system_instructions, dict(zip(_GIVEN, given, strict=False)) | named)
         async with aclosing(self._events(input)) as events:
             async for event in events:
                 yield event
@@ -147,16 +137,18 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
                 if text := tokens.of(reply):
                     number += 1
                     yield _delta(text, message_id, number)
-        message = _message(message_id, _words(talk.parts))
+        message = _message(message_id, words_of(talk.parts))
         yield ResponseOutputItemDoneEvent(
             item=message, output_index=0, sequence_number=number + 1, type="response.output_item.done"
         )
         response = _response(message, talk, self._name)
         yield ResponseCompletedEvent(response=response, sequence_number=number + 2, type="response.completed")
 
-    def _check(self, given: Mapping[str, Any]) -> None:
-        if given.get("tools") or given.get("output_schema") or given.get("handoffs"):
-            raise AdapterError(f"the remote agent {self._name!r} takes no tools, handoffs or output type of ours")
+    def _check(self, instructions: str | None, given: Mapping[str, Any]) -> None:
+        if instructions or given.get("tools") or given.get("output_schema") or given.get("handoffs"):
+            raise AdapterError(
+                f"the remote agent {self._name!r} takes no instructions, tools, handoffs or output type of ours"
+            )
 
     def _conversation(self, items: Sequence[Any], digest: str) -> tuple[Hosted, list[Message]]:
         """The conversation that the items belong to, and what is new in it; all of it, if the remote knows nothing."""
@@ -166,7 +158,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
             begin = marked[-1] + 1 if name in self._talks else 0
         else:
             ids = (str(item.get("call_id") or item.get("id") or "") for item in items)
-            name, begin = _fresh(digest, is_unique=any(len(one) >= _UNIQUE for one in ids)), 0
+            name, begin = _fresh(digest, is_unique=any(len(one) >= UNIQUE_ID for one in ids)), 0
         new = []
         for number, item in enumerate(items[begin:], begin):
             if parts := to_parts(item):
@@ -234,14 +226,3 @@ def _usage(used: ResponseUsage | None) -> Usage:
     if used is None:
         return Usage()
     return Usage(1, input_tokens=used.input_tokens, output_tokens=used.output_tokens, total_tokens=used.total_tokens)
-
-
-def _words(parts: Iterable[Part]) -> str:
-    return "\n".join(
-        part.text
-        if part.text is not None
-        else json_bytes(part.data).decode()
-        if part.kind == "data"
-        else f"[{part.filename or part.url or 'file'}: {part.media_type or 'a file'}]"
-        for part in parts
-    )

@@ -221,7 +221,7 @@ async def test_tools_and_output_types_of_the_host_are_refused(remote: tuple[Remo
     """Ours: nothing is silently ignored."""
     _, url = remote
     agent = Agent(name="critic", model=A2AModel(url, name="critic"), output_type=list[int])
-    with pytest.raises(AdapterError, match="no tools"):
+    with pytest.raises(AdapterError, match="no instructions, tools"):
         await within(Runner.run(agent, "hello"))
 
 
