@@ -1,4 +1,4 @@
-"""A2A messages as Pydantic AI's, and a conversation as a record of the journal."""
+"""A2A messages as Pydantic AI's and back, and a conversation as a record of the journal."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,20 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from a2a_bridge.agent import speaker_of
+from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, Role, json_bytes
 from pydantic_ai import (
     BinaryContent,
+    CachePoint,
     DeferredToolRequests,
+    FilePart,
+    FileUrl,
     ImageUrl,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
+    TextContent,
     TextPart,
     UserPromptPart,
 )
@@ -107,3 +112,35 @@ def _piece(part: Part) -> Any:
 def file_part(made: BinaryContent) -> Part:
     """A file that the model has made."""
     return Part(raw=made.data, media_type=made.media_type)
+
+
+def to_parts(message: ModelMessage) -> list[Part]:
+    """What a message says: what users and models have said and shown, not what tools were called with and gave."""
+    if isinstance(message, ModelResponse):
+        texts = [Part(text=part.content) for part in message.parts if isinstance(part, TextPart) and part.content]
+        return [*texts, *(file_part(part.content) for part in message.parts if isinstance(part, FilePart))]
+    found: list[Part] = []
+    for part in message.parts:
+        if isinstance(part, UserPromptPart):
+            pieces = [part.content] if isinstance(part.content, str) else part.content
+            found += [_part(piece) for piece in pieces if not isinstance(piece, CachePoint)]
+    return found
+
+
+def _part(piece: Any) -> Part:
+    if isinstance(piece, str):
+        return Part(text=piece)
+    if isinstance(piece, TextContent):
+        return Part(text=piece.content)
+    if isinstance(piece, BinaryContent):
+        return file_part(piece)
+    if isinstance(piece, FileUrl):
+        return Part(url=piece.url, media_type=_media_type(piece))
+    raise AdapterError(f"a piece of the kind {type(piece).__name__} cannot be sent to a remote agent")
+
+
+def _media_type(link: FileUrl) -> str | None:
+    try:
+        return str(link.media_type)
+    except ValueError:  # nothing in the link tells
+        return None
