@@ -6,6 +6,7 @@ whose own budget is not spent.
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.condition import first_of
+from a2a_bridge.chat.debate.drive import ask_judge, next_in
 from a2a_bridge.chat.entry import Decision, StopReason
 from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.run import Run
@@ -21,7 +22,7 @@ def why_stop(run: Run) -> StopReason | None:
     if met is None and not run.meter.counts and (rules.limit is None or log.rounds < rules.limit):
         return None
     found = [met] if met is not None else []
-    if run.meter.counts and (told := run.meter.over(run.now)) is not None:
+    if run.meter.counts and (told := run.meter.over(run.now, _together(run))) is not None:
         found.append(StopReason("budget", rules.manager.name, told))
     if rules.limit is not None and log.rounds >= rules.limit:
         told = f"{rules.limit} rounds, the opening one counted"
@@ -29,6 +30,14 @@ def why_stop(run: Run) -> StopReason | None:
             told = f"max_turns={rules.limit // 2}: each of the two has had so many turns"
         found.append(StopReason(rules.limit_kind, rules.manager.name, told))
     return first_of(found)
+
+
+def _together(run: Run) -> tuple[str, ...]:
+    """Who will speak at once in the next turn, as far as that is known before it is decided: nobody in particular."""
+    rules = run.rules
+    if rules.protocol is not None or rules.selector.method == "all":
+        return run.floor.active
+    return run.floor.active[: rules.selector.together]
 
 
 def candidates(run: Run) -> tuple[str, ...]:
@@ -57,6 +66,8 @@ def candidates(run: Run) -> tuple[str, ...]:
 def choose_at_once(run: Run, names: tuple[str, ...]) -> Decision | StopReason | None:
     """The decision, if no function, model or person is needed for it; a reason to stop if there are no candidates."""
     rules, floor, log = run.rules, run.floor, run.log
+    if rules.protocol is not None:
+        return next_in(rules.protocol, run, names)
     last, handover = log.floor, log.handover
     if not names:
         for name in floor.candidates(last) if run.meter.has_seats else ():
@@ -82,6 +93,8 @@ def choose_at_once(run: Run, names: tuple[str, ...]) -> Decision | StopReason | 
 async def choose(run: Run, names: tuple[str, ...]) -> tuple[Decision | StopReason | None, Usage | None]:
     """The decision of a function or a model, and what it used; None: a person must be asked."""
     rules, floor, log = run.rules, run.floor, run.log
+    if rules.protocol is not None:
+        return await ask_judge(rules.protocol, run), None
     selector = rules.selector
     method = selector.method
     if callable(method):

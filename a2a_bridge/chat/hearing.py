@@ -1,14 +1,15 @@
 """Hearing seats: one after another, or several at once.
 
 Concurrency, in prose. One seat speaks in the task of whoever reads the room, with no task of its own. Of several, each
-speaks in a task that belongs to the reader of `together`; all have been handed the same, frozen view. Their words come
-through one bounded queue, so that a room nobody reads holds them up. When enough have answered (`Barrier`) the others
-are cancelled; what they say after that is not admitted. Whatever ends `together`, a failure, a cancelled room or a
-reader that goes away, its tasks are cancelled and waited for first. What they came to is written down in the order of
-the decision, after all of them are done.
+speaks in a task that belongs to the reader of `together`; all have been handed the same, frozen view. Their words
+come through one bounded queue, so that a room nobody reads holds them up; None in it says that one of them has ended.
+When enough have answered (`Barrier`) the others are cancelled; what they say after that is not admitted. Whatever ends
+`together`, a failure, a cancelled room or a reader that goes away, its tasks are cancelled and waited for first. What
+they came to is written down in the order of the decision, after all of them are done.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from a2a_bridge.chat.settle import Settlement
 from a2a_bridge.chat.speech import Speech
 from a2a_bridge.chat.summary import reflect
 from a2a_bridge.chat.watch import watch_turn
-from a2a_bridge.errors import StoreError
+from a2a_bridge.errors import ChatError, StoreError
 
 _AHEAD = 64
 """Words of several speakers that may wait for a reader."""
@@ -40,6 +41,15 @@ class _Voice:
     trouble: Exception | None = None
     is_done: bool = False
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.task is not None and self.task.done()
+
+    @property
+    def has_fallen_silent(self) -> bool:
+        """Its task has ended, and nobody has told it to."""
+        return not self.is_done and self.task is not None and self.task.cancelled() and not self.task.cancelling()
 
     @property
     def has_answered(self) -> bool:
@@ -124,23 +134,27 @@ class Hearing:
         try:
             for voice in called:
                 voice.task = loop.create_task(self._listen(voice, queue))
-            left = len(called)
-            while left:
+                voice.task.add_done_callback(lambda _: _wake(queue))
+            while not queue.empty() or not all(voice.has_ended for voice in called):
                 item = await self._run.control.guard(queue.get())
                 if item is not None:
                     yield item
-                    continue
-                left -= 1
-                if sum(voice.has_answered for voice in called) >= enough:
+                if (item is None or queue.empty()) and sum(voice.has_answered for voice in called) >= enough:
                     break
         except CanceledError as error:
             self._run.cancel(error)
             return
         finally:
             await _let_go([voice.task for voice in called if voice.task is not None])
+        self._settle(called)
+
+    def _settle(self, called: Sequence[_Voice]) -> None:
+        """Write down what they came to, in the order of the decision."""
         for voice in called:
             if isinstance(voice.trouble, StoreError):
                 raise voice.trouble
+            if voice.has_fallen_silent:  # a library that cancels the task it is called in
+                voice.trouble, voice.is_done = ChatError("its turn was cancelled from within"), True
         for voice in called:
             if voice.is_done:
                 self.settlement.settle(voice.chair, voice.turn, voice.speech, voice.trouble)
@@ -166,7 +180,12 @@ class Hearing:
         finally:
             watch.close()
         voice.is_done = True
-        await queue.put(None)
+
+
+def _wake(queue: "asyncio.Queue[Reply | None]") -> None:
+    """Let the reader look who has ended; it does not wait while there is something to read."""
+    with contextlib.suppress(asyncio.QueueFull):
+        queue.put_nowait(None)
 
 
 async def _let_go(tasks: "Sequence[asyncio.Task[None]]") -> None:

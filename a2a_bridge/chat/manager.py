@@ -21,6 +21,7 @@ from a2a_bridge.chat.classic import (
     refuse_words,
 )
 from a2a_bridge.chat.condition import Condition
+from a2a_bridge.chat.debate.rounds import Rounds
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.keep import KeptRoom, RoomStore
@@ -34,7 +35,7 @@ from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, ref
 from a2a_bridge.chat.termination import MessageTermination
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.extensions import with_stop
-from a2a_bridge.protocol.objects import Message, Role
+from a2a_bridge.protocol.objects import Message, Part, Role
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.journal import MemoryJournal
 
@@ -47,6 +48,9 @@ class GroupChatManager(Host):
     not given. `human`: a function (sync or async) of a question's text that answers what seats ask. Without it a served
     room hands the question to its caller, and `initiate_chat` asks at the terminal. `summary_method`: "last_msg",
     "reflection_with_llm", a function of (manager, groupchat, {}), or None.
+
+    `protocol`: how a debate goes, see `chat.debate.rounds`; everybody then speaks in every round, nobody is chosen, and
+    the summary is what the debate came to.
 
     Other words of AutoGen are taken where they ask for what is done anyway, and else refused with a sentence.
 
@@ -64,6 +68,7 @@ class GroupChatManager(Host):
         human: Human | None = None,
         summary_method: SummaryMethod = "last_msg",
         store: Store | str | Path | None = None,
+        protocol: Rounds | None = None,
         **other: Never,
     ) -> None:
         refuse_words("GroupChatManager", other)
@@ -74,10 +79,13 @@ class GroupChatManager(Host):
         self.model = model_from(llm_config)
         self.human = human
         self.description = description or f"A conversation of {', '.join(seat.key for seat in groupchat.seats)}."
+        self.protocol = protocol
         self._summary_method = summary_method
         self._store = None if store is None else RoomStore(store, name)
         self.rules = self._rules(is_termination_msg)
-        if groupchat.selector.method == "auto" and self.model is None and groupchat.selector.model is None:
+        if protocol is not None:
+            _check_debate(protocol, groupchat, self.model)
+        elif groupchat.selector.method == "auto" and self.model is None and groupchat.selector.model is None:
             raise ChatError(
                 "speaker_selection_method='auto' lets a model choose the speakers: GroupChatManager(groupchat,"
                 " llm_config=...), or choose 'round_robin', 'random', 'manual' or a function in GroupChat"
@@ -120,6 +128,7 @@ class GroupChatManager(Host):
             summarise=self._summary,
             budget=chat.budget,
             eligibility=chat.eligibility,
+            protocol=self.protocol,
         )
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
@@ -134,6 +143,8 @@ class GroupChatManager(Host):
                 if not isinstance(said, Entry):
                     yield said
         if room.stop is not None:
+            if self.protocol is not None and (debate := room.result().debate) is not None:
+                yield Chunk(parts=(Part(data=debate.to_json()),), artifact="debate")
             yield self._last_word(room)
 
     def _last_word(self, room: Room) -> Reply:
@@ -285,6 +296,8 @@ class GroupChatManager(Host):
 
     async def _summary(self, run: Sequence[Entry]) -> tuple[str, Usage]:
         method = self._summary_method
+        if self.protocol is not None:
+            return self.protocol.measure(run).summary, Usage()
         if method is None:
             return "", Usage()
         if callable(method):
@@ -293,6 +306,18 @@ class GroupChatManager(Host):
         if method == "last_msg" or self.model is None:
             return last_words(run), Usage()
         return await reflect(self.model, run, {})
+
+
+def _check_debate(protocol: Rounds, chat: GroupChat, model: Model | None) -> None:
+    """Raise for a debate that cannot be had."""
+    names = tuple(seat.key for seat in chat.seats)
+    protocol.judge_model(model)
+    if protocol.judge_seat is not None and protocol.judge_seat not in names:
+        raise ChatError(f"Judge({protocol.judge_seat!r}) has no seat in this room: {', '.join(names)}")
+    if len(protocol.debaters(names)) < 2:
+        raise ChatError("a debate needs two seats at least, besides the judge")
+    if chat.transitions is not None or chat.allow_repeat_speaker is not None:
+        raise ChatError("in a debate everybody speaks in every round: leave transitions and allow_repeat_speaker out")
 
 
 def _message(task: Any) -> Message:

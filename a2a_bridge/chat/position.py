@@ -16,7 +16,7 @@ from a2a_bridge.protocol.objects import JSONValue, Message
 UNKNOWN = 0.5
 """The confidence of a position that does not say."""
 _LONGEST = 2000
-_LINE = r"^[\s>*_#-]*{word}[\s*_]*[:=]\s*(.+?)[\s*_]*$"
+_LINE = r"^[\s>*_#-]*{word}[\s*_]*[:=][\s*_]*(.+?)[\s*_]*$"
 _ANSWER = re.compile(_LINE.format(word="(?:final )?answer"), re.IGNORECASE | re.MULTILINE)
 _CONFIDENCE = re.compile(_LINE.format(word="confidence"), re.IGNORECASE | re.MULTILINE)
 _BECAUSE = re.compile(_LINE.format(word="(?:because|reason)"), re.IGNORECASE | re.MULTILINE)

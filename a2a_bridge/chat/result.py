@@ -6,6 +6,7 @@ from typing import Any
 
 from a2a_bridge.agent import Journal, Usage
 from a2a_bridge.chat.classic import to_dict
+from a2a_bridge.chat.debate.outcome import Debate
 from a2a_bridge.chat.entry import Decision, Entry, StopReason
 from a2a_bridge.protocol.objects import Message
 
@@ -23,7 +24,8 @@ class ChatResult:
     """What a conversation came to, and why it ended.
 
     `messages` is all the room has heard, `entries` the log of this run. `usage` is by speaker; the manager's own
-    (choosing speakers, summing up) stands under its name. `decisions` says who was chosen, by what and why.
+    (choosing speakers, summing up) stands under its name. `decisions` says who was chosen, by what and why. `debate` is
+    there when the room had a protocol: how they came to agree, or did not.
     """
 
     messages: tuple[Message, ...]
@@ -35,6 +37,7 @@ class ChatResult:
     room_id: str
     entries: tuple[Entry, ...] = field(repr=False)
     kept: Kept | None = field(default=None, repr=False, compare=False)
+    debate: Debate | None = field(default=None, repr=False)
 
     @property
     def chat_history(self) -> list[dict[str, Any]]:

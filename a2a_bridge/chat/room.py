@@ -159,6 +159,7 @@ class Room:
             room_id=self.id,
             entries=tuple(run),
             kept=Kept(self._turn.context_id, self._turn.journal),
+            debate=None if self.rules.protocol is None else self.rules.protocol.measure(run),
         )
 
     # How a run begins.

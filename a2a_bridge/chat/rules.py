@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.budget import Budget
+from a2a_bridge.chat.debate.rounds import Rounds
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
@@ -26,7 +27,7 @@ class Rules:
 
     `limit` is how many rounds a run may have, the opening one counted, and `limit_kind` what the stop is called then.
     `pair`: a chat of two agents, in which having nothing to say ends it and a failure is not talked about. `clock`:
-    seconds since 1970, which entries of the log are stamped with.
+    seconds since 1970, which entries of the log are stamped with. `protocol` says who speaks instead of `selector`.
     """
 
     manager: Speaker
@@ -49,6 +50,7 @@ class Rules:
     budget: Budget | None = None
     eligibility: tuple[Callable[[Any, Any], bool], ...] = ()
     clock: Callable[[], float] = time.time
+    protocol: Rounds | None = None
 
 
 class Host:

@@ -39,6 +39,7 @@ class Run:
         self.id = room_id(rules, turn)
         self.log = RoomLog(turn.journal, rules.manager, rules.clock)
         self.turns = SeatTurns(self.id, turn, self.log, rules.manager)
+        self.turns.forms = rules.protocol.form if rules.protocol is not None else None
         self.control = Control(self.id)
         self.floor = Floor(())
         self.names: frozenset[str] = frozenset()

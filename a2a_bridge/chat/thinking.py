@@ -20,9 +20,10 @@ from a2a_bridge.chat.model import ModelMessage, asked
 from a2a_bridge.chat.spoken import Spoken
 from a2a_bridge.chat.structured import ATTEMPTS, misfit
 from a2a_bridge.chat.tools import Tool
+from a2a_bridge.chat.turns import SeatTurn
 from a2a_bridge.chat.wording import calling, calls_part, model_messages, result_message
 from a2a_bridge.errors import ChatError
-from a2a_bridge.protocol.objects import Part
+from a2a_bridge.protocol.objects import JSONValue, Part
 
 MAX_ROUNDS = 25
 """How often in one turn a model may answer with calls: then something is going round in circles."""
@@ -40,9 +41,17 @@ async def plainly(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken,
     messages = model_messages(await exchange.messages(), agent.name)
     if agent.system_message:
         messages.insert(0, {"role": "system", "content": agent.system_message})
-    async with aclosing(cached(agent.model).stream(messages)) as pieces:
+    async with aclosing(cached(agent.model).stream(messages, schema=_form(agent, exchange))) as pieces:
         async for piece in pieces:
             yield piece
+
+
+def _form(agent: Replying, exchange: Exchange) -> JSONValue:
+    """The JSON Schema of the answer: what the agent was made with, else what the room hopes for."""
+    if agent.form is not None:
+        return agent.form.schema
+    turn = exchange.turn
+    return turn.form if isinstance(turn, SeatTurn) else None
 
 
 class Thinking:
@@ -132,7 +141,7 @@ class Thinking:
             messages = list(await agent.hooks.run("safeguard_llm_inputs", [dict(each) for each in messages]))
         words: list[str] = []
         self._calls = []
-        schema = agent.form.schema if agent.form is not None else None
+        schema = _form(agent, self._exchange)
         async with aclosing(asked(cached(agent.model), messages, schema, self._offers)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, ToolCall):

@@ -1,14 +1,14 @@
 """The turns that a room gives its seats: what each is handed, and under which ids."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from a2a_bridge.agent import Answer, Journal, Turn
-from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
+from a2a_bridge.chat.entry import Decision, Entry, Speaker, metadata_of
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.seat import Chair, uuid_of
-from a2a_bridge.protocol.objects import Message, Part, Role
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
 
 _NO_JOURNAL = Turn(id="none", messages=(), context_id="none").journal
 _GO_ON = "Nobody has spoken since your last words. Please go on."
@@ -61,6 +61,11 @@ class SeatTurn(Turn):
         """The room's own journal: only for agents that may write to one."""
         return self._turns.shared if self._turns is not None else None
 
+    @property
+    def form(self) -> JSONValue:
+        """The JSON Schema of the answer that the room hopes for; None for any words. A model that can, keeps to it."""
+        return self._turns.form if self._turns is not None else None
+
 
 class SeatTurns:
     """Makes the turns of one run. Ids follow from the room, the seat and the number of the turn, so that they are the
@@ -74,6 +79,12 @@ class SeatTurns:
         self._places: dict[str, tuple[str, Journal]] = {}
         self.peers: Mapping[str, Any] = {}
         self.shared = turn.journal
+        self.forms: Callable[[Decision | None], JSONValue] | None = None
+
+    @property
+    def form(self) -> JSONValue:
+        """What the open turn is to be answered with."""
+        return None if self.forms is None else self.forms(self._log.why)
 
     def make(self, chair: Chair, attempt: int) -> Turn:
         """What the seat is handed. The id is the same whenever the same attempt at the same turn is made."""

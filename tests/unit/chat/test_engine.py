@@ -117,6 +117,22 @@ async def test_one_that_fails_among_several_does_not_keep_the_others(room: Any, 
     assert "failed" in kinds(result)
 
 
+async def test_one_whose_task_is_cancelled_from_within_has_failed(room: Any, puppet: Any) -> None:
+    """Ours: a library that cancels the task it is called in holds up nobody."""
+
+    class Leaks:
+        name, description = "leaks", "lets a cancellation out"
+
+        async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+            yield "well"
+            raise asyncio.CancelledError
+
+    manager = room(Leaks(), puppet("good"), speaker_selection_method="all", max_round=2)
+    result = await asyncio.wait_for(manager.chat("go"), 5)
+    assert said(result)[1:] == [("good", "good speaks")]
+    assert [entry.kind for entry in result.entries if entry.speaker and entry.speaker.name == "leaks"][1:] == ["failed"]
+
+
 async def test_round_robin_and_chance_take_several_together(room: Any, puppet: Any) -> None:
     """Issue 4, part 4: parallel speakers."""
     seats = [puppet(name) for name in "abc"]
