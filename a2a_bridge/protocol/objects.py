@@ -29,7 +29,7 @@ from pydantic.alias_generators import to_camel
 JSONValue = JsonValue
 Struct = Mapping[str, JSONValue]
 
-_FRACTION = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$")
+_FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
 class WireObject(BaseModel):
@@ -114,12 +114,15 @@ def parse_timestamp(value: object) -> datetime:
         if value.tzinfo is None:
             raise ValueError("a timestamp needs a time zone")
         return value.astimezone(UTC)
-    match = _FRACTION.match(value) if isinstance(value, str) else None
+    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("not an RFC 3339 timestamp such as 2026-01-31T08:00:00.000Z")
     base, fraction, zone = match.groups()
     moment = datetime.fromisoformat(f"{base}.{(fraction or '0')[:6].ljust(6, '0')}{zone}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is outside the years 1 to 9999") from None
 
 
 def format_timestamp(moment: datetime) -> str:

@@ -56,6 +56,7 @@ def position_of(token: str, filters: str) -> tuple[str, str]:
     """The inverse, (sort, key). R-LIST-03: a token that was not made for these filters is refused."""
     try:
         sort, key, made_for = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
+        f"{sort}{key}".encode()  # a lone surrogate is nothing that a store could look for
     except (ValueError, TypeError, RecursionError):
         made_for = sort = key = None
     if made_for != filters or not isinstance(sort, str) or not isinstance(key, str):

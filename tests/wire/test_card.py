@@ -60,7 +60,8 @@ def kind_of(response: httpx.Response) -> str:
     ("mode", "unsaid"), [(None, "hybrid"), ("hybrid", "hybrid"), ("v1", "v1"), ("negotiated", "v03")]
 )
 async def test_the_mode_says_which_card_a_reader_without_a_version_gets(start: Any, mode: Any, unsaid: str) -> None:
-    """R-CARD-03, R-CARD-08, R-CARD-09: who says a version gets that one in every mode; each body has its own tag."""
+    """R-CARD-03, R-COMPAT-03, R-CARD-08, R-CARD-09: who says a version gets that one in every
+    mode; each body has its own tag."""
     found = await bodies(start, mode)
     kinds = {name: kind_of(response) for name, response in found.items()}
     assert kinds == {"unsaid": unsaid, "1.0": "v1", "0.3": "v03"}
@@ -86,7 +87,8 @@ async def test_a_server_that_speaks_only_1_0_has_one_card(start: Any) -> None:
 
 
 async def test_the_url_in_a_card_comes_from_the_configuration(start: Any) -> None:
-    """R-CARD-13, R-CARD-14: not from the Host header; each agent's card names its own URL, the root's the root."""
+    """R-CARD-13, R-CARD-14, R-TEN-06: not from the Host header; each agent's card names its own URL, the
+    root's the root."""
     agents = [Obedient(name="one"), Obedient(name="two")]
     http = await start(Bridge(agents, public_url="https://agents.example.org/base/"))
     for path, url in (("", ""), ("/one", "one/"), ("/two", "two/")):

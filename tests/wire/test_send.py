@@ -11,6 +11,7 @@ from a2a_bridge.cards.build import build_card
 from a2a_bridge.protocol.card import AgentCard, AgentSkill
 from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Obedient
+from a2a_bridge.testing.receiver import Receiver
 from a2a_bridge.testing.wire import Wire, fields_of, reason_of, say
 
 
@@ -201,11 +202,12 @@ async def test_history_length_applies_to_the_opening_of_a_stream(wire: Wire) -> 
     assert "history" not in frames[0].value
 
 
-async def test_what_is_said_about_a_message_is_kept(wire: Wire) -> None:
-    """R-EXT-05, R-HIST-05: metadata, extensions and references stay with it."""
+async def test_what_is_said_about_a_message_is_kept(wire: Wire, agent: Obedient) -> None:
+    """R-EXT-05, R-HIST-05, R-CTX-08: metadata, extensions and references stay with it, and the agent is told them."""
     more = {"metadata": {"urn:x": {"a": 1}}, "extensions": ["urn:x"], "referenceTaskIds": ["t-1"]}
     task = await wire.send(**more)
     assert {key: task["history"][0][key] for key in more} == more
+    assert agent.turns[0].messages[-1].reference_task_ids == ("t-1",)
 
 
 # --- repeats
@@ -304,6 +306,15 @@ async def test_the_types_of_a_card_count(start: Any) -> None:
     for kind, taken in (("text/csv", True), ("image/png", True), ("application/json", False)):
         found = await wire.call("SendMessage", say(parts=[{"text": "x", "mediaType": kind}]))
         assert ("result" in found) is taken, kind
+
+
+async def test_the_url_of_a_part_is_not_fetched(wire: Wire, agent: Obedient) -> None:
+    """R-SEC-08: it is told to the agent as it stands, and nobody calls it."""
+    async with Receiver() as elsewhere:
+        task = await wire.send(parts=[{"text": "look"}, {"url": elsewhere.url, "mediaType": "text/plain"}])
+        assert task["history"][0]["parts"][1]["url"] == elsewhere.url
+        assert agent.turns[0].messages[-1].parts[1].url == elsewhere.url
+        assert elsewhere.got == []
 
 
 @pytest.mark.parametrize(

@@ -362,7 +362,8 @@ async def test_an_ask_tells_machines_what_it_wants(wire: Wire) -> None:
 
 
 async def test_a_stream_stays_open_while_credentials_come_another_way(start: Any) -> None:
-    """R-STRM-04, R-AUTHREQ-03: an ask that does not end its turn shows the state, and the agent goes on by itself."""
+    """R-STRM-04, R-AUTHREQ-02, R-AUTHREQ-03: an ask that does not end its turn shows the state, and the
+    agent goes on by itself."""
     gate = Gate()
 
     async def out_of_band(turn: Any) -> Any:

@@ -19,9 +19,9 @@ from a2a_bridge.testing.wire import Wire, eventually, fields_of, reason_of, say
 
 
 async def test_a_task_shows_state_artifacts_and_history(wire: Wire) -> None:
-    """R-GET-01: artifacts are always there; the same as the send had answered."""
+    """R-GET-01, R-GET-03: artifacts are always there; the same as the send had answered, however often it is asked."""
     task = await wire.send("files")
-    assert await wire.get(task["id"]) == task
+    assert await wire.get(task["id"]) == await wire.get(task["id"]) == task
     assert task["artifacts"]
     assert task["history"]
 
@@ -214,6 +214,30 @@ async def test_a_token_that_this_list_never_gave_is_invalid(listed: Any, token: 
     assert (error["code"], fields_of(error)) == (-32602, ["pageToken"])
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("forged", ["\ud800", None, 5, [], {}], ids=repr)
+async def test_a_token_that_was_forged_with_its_filters_is_invalid(listed: Any, place: int, forged: Any) -> None:
+    """R-LIST-03, R-ERR-06: a place that no store could look for is refused like any other."""
+    wire, _ = listed
+    token = (await wire.result("ListTasks", {"pageSize": 2}))["nextPageToken"]
+    position = json.loads(base64.urlsafe_b64decode(token))
+    position[place] = forged
+    other = base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+    error = await wire.error("ListTasks", {"pageToken": other})
+    assert (error["code"], fields_of(error)) == (-32602, ["pageToken"])
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-31T08:00:00Z\n", "2026-01-31T24:00:00Z",
+     "2026-02-30T08:00:00Z", "2026-01-31T08:00:00", "2026-01-31T08:00:00.1234567890Z", "2026-01-31 08:00:00Z", "5"],
+)  # fmt: skip
+async def test_a_moment_that_is_none_is_invalid(wire: Wire, moment: str) -> None:
+    """R-DM-05: nor is one that UTC has no year for."""
+    error = await wire.error("ListTasks", {"statusTimestampAfter": moment})
+    assert (error["code"], fields_of(error)) == (-32602, ["statusTimestampAfter"])
+
+
 async def test_a_token_belongs_to_its_filters(listed: Any) -> None:
     """R-LIST-03: with other filters it would skip or repeat; another page size is fine."""
     wire, tasks = listed
@@ -341,7 +365,7 @@ async def test_an_agent_that_cleans_up_slowly_is_waited_for(start: Any) -> None:
 
 
 async def test_what_an_agent_says_after_cancel_is_not_heard(start: Any) -> None:
-    """R-STRM-03, failure 17: an agent that swallows the cancellation and goes on changes nothing."""
+    """R-STRM-03, R-CANC-06, failure 17: an agent that swallows the cancellation and goes on changes nothing."""
 
     async def deaf(turn: Any) -> Any:
         yield "working"

@@ -8,8 +8,10 @@ import pytest
 from a2a_bridge.agent import Chunk
 from a2a_bridge.bridge import Bridge, Limits, Options
 from a2a_bridge.cards.modes import Versions
+from a2a_bridge.protocol.sse import SSEParser
 from a2a_bridge.testing.agents import Obedient, Scripted
-from a2a_bridge.testing.wire import Reader, Wire, eventually, say
+from a2a_bridge.testing.receiver import Receiver
+from a2a_bridge.testing.wire import Reader, Wire, eventually, fields_of, say
 
 
 def old(text: str = "hello", **members: Any) -> dict[str, Any]:
@@ -131,6 +133,43 @@ async def test_a_message_to_a_task_that_has_ended_is_refused(wire: Wire) -> None
     """R-COMPAT-11, R-SEND-06."""
     task = await wire.result("message/send", old())
     assert (await wire.error("message/send", old("more", taskId=task["id"])))["code"] == -32004
+
+
+@pytest.mark.parametrize("found", [7, "seven", 0, ""], ids=repr)
+async def test_every_answer_carries_the_id_of_its_request(wire: Wire, found: Any) -> None:
+    """R-COMPAT-13, R-JRPC-08: results, refusals and each event; models of 0.3 do without no id."""
+    for method, params in (("message/send", old()), ("tasks/get", {"id": "nothing"}), ("tasks/get", {})):
+        assert (await wire.call(method, params, id=found))["id"] == found
+    for method, params in (("message/stream", old("tokens")), ("tasks/resubscribe", {"id": "nothing"})):
+        response = await wire.post({"jsonrpc": "2.0", "id": found, "method": method, "params": params})
+        events = [json.loads(event.data) for event in SSEParser().feed(response.content)]
+        assert [event["id"] for event in events] == [found] * len(events)
+        assert events
+
+
+async def test_both_versions_tell_the_same_time(wire: Wire) -> None:
+    """R-COMPAT-15, R-DM-05."""
+    task = await wire.result("message/send", old())
+    shown = await wire.result("GetTask", {"id": task["id"]}, headers={"a2a-version": "1.0"})
+    assert task["status"]["timestamp"] == shown["status"]["timestamp"]
+    assert task["status"]["timestamp"].endswith("Z")
+
+
+async def test_what_a_body_looks_like_does_not_decide_its_version(wire: Wire, agent: Obedient) -> None:
+    """R-COMPAT-04: the method does, so a message of 0.3 in a call of 1.0 is told which members are wrong."""
+    error = await wire.error("SendMessage", old(), headers={"a2a-version": "1.0"})
+    assert error["code"] == -32602
+    assert "message.role" in fields_of(error)
+    assert (await wire.error("message/send", say(), headers={"a2a-version": "1.0"}))["code"] == -32009
+    assert agent.turns == []
+
+
+async def test_the_url_of_a_file_is_not_fetched(wire: Wire, agent: Obedient) -> None:
+    """R-SEC-08."""
+    async with Receiver() as elsewhere:
+        await wire.result("message/send", old(parts=[{"kind": "file", "file": {"uri": elsewhere.url}}]))
+        assert agent.turns[0].messages[-1].parts[0].url == elsewhere.url
+        assert elsewhere.got == []
 
 
 # --- streams

@@ -120,7 +120,7 @@ def test_a_card_that_says_something_by_being_empty_is_not_signed(change: dict[st
 
 
 def test_defaults_and_unknown_members_are_not_signed_and_false_said_aloud_is() -> None:
-    """R-SIGN-01: presence decides."""
+    """R-SIGN-01, R-SIGN-09: presence decides."""
     before = card(
         capabilities={"streaming": False, "extensions": [{"uri": "urn:x", "required": False}]},
         provider=None, unknown=1, securitySchemes={},
@@ -197,6 +197,19 @@ def test_what_is_signed_survives_a_trip_over_the_wire(params: dict[str, Any]) ->
     )
     for text in (json.dumps(signed), json.dumps(signed, ensure_ascii=False, indent=3, sort_keys=True)):
         assert verify_card(text.encode(), TrustedKeys(pem(KEY, private=False)))
+
+
+def test_a_number_is_signed_by_its_value() -> None:
+    """R-SIGN-10: a peer that carries numbers as floats changes nothing."""
+
+    def with_number(number: float) -> dict[str, Any]:
+        return {"extensions": [{"uri": "urn:x", "params": {"n": number}}]}
+
+    signed = sign_card(card(capabilities=with_number(1)), [load_signing_key(pem(KEY))])
+    keys = TrustedKeys(pem(KEY, private=False))
+    verify_card(json.dumps({**signed, "capabilities": with_number(1.0)}), keys)
+    with pytest.raises(CardError):
+        verify_card(json.dumps({**signed, "capabilities": with_number(1.5)}), keys)
 
 
 def test_every_reading_of_a_plain_card_is_the_same() -> None:

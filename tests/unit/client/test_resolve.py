@@ -57,8 +57,8 @@ BASE = "http://127.0.0.1:8080"
 def test_the_first_interface_that_we_speak_is_chosen(
     offered: list[tuple[str, str, str]], wanted: Wanted, chosen: str
 ) -> None:
-    """R-CARD-06, R-VER-08: the order of the card, bindings in any case, relative URLs completed. Of one address in
-    two versions the better one counts; a later 1.x is spoken to only when nothing else is left."""
+    """R-CARD-06, R-BIND-03, R-VER-08: the order of the card, bindings in any case, relative URLs completed. Of one
+    address in two versions the better one counts; a later 1.x is spoken to only when nothing else is left."""
     found = choose_interface(card_with(*offered), CARD_URL, wanted=wanted)
     assert f"{found.url.removeprefix(BASE)} {found.protocol_binding} {found.protocol_version}" == chosen
 

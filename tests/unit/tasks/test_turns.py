@@ -543,7 +543,7 @@ async def test_an_agent_that_cannot_abandon_does_not_hold_up_the_cancel(serve: A
 
 
 async def test_what_has_been_kept_long_enough_is_forgotten(start: Any, store: Any) -> None:
-    """Our decision: messageIds after ten minutes, events after a day, tasks after thirty days."""
+    """R-SEC-12. Our decision: messageIds after ten minutes, events after a day, tasks after thirty days."""
     clock = Clock()
     agent = Scripted(behave_with_questions)
     bridge = Bridge(agent, store=store, options=Options(clock=clock))
