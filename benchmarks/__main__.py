@@ -68,7 +68,7 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
         found["wire"] = report.wire_summary(run(wire.measure(plan, tell)))
         print(report.wire_text(found["wire"]) + "\n")
     if ROOMS in asked.workloads:
-        turns = (10, 100) if asked.quick else (10, 100, 1000)
+        turns = (10, 100) if asked.quick else (10, 100, 1000, 10_000)
         found["rooms"] = rooms.measure(rooms.Plan(rooms.talks(turns=turns), asked.rounds), tell)
         print(report.rooms_text(found["rooms"]) + "\n")
     if SANDBOX in asked.workloads:

@@ -67,6 +67,24 @@ def _adapter(framework: str, column: str) -> Find:
     return find
 
 
+def federated(rooms: Rows, peer: str = "ours") -> float:
+    """What a turn at a remote seat costs, client and server together: of a room of two, every other turn is one."""
+    found = [row["cpu_us"] for row in rooms if row["peer"] == peer and row["remote"]]
+    if not found or peer != "ours":
+        return float(found[0]) if found else math.nan
+    local = [row["cpu_us"] for row in rooms if (row["peer"], row["seats"], row["journal"]) == ("ours", 2, "memory")]
+    return 2 * found[0] - min(local)
+
+
+def _federated(peer: str = "ours") -> Find:
+    def find(found: Found) -> float:
+        return federated(found.get("rooms", ()), peer)
+
+    return find
+
+    return find
+
+
 FLOORS = (
     Floor("W1 c=16, memory: times the SDK", 12, 20, _wire("w1", 16, "memory", "times_sdk")),
     Floor("W1 c=16, memory: share of the limit", 0.33, 0.45, _wire("w1", 16, "memory", "of_limit")),
@@ -88,6 +106,22 @@ FLOORS = (
         6, 10, _times(_room(seats=50, turns=100), _room(seats=50, turns=100, peer="AG2")),
     ),
     Floor(
+        "room of 2, 100 turns: times 10,000 turns",
+        0.8, 1, _times(_room(seats=2, turns=10_000), _room(seats=2, turns=100)),
+    ),
+    Floor(
+        "room of 50, 100 turns: times 10,000 turns",
+        0.8, 1, _times(_room(seats=50, turns=10_000), _room(seats=50, turns=100)),
+    ),
+    Floor(
+        "room of 2, 10,000 turns: times 50 seats",
+        0.8, 1, _times(_room(seats=50, turns=10_000), _room(seats=2, turns=10_000)),
+    ),
+    Floor(
+        "a federated turn: times the SDK's call",
+        3, 5, _times(_federated(), _federated("SDK")),
+    ),
+    Floor(
         "room of 2, 10 turns: times 1,000 turns",
         0.8, 1, _times(_room(seats=2, turns=1000), _room(seats=2, turns=10)),
     ),
@@ -104,7 +138,8 @@ FLOORS = (
 TARGETS = (
     Target("time to the first event, c=1", 2, "ms", _wire("w2", 1, "memory", "first_p50_ms")),
     Target("time to the first event, agent waits, c=1", 2, "ms", _wire("w2w", 1, "memory", "first_p50_ms")),
-    Target("room turn, 2 seats, 100 turns", 60, "us", _room(seats=2, turns=100)),
+    Target("room turn, 2 seats, 100 turns", 40, "us", _room(seats=2, turns=100)),
+    Target("a federated turn, both sides", 2000, "us", _federated()),
     Target("room turn, 50 seats, 1,000 turns", 60, "us", _room(seats=50, turns=1000)),
     *(Target(f"adapter of {name}, adds to a turn", 1000, "us", _adapter(name, "adds_us")) for name in FRAMEWORKS),
     *(Target(f"adapter of {name}, adds to a token", 30, "us", _adapter(name, "token_adds_us")) for name in FRAMEWORKS),

@@ -8,8 +8,10 @@ from typing import Any
 
 from benchmarks.processes import Process, free_port
 
-OURS, AG2 = "room_ours", "room_ag2"
-NAMES = {OURS: "ours", AG2: "AG2"}
+OURS, AG2, SDK = "room_ours", "room_ag2", "room_sdk"
+NAMES = {OURS: "ours", AG2: "AG2", SDK: "SDK"}
+SERVERS = {OURS: ("ours", "memory"), SDK: ("sdk",)}
+"""Which server, with what arguments, a peer's remote turns go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,12 @@ class Plan:
     slices: int = 4
 
 
-def talks(*, seats: Sequence[int] = (2, 10, 50), turns: Sequence[int] = (10, 100, 1000)) -> list[Talk]:
+def talks(*, seats: Sequence[int] = (2, 10, 50), turns: Sequence[int] = (10, 100, 1000, 10_000)) -> list[Talk]:
     """Every conversation of the default run."""
     found = [Talk(OURS, number, count) for number in seats for count in turns]
     found += [Talk(OURS, number, 100, journal="sqlite") for number in (seats[0], seats[-1])]
     found += [Talk(AG2, number, 100) for number in (seats[0], seats[-1])]
-    found.append(Talk(OURS, 2, 100, remote=True))
+    found += [Talk(OURS, 2, 100, remote=True), Talk(SDK, 1, 100, remote=True)]
     return found
 
 
@@ -47,26 +49,24 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         peers = {talk.peer: None for talk in plan.talks}
         workers = {peer: stack.enter_context(Process(peer, talks=True)) for peer in peers}
-        remote, url = None, ""
-        if any(talk.remote for talk in plan.talks):
+        served: dict[str, tuple[Process, str]] = {}
+        for peer in {talk.peer for talk in plan.talks if talk.remote}:
             port = free_port()
-            remote = stack.enter_context(Process("ours", str(port), "memory"))
-            remote.wait_for_port(port)
-            url = f"http://127.0.0.1:{port}/answer/"
+            server, *arguments = SERVERS[peer]
+            process = stack.enter_context(Process(server, str(port), *arguments))
+            process.wait_for_port(port)
+            served[peer] = process, f"http://127.0.0.1:{port}/answer/"
         found: dict[Talk, list[dict[str, float]]] = {talk: [] for talk in plan.talks}
         for number in range(plan.rounds + 1):
             tell(f"rooms round {number}" if number else "rooms warm-up")
             slices = plan.slices if number else 1
             taken: dict[Talk, list[dict[str, float]]] = {talk: [] for talk in plan.talks}
             for talk in [*plan.talks] * slices:
-                question = {
-                    **asdict(talk),
-                    "least": plan.least if number else talk.turns,
-                    "remote": talk.remote and url,
-                }
+                remote, url = served[talk.peer] if talk.remote else (None, "")
+                question = {**asdict(talk), "least": plan.least if number else talk.turns, "remote": url}
                 before = remote.cpu() if remote is not None else 0.0
                 row = workers[talk.peer].ask(question)
-                row["remote_cpu_us"] = (remote.cpu() - before) / row["turns"] * 1e6 if remote and talk.remote else 0.0
+                row["remote_cpu_us"] = (remote.cpu() - before) / row["turns"] * 1e6 if remote is not None else 0.0
                 taken[talk].append(row)
             if number:
                 for talk, rows in taken.items():
