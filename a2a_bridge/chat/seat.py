@@ -17,6 +17,7 @@ from hashlib import blake2b, sha1
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from a2a_bridge import net
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Caller, Traits, Turn, traits_of
 from a2a_bridge.chat.budget import Budget
@@ -341,6 +342,7 @@ async def take_chairs(seats: Sequence[Seat], view: View, on_failure: OnFailure) 
     cards: dict[int, Any] = {}
     asked = [(at, describe) for at, seat in enumerate(seats) if (describe := getattr(seat.agent, "describe", None))]
     if asked:
+        await net.warm()
         async with asyncio.TaskGroup() as group:  # waits for all; a cancelled room cancels them
             tasks = {at: group.create_task(_card(seats[at], describe)) for at, describe in asked}
         cards = {at: task.result() for at, task in tasks.items()}

@@ -25,6 +25,7 @@ DEFERRED = {
     "a2a_bridge/cli/main.py",
     "a2a_bridge/cards/sign.py",  # the extra `security`
     "a2a_bridge/chat/model.py",
+    "a2a_bridge/net.py",  # the extra `aiohttp`
     "a2a_bridge/observe/metrics.py",  # the extra `metrics`
     "a2a_bridge/observe/spans.py",  # the extra `otel`
     "a2a_bridge/chat/mcp.py",

@@ -9,7 +9,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": set(),
     "protocol": set(),
     "guard": set(),
-    "net": {"guard", "observe"},
+    "aio": set(),
+    "net": {"aio", "guard", "observe"},
     "store": {"observe"},
     "agent": {"protocol"},
     "cards": {"protocol", "agent"},
@@ -36,6 +37,7 @@ OUTSIDE: dict[str, set[str]] = {
     "observe": {"opentelemetry", "prometheus_client"},
     "protocol": {"pydantic", "pydantic_core"},
     "guard": set(),
+    "aio": {"httpx", "aiohttp", "yarl"},
     "net": {"httpx", "httpcore"},
     "store": {"cryptography"},
     "agent": set(),
@@ -57,7 +59,8 @@ OUTSIDE: dict[str, set[str]] = {
 """Libraries from outside that each may use, beside the standard library."""
 
 ONE_FILE = {
-    "httpx": "a2a_bridge/net.py",
+    "httpx": "a2a_bridge/net.py a2a_bridge/aio.py",
+    "aiohttp": "a2a_bridge/aio.py",
     "httpcore": "a2a_bridge/net.py",
     "cryptography": "a2a_bridge/store/seal.py",
     "sqlite3": "a2a_bridge/store/sqlite.py",

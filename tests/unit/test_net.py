@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from a2a_bridge import net
+from a2a_bridge.aio import AiohttpTransport
 from a2a_bridge.errors import ConnectionFailedError, InvalidAgentResponseError, RemoteTimeoutError
 from a2a_bridge.net import Answer, Deadline, Http, Timeouts, is_loopback, shared, shown
 
@@ -41,8 +43,10 @@ async def get(http: Http, url: str, timeouts: Timeouts = Timeouts()) -> Answer:
     return await http.request("GET", url, headers={}, timeouts=timeouts, deadline=Deadline(timeouts.total))
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
+@pytest.fixture(params=["httpx", "aiohttp"])
+async def http(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Http]:
+    """Over both kinds of pools: they must not be told apart."""
+    monkeypatch.setattr(net, "_quick", AiohttpTransport if request.param == "aiohttp" else None)
     made = Http()
     yield made
     await made.aclose()
