@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from a2a_bridge.agent import Outcome
 from a2a_bridge.chat.listen import SilenceError
 from a2a_bridge.client.retry import is_transient
-from a2a_bridge.errors import A2AError, AdapterFailedError, BridgeError, ClientError, RemoteTimeoutError
+from a2a_bridge.errors import A2AError, AdapterFailedError, BridgeError, ChatError, ClientError, RemoteTimeoutError
 
 _log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;)?]")
@@ -36,6 +36,14 @@ class Failure:
         return without_addresses(self.reason)
 
 
+class RecordedError(ChatError):
+    """What somebody raised when the room ran, and raises again when that is replayed: `failure` of a seat, or words."""
+
+    def __init__(self, message: str, failure: Failure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure or Failure(message)
+
+
 def failure_of(trouble: Exception | None, outcome: Outcome) -> Failure | None:
     """What a turn came to nothing by; None if it did not fail."""
     if trouble is not None:
@@ -48,6 +56,8 @@ def failure_of(trouble: Exception | None, outcome: Outcome) -> Failure | None:
 
 
 def _raised(trouble: Exception) -> Failure:
+    if isinstance(trouble, RecordedError):
+        return trouble.failure
     if isinstance(trouble, A2AError):  # the words are the remote agent's
         return Failure(f"could not answer (it says: {trouble.message[:_LONGEST]!r})", repr(trouble))
     if isinstance(trouble, BridgeError):
@@ -68,6 +78,8 @@ def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def raised(error: Exception) -> str:
     """What the user's own code raised, in words that may be shown: our own message, or only the name of the class."""
+    if isinstance(error, RecordedError):
+        return error.message
     if isinstance(error, BridgeError):
         return one_sentence(error.message)
     return f"raised {type(error).__name__}, see the log"
@@ -85,7 +97,9 @@ def without_addresses(text: str) -> str:
 
 
 def log_failure(name: str, trouble: Exception, traced: set[str]) -> None:
-    """One line; with a traceback if the exception is not ours, once for each name in `traced`."""
+    """One line; with a traceback if the exception is not ours, once for each name in `traced`. Not what is replayed."""
+    if isinstance(trouble, RecordedError):
+        return
     is_ours = isinstance(trouble, BridgeError) and not isinstance(trouble, AdapterFailedError)
     said = str(trouble) if is_ours else repr(trouble)
     shows = not is_ours and name not in traced

@@ -15,7 +15,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from a2a_bridge.agent import Reply, Turn
-from a2a_bridge.chat.breaker import Breaker
 from a2a_bridge.chat.control import CanceledError
 from a2a_bridge.chat.failure import Failure
 from a2a_bridge.chat.listen import Watch, heard
@@ -89,7 +88,7 @@ class Hearing:
 
     def _is_cut_off(self, chair: Chair, turn: Turn) -> bool:
         """An endpoint that cannot be reached is not called again and again."""
-        left = Breaker.seconds_left(chair.speaker.endpoint)
+        left = self._run.breaker.seconds_left(chair.speaker.endpoint)
         if not left:
             return False
         told = f"has not been reachable and is not called for another {left:.0f} s"

@@ -11,6 +11,9 @@ from a2a_bridge.protocol.objects import Message, Part, Role
 
 CARD_CHANGED = "card_changed"
 """The flag of a remote agent that takes its seat with another card than before."""
+INTRODUCED = "Taking part in this conversation:\n"
+OUTSIDER = " (outside)"
+"""What is added to the name of somebody outside that a seat has too."""
 _ANYBODY = frozenset({fold_name("human"), fold_name("user")})
 
 
@@ -56,7 +59,7 @@ class Opening:
             yield self._said(chair.speaker if chair else Speaker(name), parts)
         if self._run.rules.introduces:
             roles = "\n".join(f"{chair.name}: {chair.description}" for chair in self._run.floor.chairs.values())
-            yield self._said(self._run.rules.manager, (Part(text=f"Taking part in this conversation:\n{roles}"),))
+            yield self._said(self._run.rules.manager, (Part(text=f"{INTRODUCED}{roles}"),))
 
     def said(self, message: Message, speaker: Speaker) -> Entry:
         """A message from outside, as the room's own entry."""
@@ -72,7 +75,7 @@ class Opening:
         if chair is not None and (name == self._opener or chair.speaker.kind == "human"):
             return chair.voice("human")  # whoever opens says what a person gave: no automatic reply
         if self._opener is None and fold_name(name) in self._run.names - _ANYBODY:
-            name = f"{name} (outside)"
+            name = f"{name}{OUTSIDER}"
         return Speaker(name, "human")
 
     def _said(self, speaker: Speaker, parts: tuple[Part, ...]) -> Entry:

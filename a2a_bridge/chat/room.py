@@ -17,7 +17,6 @@ room knows is a fold of its log (`log.py`).
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -28,9 +27,9 @@ from a2a_bridge.chat.control import CanceledError, Gone, register, unregister
 from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
 from a2a_bridge.chat.hearing import Hearing
-from a2a_bridge.chat.inbox import Inbox
 from a2a_bridge.chat.log import RoomLog, RunHead
 from a2a_bridge.chat.opening import Opening
+from a2a_bridge.chat.outside import OUTSIDE, Outside
 from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speaker
 from a2a_bridge.chat.resume import take_up
 from a2a_bridge.chat.rules import Rules, Summarise
@@ -54,7 +53,7 @@ class Room:
 
     `human` answers what seats ask. Without it a room that `pauses` hands the question on and ends its turn, to go on
     when the answer comes; any other room stops with `input_required`. `opener` is the seat in whose name the opening
-    message is said. `summarise` replaces the rules' own.
+    message is said. `summarise` replaces the rules' own. `outside` is where the run gets what is not in its log.
     """
 
     def __init__(
@@ -66,15 +65,17 @@ class Room:
         opener: str | None = None,
         pauses: bool = False,
         summarise: Summarise | None = None,
+        outside: Outside = OUTSIDE,
     ) -> None:
         self.rules = rules
-        self.run = Run(rules, turn)
+        self.run = Run(rules, turn, control=outside.control, breaker=outside.breaker)
+        self._outside = outside
         self.summary = ""
         self._turn = turn
         self._opener = opener
         self._summarise = summarise or rules.summarise
         self._hearing = Hearing(self.run)
-        self._inbox = Inbox(self.run, self._hearing, human, pauses=pauses)
+        self._inbox = outside.inbox(self.run, self._hearing, human, pauses=pauses)
         self._opening = Opening(self.run, opener)
         self._changes: tuple[Seat | Gone, ...] = ()
         self._names: tuple[str, ...] = ()
@@ -130,10 +131,11 @@ class Room:
         run = self.run
         if run.control.is_wanted:
             await self._heed()
-        if run.meter.counts and (told := run.meter.notice()) is not None:
-            run.add(run.log.make("noted", self.rules.manager, run.note(told)))
-        if run.stop is None and not run.next and not run.log.asked and not self._choose_at_once():
-            return await run.commit(), self._choose()
+        if run.stop is None and not run.next and not run.log.asked:
+            if run.meter.counts and (told := run.meter.notice()) is not None:
+                run.add(run.log.make("noted", self.rules.manager, run.note(told)))
+            if not self._choose_at_once():
+                return await run.commit(), self._choose()
         shown = await run.commit()
         if run.stop is not None:
             return shown, None
@@ -167,11 +169,12 @@ class Room:
     async def _open(self) -> None:
         run, log, turn = self.run, self.log, self._turn
         await log.load()
+        self._outside.begin(run)
         await self._take_seats()
         run.began = log.since
         goes_on = bool(log.run) and log.head is not None and log.head.turn == turn.id
         if turn.answer is not None and log.asked and (log.head is None or log.head.turn != turn.id):
-            log.begin(self._head(log.head.seed if log.head else _seed()))
+            log.begin(self._head(log.head.seed if log.head else self._outside.seed()))
             run.rejudge()
             self._take_answer(turn.answer)
             return
@@ -188,7 +191,7 @@ class Room:
         if log.run:
             log.add(self._stopped(None, StopReason("interrupted")))
         run.began = log.since
-        log.begin(self._head(_seed()))
+        log.begin(self._head(self._outside.seed()))
         for entry in self._opening.entries(turn):
             run.add(entry)
 
@@ -199,7 +202,7 @@ class Room:
     async def _take_seats(self) -> None:
         rules = self.rules
         seats = seats_after(rules.seats, self._changes)
-        chairs = await take_chairs(seats, rules.view, rules.on_failure)
+        chairs = await self._outside.chairs(seats, rules)
         check_names((rules.manager.name, *(chair.name for chair in chairs)))
         self.run.sit(
             Floor(
@@ -389,10 +392,6 @@ def seats_after(seats: tuple[Seat, ...], changes: tuple[Seat | Gone, ...]) -> tu
         else:
             found.append(change)
     return tuple(found)
-
-
-def _seed() -> int:
-    return secrets.randbits(32)
 
 
 async def abandon_room(rules: Rules, turn: Turn) -> None:

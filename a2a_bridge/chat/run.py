@@ -4,9 +4,11 @@ One run belongs to whoever reads `Room.play()`, and everything here is touched f
 a running room they leave in its `Control`.
 """
 
+from collections.abc import Callable
 from random import Random
 
 from a2a_bridge.agent import Outcome, Turn, Usage
+from a2a_bridge.chat.breaker import Breaker
 from a2a_bridge.chat.budget import Meter
 from a2a_bridge.chat.condition import Checked
 from a2a_bridge.chat.control import CanceledError, Control
@@ -33,14 +35,22 @@ class Run:
     are seats that another agent takes, each with the attempt that it begins with, `owed` is what the manager has
     used since it last wrote something down."""
 
-    def __init__(self, rules: Rules, turn: Turn) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        turn: Turn,
+        *,
+        control: Callable[[str], Control] = Control,
+        breaker: type[Breaker] = Breaker,
+    ) -> None:
         self.rules = rules
         self.turn = turn
         self.id = room_id(rules, turn)
         self.log = RoomLog(turn.journal, rules.manager, rules.clock)
         self.turns = SeatTurns(self.id, turn, self.log, rules.manager)
         self.turns.forms = rules.protocol.form if rules.protocol is not None else None
-        self.control = Control(self.id)
+        self.control = control(self.id)
+        self.breaker = breaker
         self.floor = Floor(())
         self.names: frozenset[str] = frozenset()
         self.stop: StopReason | None = None

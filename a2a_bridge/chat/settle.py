@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from a2a_bridge.agent import Ask, Outcome, Turn, Usage
-from a2a_bridge.chat.breaker import Breaker
 from a2a_bridge.chat.budget import ESTIMATED, estimated
 from a2a_bridge.chat.entry import Entry, Speaker, StopReason, metadata_of, words_of
 from a2a_bridge.chat.failure import Failure, failure_of, log_failure
@@ -52,7 +51,7 @@ class Settlement:
         failure = failure_of(trouble, outcome)
         heard: dict[str, JSONValue] | None = None if speech.activity is None else {"activity": speech.activity}
         if chair.speaker.endpoint is not None:
-            Breaker.tell(chair.speaker.endpoint, failed=failure is not None and failure.is_unreached)
+            run.breaker.tell(chair.speaker.endpoint, failed=failure is not None and failure.is_unreached)
         if speech.ended is not None and trouble is None:
             ends = speech.ended.kind if isinstance(speech.ended, StopChat) else "pass"
             heard = {**(heard or {}), "ends": ends}
@@ -75,14 +74,14 @@ class Settlement:
     def _accept(self, chair: Chair, turn: Turn, speech: Speech, outcome: Outcome, usage: Usage | None) -> None:
         run, log = self._run, self._run.log
         parts, flags = cleaned(outcome.parts, chair.name, run.names)
-        kind = chair.speaker.kind
+        escaped, kind = bool(flags), chair.speaker.kind
         speaker = chair.voice("human" if speech.by_human else "local" if kind == "human" else kind)
         metadata = chair.metadata if speaker is chair.speaker else metadata_of(speaker)
         message = Message(message_id=f"{run.id}:{log.next_seq}", role=Role.USER, parts=parts, metadata=metadata)
         if usage is None and run.meter.counts:
             usage, flags = estimated(words_of(parts)), (*flags, ESTIMATED)
         raw = speech.raw
-        if raw is None and parts is not outcome.parts and parts != outcome.parts:
+        if raw is None and escaped:
             raw = outcome.parts
         heard: dict[str, JSONValue] | None = None
         if outcome.next is not None or speech.activity is not None:

@@ -1,0 +1,564 @@
+"""The world of a run that is replayed: everything it asks for is read from what was written down.
+
+Nobody is called: no seat, no model, no person, no network. What comes next in the log says what came from outside: the
+words of a seat are in the entry in which they were written down, with `raw` and `heard`; the answers of a model are in
+the decision that they led to; what was said meanwhile, who came and went, and a cancellation stand where the room took
+note of them. The rules decide anew.
+
+Concurrency, in prose. Whatever is asked for and is not in the record waits for ever: the run was cut off there, or it
+is another run than the one that was written down. `done` is set then, and whoever plays the run cancels it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, Never, cast
+
+from a2a_bridge.agent import Chunk, Progress, Reply, Say, ToolCall, ToolResult, Traits, Turn, Usage
+from a2a_bridge.chat.ask import Human
+from a2a_bridge.chat.breaker import Breaker
+from a2a_bridge.chat.budget import ESTIMATED, Budget
+from a2a_bridge.chat.control import CanceledError, Control, Gone
+from a2a_bridge.chat.entry import END, Entry, Speaker, StopReason, metadata_of
+from a2a_bridge.chat.failure import Failure, RecordedError
+from a2a_bridge.chat.hearing import Hearing
+from a2a_bridge.chat.inbox import Inbox
+from a2a_bridge.chat.model import ModelMessage, ModelTool, Piece
+from a2a_bridge.chat.opening import INTRODUCED, OUTSIDER
+from a2a_bridge.chat.outside import Outside
+from a2a_bridge.chat.rules import Rules
+from a2a_bridge.chat.run import NO_USAGE, Run
+from a2a_bridge.chat.seat import Chair, OnFailure, Seat, fold_name, make_chair, uuid_of
+from a2a_bridge.chat.settle import LATE
+from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+
+_OUTCOMES = frozenset({"said", "failed", "passed", "asked"})
+_NO_ANSWER = "no answer: "
+_PATIENCE = 10_000
+
+
+class _NoBreaker(Breaker):
+    """Who could be reached is in the record."""
+
+    @classmethod
+    def tell(cls, endpoint: str, *, failed: bool, now: float | None = None) -> None:
+        """It is known."""
+
+    @classmethod
+    def seconds_left(cls, endpoint: str | None, now: float | None = None) -> float:
+        """Everybody is called as it was."""
+        return 0.0
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a replayed run ended before its end. `difference`: in which way it is not the one that was written down."""
+
+    done: asyncio.Event
+    difference: str = ""
+
+
+class RecordedOutside(Outside):
+    """What reached a run that is in the log: `entries` of the whole room, those of the run end before `end`. `seed` is
+    in the head of the run."""
+
+    breaker = _NoBreaker
+
+    def __init__(self, rules: Rules, entries: Sequence[Entry], end: int, seed: int) -> None:
+        self.ending = Ending(asyncio.Event())
+        self._rules = rules
+        self._entries = entries
+        self._end = end
+        self._seed = seed
+        self._run: Run | None = None
+        self._counted: set[int] = set()
+        self._answered: dict[int, int] = {}
+
+    # What comes next.
+
+    @property
+    def run(self) -> Run:
+        """The run that is replayed."""
+        assert self._run is not None
+        return self._run
+
+    @property
+    def at(self) -> int:
+        """How many entries there are."""
+        return len(self.run.log.entries)
+
+    @property
+    def next(self) -> Entry | None:
+        """The entry that was written next; None: none was."""
+        return self._entries[self.at] if self.at < self._end else None
+
+    def change(self) -> list[Entry]:
+        """Who comes and goes next: entries in a row, those who leave first."""
+        found: list[Entry] = []
+        for entry in self._entries[self.at : self._end]:
+            late = entry.kind == "left" and any(other.kind == "joined" for other in found)
+            if entry.kind not in ("left", "joined") or late:
+                break
+            found.append(entry)
+        return found
+
+    async def cut(self) -> Never:
+        """Nothing was written down any more."""
+        self.ending.done.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable: whoever plays the run has cancelled it")
+
+    async def differ(self, told: str) -> Never:
+        """This is not the run that was written down."""
+        self.ending.difference = self.ending.difference or told
+        await self.cut()
+
+    async def expected(self) -> Entry:
+        """What was written next, for somebody who wants it; a room that was told to stop is told so."""
+        found = self.next
+        if found is None:
+            await self.cut()
+        if _is_canceled(found):
+            self.run.control.cancel(_stop_of(found).detail)
+            await asyncio.Event().wait()
+        return found
+
+    # What a run asks for.
+
+    def control(self, room: str) -> Control:
+        return _Control(self, f"{room} (replay)")
+
+    def begin(self, run: Run) -> None:
+        self._run = run
+
+    def clock(self) -> float:
+        """When the next entry was written."""
+        found = self.next
+        return 0.0 if found is None else (found.at + 0.5) / 1000
+
+    def seed(self) -> int:
+        return self._seed
+
+    async def chairs(self, seats: Sequence[Seat], rules: Rules) -> tuple[Chair, ...]:
+        coming = {entry.speaker.name: entry.speaker for entry in self.change() if entry.speaker is not None}
+        return tuple(self._chair(seat, {**self.run.log.speakers, **coming}, rules) for seat in seats)
+
+    def _chair(self, seat: Seat, speakers: Mapping[str, Speaker], rules: Rules) -> Chair:
+        chair = make_chair(seat, rules.view, rules.on_failure, None)
+        speaker = speakers.get(chair.name, chair.speaker)
+        introduced = self._introduced().get(chair.name)
+        return replace(
+            chair,
+            speaker=speaker,
+            metadata=metadata_of(speaker),
+            card=SimpleNamespace(description=introduced) if introduced is not None else None,
+            timeout=None,
+            speak=lambda turn: self._speak(chair, turn),
+        )
+
+    def _introduced(self) -> dict[str, str]:
+        """What was said about the seats when they were introduced."""
+        if not self._rules.introduces:
+            return {}
+        said = next((entry.text for entry in self._entries if entry.text.startswith(INTRODUCED)), INTRODUCED)
+        rest = said.removeprefix(INTRODUCED)
+        names = [entry.speaker.name for entry in self._entries[: self._end] if entry.kind == "joined" and entry.speaker]
+        found: dict[str, str] = {}
+        for name, following in zip(names, [*names[1:], None], strict=True):
+            if not rest.startswith(f"{name}: "):
+                break
+            told, _, rest = rest.removeprefix(f"{name}: ").partition(f"\n{following}: ")
+            rest = f"{following}: {rest}"
+            found[name] = told
+        return found
+
+    def inbox(self, run: Run, hearing: Hearing, human: Human | None, *, pauses: bool) -> Inbox:
+        return _Inbox(self, run, hearing)
+
+    # What a seat said.
+
+    async def _speak(self, chair: Chair, turn: Turn) -> AsyncGenerator[Spoken, None]:
+        run = self.run
+        if turn.id == uuid_of("question", run.id, chair.key, run.log.next_seq):
+            found = self.next
+            if found is not None and found.kind == "answered" and found.speaker == chair.speaker:
+                assert found.message is not None
+                yield Chunk(parts=found.message.parts)
+            return
+        while run.control.said:
+            yield Progress("")  # so that what was said meanwhile is taken in
+            await asyncio.sleep(0)
+        entry = self._outcome(chair.name)
+        if entry is None:
+            found = await self.expected()
+            await self.differ(f"{chair.name} is asked, who has not been; next comes {_told(found)}")
+        if LATE in entry.flags:
+            await self._silence(chair.name)
+        for reply in _replies(entry):
+            yield reply
+
+    def _outcome(self, name: str) -> Entry | None:
+        number = self.run.log.turn
+        for entry in self._entries[self.at : self._end]:
+            if entry.kind in _OUTCOMES and entry.turn == number and entry.speaker and entry.speaker.name == name:
+                return entry
+        return None
+
+    async def _silence(self, name: str) -> Never:
+        """Nobody waited for it; whoever does now, does not wait for ever."""
+        for _ in range(_PATIENCE):
+            await asyncio.sleep(0)
+        await self.differ(f"{name} is waited for, who has not been")
+
+    # How the next speaker was chosen, and the conversation summed up.
+
+    def usage_of(self, entry: Entry | None) -> Usage:
+        """What was used for an entry of the manager's, told once."""
+        if entry is None or entry.usage is None or entry.seq in self._counted:
+            return NO_USAGE
+        self._counted.add(entry.seq)
+        return entry.usage
+
+    def next_decision(self) -> Entry | None:
+        """The decision that comes next, whatever comes before it."""
+        return next((entry for entry in self._entries[self.at : self._end] if entry.kind == "decided"), None)
+
+    def answer_of(self, entry: Entry) -> str | None:
+        """The next answer that led to this decision; None when there are no more."""
+        answers = entry.why.answers if entry.why is not None else ()
+        number = self._answered.get(entry.seq, 0)
+        self._answered[entry.seq] = number + 1
+        return answers[number] if number < len(answers) else None
+
+    async def summarise(self, _: Sequence[Entry]) -> tuple[str, Usage]:
+        """What it was summed up to."""
+        found = self.next
+        if found is None:
+            await self.cut()
+        if found.kind != "stopped":
+            await self.differ(f"the conversation is summed up, and next comes {_told(found)}")
+        return found.text, found.usage or NO_USAGE
+
+    def rules(self) -> Rules:
+        """The rules with everything in them that would ask somebody replaced by what was written down."""
+        rules = self._rules
+        selector = rules.selector
+        model = _Model(self)
+        method = _Function(self) if callable(selector.method) else selector.method
+        return replace(
+            rules,
+            model=model if rules.model is not None else None,
+            selector=replace(selector, method=method, model=model if selector.model is not None else None),
+            eligibility=(_Filter(self),) if rules.eligibility else (),
+            summarise=self.summarise if rules.summarise is not None else None,
+            clock=self.clock,
+        )
+
+
+class _Control(Control):
+    """What others wanted of the run, when the log says that it took note of it."""
+
+    def __init__(self, outside: RecordedOutside, room: str) -> None:
+        self._outside = outside
+        self._wanted = False
+        self._said_at = self._seats_at = -1
+        self._said: deque[tuple[str | None, Message]] = deque()
+        self._seats: deque[Any] = deque()
+        super().__init__(room)
+
+    @property
+    def is_wanted(self) -> bool:
+        """The room must look here before its next turn."""
+        found = self._outside.next
+        if found is not None and _is_canceled(found):
+            self.canceled = _stop_of(found).detail
+            return True
+        return self._wanted or bool(self.said) or bool(self.seats)
+
+    @is_wanted.setter
+    def is_wanted(self, value: bool) -> None:
+        self._wanted = value
+
+    @property
+    def said(self) -> deque[tuple[str | None, Message]]:
+        """What was said next from outside."""
+        outside = self._outside
+        if outside.at != self._said_at:
+            self._said_at = outside.at
+            found = outside.next
+            self._said = deque()
+            if found is not None and found.kind == "said" and not found.turn:
+                self._said.append(said_outside(found, outside.run.names, _stand_in(outside.run)))
+        return self._said
+
+    @said.setter
+    def said(self, value: Any) -> None:
+        """It is in the record."""
+
+    @property
+    def seats(self) -> deque[Any]:
+        """Who comes and goes next."""
+        outside = self._outside
+        if outside.at != self._seats_at:
+            self._seats_at = outside.at
+            change = outside.change()
+            self._seats = deque()
+            if any(entry.kind == "left" or is_guest(entry) for entry in change):
+                self._seats.append(self._changes(change))
+        return self._seats
+
+    @seats.setter
+    def seats(self, value: Any) -> None:
+        """It is in the record."""
+
+    def _changes(self, change: Sequence[Entry]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+        chairs = self._outside.run.floor.chairs
+        found: list[Any] = []
+        for entry in change:
+            assert entry.speaker is not None
+            chair = chairs.get(entry.speaker.name)
+            if entry.kind == "left" and chair is not None:
+                found.append(Gone(chair.key))
+            elif is_guest(entry):
+                found.append(guest_seat(entry.speaker, entry.heard))
+        return lambda changes: (*changes, *found)
+
+
+class _Inbox(Inbox):
+    """What people answered."""
+
+    def __init__(self, outside: RecordedOutside, run: Run, hearing: Hearing) -> None:
+        super().__init__(run, hearing, None, pauses=False)
+        self._outside = outside
+
+    async def answer(self, asked: Sequence[Entry]) -> Message | None:
+        """What a person answered."""
+        run, found = self._run, self._outside.next
+        if found is None:
+            await self._outside.cut()
+        if found.kind == "answered" and found.message is not None:
+            return found.message.model_copy(update={"metadata": None})
+        if _is_canceled(found):
+            run.cancel(CanceledError(_stop_of(found).detail))
+            return None
+        if found.kind == "stopped" and found.stop is not None:
+            run.stop = found.stop
+            return None
+        if found.kind == "said" and not found.turn:  # the room waited for its caller, and was told something else
+            self.paused = tuple(ask for entry in asked for ask in entry.asks)
+            return None
+        return await self._outside.differ(f"a person is asked, and next comes {_told(found)}")
+
+
+class _Model:
+    """What a model answered."""
+
+    name = "recorded"
+
+    def __init__(self, outside: RecordedOutside) -> None:
+        self._outside = outside
+
+    async def stream(
+        self, messages: Sequence[ModelMessage], *, schema: JSONValue = None, tools: Sequence[ModelTool] = ()
+    ) -> AsyncGenerator[Piece, None]:
+        """The next answer that led to the decision that comes next. Without a schema: what a summary used."""
+        outside = self._outside
+        if schema is None:
+            yield outside.usage_of(outside.next_decision())
+            return
+        found = await outside.expected()
+        why = found.why
+        if found.kind != "decided" or why is None:
+            await outside.differ(f"a model is asked who is next, and next comes {_told(found)}")
+        answer = outside.answer_of(found)
+        if answer is None and why.rejected and why.rejected[-1].startswith(_NO_ANSWER):
+            raise RecordedError(why.rejected[-1].removeprefix(_NO_ANSWER))
+        if answer is None:
+            await outside.differ("a model is asked who is next more often than it was")
+        yield answer
+        yield outside.usage_of(found)
+
+
+class _Function:
+    """What a selection function gave."""
+
+    def __init__(self, outside: RecordedOutside) -> None:
+        self._outside = outside
+
+    @property
+    def __name__(self) -> str:
+        found = self._outside.next
+        if found is None:
+            return "function"
+        if found.stop is not None:
+            return found.stop.detail.partition(" ")[0]
+        return found.why.reason.removesuffix(" named nobody") if found.why is not None else "function"
+
+    async def __call__(self, last: Any, view: Any) -> Any:
+        found = await self._outside.expected()
+        if found.kind == "stopped":
+            raise RecordedError(_stop_of(found).detail.partition(" ")[2])
+        if found.kind == "asked":
+            return "manual"
+        why = found.why
+        if found.kind != "decided" or why is None:
+            return await self._outside.differ(f"a function chooses, and next comes {_told(found)}")
+        if why.chosen_by == "function":
+            return None if why.chosen == END else [*why.speakers]
+        return "auto" if why.chosen_by == "fallback" else why.chosen_by
+
+
+class _Filter:
+    """What the filters let through."""
+
+    def __init__(self, outside: RecordedOutside) -> None:
+        self._outside = outside
+
+    @property
+    def __name__(self) -> str:
+        found = self._outside.next
+        return found.stop.detail.partition(" ")[0] if found is not None and found.stop is not None else "the filter"
+
+    def __call__(self, agent: Any, view: Any) -> bool:
+        found = self._outside.next
+        if found is None:
+            return True
+        if found.stop is not None and found.stop.kind == "selection_failed":
+            raise RecordedError(found.stop.detail.partition(" ")[2])
+        names = found.why.candidates if found.why is not None else found.asks[0].options if found.asks else ()
+        chairs = self._outside.run.floor.chairs
+        return any(name in chairs and chairs[name].original is agent for name in names)
+
+
+class _Guest:
+    """Somebody who sat in the room and is not in its configuration; nothing but its name is left of it."""
+
+    def __init__(self, speaker: Speaker, traits: Traits, *, is_passive: bool) -> None:
+        self.name = speaker.name
+        self.description = speaker.name
+        self.traits = traits
+        self.is_passive = is_passive
+        self.speaker_kind = speaker.kind
+        self.url = speaker.endpoint
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        raise AssertionError("what it said is in the record")
+        yield
+
+
+def guest_seat(speaker: Speaker, heard: Mapping[str, JSONValue] | None) -> Seat:
+    """A seat as it was written down."""
+    sits = cast("Mapping[str, Any]", (heard or {}).get("seat") or {})
+    traits = Traits(framework=speaker.framework, after_crash=sits.get("after_crash", "at_most_once"))
+    agent = _Guest(speaker, traits, is_passive=bool(sits.get("passive")))
+    policy = None
+    if sits:
+        then = sits["then"]
+        policy = OnFailure(rerun=sits["rerun"], then=then, replacement=agent if then == "replace" else None)
+    may_answer = sits.get("may_answer", False)
+    budget = sits.get("budget")
+    return Seat(
+        agent,
+        speaker.name,
+        on_failure=policy,
+        may_answer=may_answer,
+        may_terminate=speaker.may_terminate,
+        budget=Budget(**budget) if budget else None,
+    )
+
+
+def named_seat(seat: Seat, name: str) -> Seat:
+    """The same seat under the name that it had."""
+    found = copy(seat)
+    found.named = name
+    return found
+
+
+def is_guest(entry: Entry) -> bool:
+    """Whether somebody came who is not in the room's configuration."""
+    return entry.kind == "joined" and entry.heard is not None and "seat" in entry.heard
+
+
+def said_outside(entry: Entry, names: frozenset[str], stand_in: Speaker) -> tuple[str | None, Message]:
+    """What came from outside, before the room has put its name to it."""
+    assert entry.speaker is not None
+    assert entry.message is not None
+    name: str | None = entry.speaker.name
+    if entry.speaker == stand_in:
+        name = None
+    elif name is not None and fold_name(name.removesuffix(OUTSIDER)) in names:
+        name = name.removesuffix(OUTSIDER)
+    metadata = None if name is None else metadata_of(Speaker(name, "human"))
+    return name, Message(message_id=entry.message.message_id, role=Role.USER, parts=_parts(entry), metadata=metadata)
+
+
+def _stand_in(run: Run) -> Speaker:
+    people = (chair.speaker for chair in run.floor.chairs.values() if chair.speaker.kind == "human")
+    return next(people, Speaker("user", "human"))
+
+
+def _replies(entry: Entry) -> Iterator[Spoken]:
+    """What a seat said, so that the same is written down; raises what it raised."""
+    heard = entry.heard or {}
+    for one in cast("list[list[Any]]", heard.get("activity") or []):
+        yield _activity(one)
+    if entry.usage is not None and ESTIMATED not in entry.flags:
+        yield entry.usage
+    if entry.kind == "asked":
+        yield from entry.asks
+    elif entry.kind == "passed":
+        yield from _ends(entry, heard.get("ends"))
+    elif entry.kind == "failed":
+        reason = str(heard.get("reason", entry.detail))
+        detail = "" if entry.detail == reason else entry.detail
+        raise RecordedError(reason, Failure(reason, detail, is_unreached=bool(heard.get("unreached"))))
+    else:
+        yield from _words(entry)
+        if "next" in heard:
+            yield Say(next=cast("str | None", heard["next"]))
+
+
+def _ends(entry: Entry, ends: JSONValue) -> Iterator[Spoken]:
+    if ends is not None:
+        yield Pass(entry.detail) if ends == "pass" else StopChat(str(ends), entry.detail)
+
+
+def _words(entry: Entry) -> Iterator[Spoken]:
+    if entry.speaker is not None and entry.speaker.kind == "human":
+        yield HumanWords("")
+    for part in _parts(entry):
+        yield _word(part, is_raw=entry.raw is not None)
+
+
+def _parts(entry: Entry) -> tuple[Part, ...]:
+    assert entry.message is not None
+    return entry.raw if entry.raw is not None else entry.message.parts
+
+
+def _word(part: Part, *, is_raw: bool) -> Spoken:
+    if is_raw and part.is_plain_text:
+        return part.text or ""  # the speaker's own name is taken off again
+    return Chunk(parts=(part,), artifact="answer" if is_raw else "words")
+
+
+def _activity(one: Sequence[Any]) -> ToolCall | ToolResult:
+    if one[0] == "call":
+        return ToolCall(one[1], one[2], one[3])
+    return ToolResult(one[1], one[2], one[3])
+
+
+def _is_canceled(entry: Entry) -> bool:
+    return entry.stop is not None and entry.stop.kind == "canceled"
+
+
+def _stop_of(entry: Entry) -> StopReason:
+    return entry.stop or StopReason("unknown")
+
+
+def _told(entry: Entry) -> str:
+    who = f" of {entry.speaker.name}" if entry.speaker is not None else ""
+    return f"entry {entry.seq}, {entry.kind}{who}"
