@@ -11,30 +11,30 @@ is another run than the one that was written down. `done` is set then, and whoev
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from copy import copy
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any, Never, cast
+from typing import Any, Never
 
-from a2a_bridge.agent import Chunk, Progress, Reply, Say, ToolCall, ToolResult, Traits, Turn, Usage
+from a2a_bridge.agent import Chunk, Progress, Turn, Usage
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.breaker import Breaker
-from a2a_bridge.chat.budget import ESTIMATED, Budget
 from a2a_bridge.chat.control import CanceledError, Control, Gone
 from a2a_bridge.chat.entry import END, Entry, Speaker, StopReason, metadata_of
-from a2a_bridge.chat.failure import Failure, RecordedError
+from a2a_bridge.chat.failure import RecordedError
+from a2a_bridge.chat.guest import guest_seat, is_guest
 from a2a_bridge.chat.hearing import Hearing
 from a2a_bridge.chat.inbox import Inbox
 from a2a_bridge.chat.model import ModelMessage, ModelTool, Piece
-from a2a_bridge.chat.opening import INTRODUCED, OUTSIDER
+from a2a_bridge.chat.opening import INTRODUCED
 from a2a_bridge.chat.outside import Outside
+from a2a_bridge.chat.retell import retold, said_outside
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.run import NO_USAGE, Run
-from a2a_bridge.chat.seat import Chair, OnFailure, Seat, fold_name, make_chair, uuid_of
+from a2a_bridge.chat.seat import Chair, Seat, make_chair, uuid_of
 from a2a_bridge.chat.settle import LATE
-from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
-from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
+from a2a_bridge.chat.spoken import Spoken
+from a2a_bridge.protocol.objects import JSONValue, Message
 
 _OUTCOMES = frozenset({"said", "failed", "passed", "asked"})
 _NO_ANSWER = "no answer: "
@@ -198,7 +198,7 @@ class RecordedOutside(Outside):
             await self.differ(f"{chair.name} is asked, who has not been; next comes {_told(found)}")
         if LATE in entry.flags:
             await self._silence(chair.name)
-        for reply in _replies(entry):
+        for reply in retold(entry):
             yield reply
 
     def _outcome(self, name: str) -> Entry | None:
@@ -434,121 +434,9 @@ class _Filter:
         return any(name in chairs and chairs[name].original is agent for name in names)
 
 
-class _Guest:
-    """Somebody who sat in the room and is not in its configuration; nothing but its name is left of it."""
-
-    def __init__(self, speaker: Speaker, traits: Traits, *, is_passive: bool) -> None:
-        self.name = speaker.name
-        self.description = speaker.name
-        self.traits = traits
-        self.is_passive = is_passive
-        self.speaker_kind = speaker.kind
-        self.url = speaker.endpoint
-
-    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
-        raise AssertionError("what it said is in the record")
-        yield
-
-
-def guest_seat(speaker: Speaker, heard: Mapping[str, JSONValue] | None) -> Seat:
-    """A seat as it was written down."""
-    sits = cast("Mapping[str, Any]", (heard or {}).get("seat") or {})
-    traits = Traits(framework=speaker.framework, after_crash=sits.get("after_crash", "at_most_once"))
-    agent = _Guest(speaker, traits, is_passive=bool(sits.get("passive")))
-    policy = None
-    if sits:
-        then = sits["then"]
-        policy = OnFailure(rerun=sits["rerun"], then=then, replacement=agent if then == "replace" else None)
-    may_answer = sits.get("may_answer", False)
-    budget = sits.get("budget")
-    return Seat(
-        agent,
-        speaker.name,
-        on_failure=policy,
-        may_answer=may_answer,
-        may_terminate=speaker.may_terminate,
-        budget=Budget(**budget) if budget else None,
-    )
-
-
-def named_seat(seat: Seat, name: str) -> Seat:
-    """The same seat under the name that it had."""
-    found = copy(seat)
-    found.named = name
-    return found
-
-
-def is_guest(entry: Entry) -> bool:
-    """Whether somebody came who is not in the room's configuration."""
-    return entry.kind == "joined" and entry.heard is not None and "seat" in entry.heard
-
-
-def said_outside(entry: Entry, names: frozenset[str], stand_in: Speaker) -> tuple[str | None, Message]:
-    """What came from outside, before the room has put its name to it."""
-    assert entry.speaker is not None
-    assert entry.message is not None
-    name: str | None = entry.speaker.name
-    if entry.speaker == stand_in:
-        name = None
-    elif name is not None and fold_name(name.removesuffix(OUTSIDER)) in names:
-        name = name.removesuffix(OUTSIDER)
-    metadata = None if name is None else metadata_of(Speaker(name, "human"))
-    return name, Message(message_id=entry.message.message_id, role=Role.USER, parts=_parts(entry), metadata=metadata)
-
-
 def _stand_in(run: Run) -> Speaker:
     people = (chair.speaker for chair in run.floor.chairs.values() if chair.speaker.kind == "human")
     return next(people, Speaker("user", "human"))
-
-
-def _replies(entry: Entry) -> Iterator[Spoken]:
-    """What a seat said, so that the same is written down; raises what it raised."""
-    heard = entry.heard or {}
-    for one in cast("list[list[Any]]", heard.get("activity") or []):
-        yield _activity(one)
-    if entry.usage is not None and ESTIMATED not in entry.flags:
-        yield entry.usage
-    if entry.kind == "asked":
-        yield from entry.asks
-    elif entry.kind == "passed":
-        yield from _ends(entry, heard.get("ends"))
-    elif entry.kind == "failed":
-        reason = str(heard.get("reason", entry.detail))
-        detail = "" if entry.detail == reason else entry.detail
-        raise RecordedError(reason, Failure(reason, detail, is_unreached=bool(heard.get("unreached"))))
-    else:
-        yield from _words(entry)
-        if "next" in heard:
-            yield Say(next=cast("str | None", heard["next"]))
-
-
-def _ends(entry: Entry, ends: JSONValue) -> Iterator[Spoken]:
-    if ends is not None:
-        yield Pass(entry.detail) if ends == "pass" else StopChat(str(ends), entry.detail)
-
-
-def _words(entry: Entry) -> Iterator[Spoken]:
-    if entry.speaker is not None and entry.speaker.kind == "human":
-        yield HumanWords("")
-    for part in _parts(entry):
-        yield _word(part, is_raw=entry.raw is not None)
-
-
-def _parts(entry: Entry) -> tuple[Part, ...]:
-    assert entry.message is not None
-    return entry.raw if entry.raw is not None else entry.message.parts
-
-
-def _word(part: Part, *, is_raw: bool) -> Spoken:
-    if is_raw and part.is_plain_text:
-        return part.text or ""  # the speaker's own name is taken off again
-    return Chunk(parts=(part,), artifact="answer" if is_raw else "words")
-
-
-def _activity(one: Sequence[Any]) -> ToolCall | ToolResult:
-    if one[0] == "call":
-        return ToolCall(one[1], one[2], one[3])
-    return ToolResult(one[1], one[2], one[3])
 
 
 def _is_canceled(entry: Entry) -> bool:

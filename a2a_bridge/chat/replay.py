@@ -14,8 +14,10 @@ from typing import Any
 
 from a2a_bridge.agent import Answer, Caller, Turn
 from a2a_bridge.chat.entry import Entry, Speaker
+from a2a_bridge.chat.guest import guest_seat, named_seat
 from a2a_bridge.chat.log import RoomLog, RunHead
-from a2a_bridge.chat.recorded import RecordedOutside, guest_seat, named_seat, said_outside
+from a2a_bridge.chat.recorded import RecordedOutside
+from a2a_bridge.chat.retell import said_outside
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.seal import is_seal
