@@ -1,11 +1,9 @@
-"""Every example runs, and every block of the README does what it says."""
+"""Every block of the README does what it says."""
 
 import ast
 import asyncio
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -25,7 +23,6 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import free_socket, running
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -44,14 +41,6 @@ def run_block(having: str, replaced: Mapping[str, str] = {}) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(compile(block, "README.md", "exec"), names)
     return names
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs_to_its_end(example: Path) -> None:
-    """Ours: nobody copies code that does not run."""
-    run = subprocess.run([sys.executable, str(example)], cwd=ROOT, capture_output=True, text=True, timeout=55)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip()
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])
