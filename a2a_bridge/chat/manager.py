@@ -161,19 +161,20 @@ class GroupChatManager(Host):
         """A turn that waits for an answer gets none: the seat that asked is told."""
         await abandon_room(self.rules, turn)
 
-    async def chat(self, task: Any) -> ChatResult:
+    async def chat(self, task: Any, *, opener: str | None = None) -> ChatResult:
         """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message.
+        `opener`: the seat in whose name it is said, else a person outside.
 
         With `store=` the room is kept while it runs: `ChatResult.room_id` names it, and `resume` goes on with it
         after a crash. Cancelling the call cancels whoever speaks.
         """
         if self._store is None:
-            room = Room(self.rules, _turn(_message(task)), human=self.human)
+            room = Room(self.rules, _turn(_message(task)), human=self.human, opener=opener)
             async with aclosing(room.play()) as played:
                 async for _ in played:
                     pass
             return room.result()
-        async with aclosing(self._driven(_message(task))) as shown:
+        async with aclosing(self._driven(_message(task), opener)) as shown:
             async for said in shown:
                 if isinstance(said, ChatResult):
                     return said
@@ -263,23 +264,27 @@ class GroupChatManager(Host):
 
     # How a run is driven from here.
 
-    async def _driven(self, message: Message) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+    async def _driven(
+        self, message: Message, opener: str | None = None
+    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
         turn = _turn(message)
         if self._store is None:
-            async with aclosing(_played(Room(self.rules, turn, human=self.human))) as shown:
+            async with aclosing(_played(Room(self.rules, turn, human=self.human, opener=opener))) as shown:
                 async for said in shown:
                     yield said
             return
         kept = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, message, "running", time.time())
-        async with self._store.opened() as store, aclosing(self._kept_run(store, kept)) as shown:
+        async with self._store.opened() as store, aclosing(self._kept_run(store, kept, opener)) as shown:
             async for said in shown:
                 yield said
 
-    async def _kept_run(self, store: Store, kept: KeptRoom) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+    async def _kept_run(
+        self, store: Store, kept: KeptRoom, opener: str | None = None
+    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
         assert self._store is not None
         journal = await self._store.claim(store, kept)
         turn = Turn(id=kept.turn_id, messages=(kept.message,), context_id=kept.context_id, journal=journal)
-        room = Room(self.rules, turn, human=self.human)
+        room = Room(self.rules, turn, human=self.human, opener=opener)
         async with aclosing(_played(room)) as shown:
             async for said in shown:
                 if isinstance(said, ChatResult):

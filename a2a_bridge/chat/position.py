@@ -57,7 +57,7 @@ def stated_in(message: Message) -> Position | None:
     for part in message.parts:
         if part.kind == "data" and isinstance(part.data, dict) and "answer" in part.data:
             return _from_object(part.data)
-    found = _object_in(message.text)
+    found = object_in(message.text, "answer")
     return None if found is None else _from_object(found)
 
 
@@ -89,14 +89,15 @@ def schema_of(options: Sequence[str]) -> dict[str, JSONValue]:
     }
 
 
-def _object_in(text: str) -> dict[str, Any] | None:
+def object_in(text: str, member: str) -> dict[str, Any] | None:
+    """The first JSON object in a text that has this member: alone, in a fence or among words; None if there is none."""
     at = text.find("{")
     while at >= 0:
         try:
             found, _ = json.JSONDecoder().raw_decode(text, at)
         except (ValueError, RecursionError):
             found = None
-        if isinstance(found, dict) and "answer" in found:
+        if isinstance(found, dict) and member in found:
             return found
         at = text.find("{", at + 1)
         if at > _LONGEST * 10:  # whoever writes a book of braces is not read to the end

@@ -22,6 +22,7 @@ COMMANDS = {
     "card": "Agent cards: get, lint, sign, verify, diff.",
     "task": "Tasks: get, list, cancel, subscribe.",
     "check": "Hold somebody's server to the protocol, from outside.",
+    "eval": "Hold an agent to a file of cases.",
     "serve": "Publish agents over A2A.",
     "auth": "Keys for those who may call a server.",
     "demo": "A group chat of agents of several frameworks, over A2A.",

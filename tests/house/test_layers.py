@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "observe",
     },
     "listen": {"connection", "server", "net", "observe"},
+    "evaluation": {"protocol", "agent", "adaptation", "client", "chat", "observe"},
     "demo": {"protocol", "agent", "adaptation", "bridge", "listen", "server", "chat", "client"},
 }  # fmt: skip
 """What each folder or module of a2a_bridge may import, besides itself and `errors`; `cli` and `testing` may all."""
@@ -53,6 +54,7 @@ OUTSIDE: dict[str, set[str]] = {
     "connection": {"uvicorn"},
     "bridge": {"starlette", "pydantic", "anyio"},
     "listen": {"starlette", "uvicorn"},
+    "evaluation": set(),
     "demo": {"langgraph", "langchain", "langchain_openai", "langchain_core", "crewai", "xllamacpp"},
     "cli": {"typer", "click", "rich", "uvicorn"},
 }
