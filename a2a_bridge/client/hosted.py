@@ -114,7 +114,7 @@ class Hosted:
                 answer=answer,
             )
             fold = OutcomeFold()
-            async with aclosing(self.agent.run(turn)) as replies:
+            async with aclosing(_apart(self.agent.run(turn))) as replies:
                 async for reply in replies:
                     fold.add(reply)
                     yield reply
@@ -129,6 +129,44 @@ class Hosted:
     def parts(self) -> tuple[Part, ...]:
         """What the last turn said, its questions last."""
         return (*self.outcome.parts, *(part for ask in self.asks for part in parts_of(ask)))
+
+
+async def _apart(replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[Reply | str, None]:
+    """The replies, read by a task of its own, which is cancelled once when they are left, and waited for.
+
+    Hosts cancel more than once (LangGraph its tasks and their tasks, AnyIO's scopes at every await), and a RemoteAgent
+    that is cancelled twice gives up telling the remote. What it does when it is cancelled has a limit of its own.
+    """
+    heard: asyncio.Queue[Reply | str | None] = asyncio.Queue()
+
+    async def read() -> None:
+        async with aclosing(replies):
+            async for reply in replies:
+                heard.put_nowait(reply)
+
+    reading = asyncio.create_task(read())
+    reading.add_done_callback(lambda _: heard.put_nowait(None))
+    try:
+        while (reply := await heard.get()) is not None:
+            yield reply
+        reading.result()
+    finally:
+        reading.cancel()
+        await _ended(reading)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait until it has ended; who was cancelled meanwhile hears of it then."""
+    again: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:  # the host's, for us: raised below
+            again = error
+    if not task.cancelled():
+        task.exception()  # looked at: whoever has left does not want to hear of it
+    if again is not None:
+        raise again
 
 
 class Conversations:

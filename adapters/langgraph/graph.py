@@ -10,7 +10,7 @@ checkpointer, also when the process is killed; a run that was killed is not take
 (`at_most_once`), and tool calls it left open get a result before the thread goes on.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias, get_type_hints
 from urllib.parse import quote
@@ -43,11 +43,18 @@ class GraphAgent:
     """Takes turns with a compiled graph; a `StateGraph` is compiled first.
 
     With a checkpointer the graph's thread is the A2A context; without one it is handed the history each time.
+    `context`: makes what nodes and tools get as `runtime.context`, for each turn.
     """
 
     def __init__(
-        self, graph: Graph | StateGraph[Any, Any, Any, Any], *, name: str | None = None, description: str | None = None
+        self,
+        graph: Graph | StateGraph[Any, Any, Any, Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        context: Callable[[Turn], Any] | None = None,
     ) -> None:
+        self._context = context
         self._graph: Graph = graph.compile() if isinstance(graph, StateGraph) else graph
         self.name = name or self._graph.get_name()
         self.description = description or f"A LangGraph agent called {self.name}."
@@ -82,7 +89,7 @@ class GraphAgent:
                 start = self._continuation(turn.answer, state)
             else:
                 start = await self._new_input(turn, state)
-            async with aclosing(self._replies(start, config, calls)) as replies:
+            async with aclosing(self._replies(turn, start, config, calls)) as replies:
                 async for reply in replies:
                     yield reply
         except GraphRecursionError:
@@ -99,14 +106,15 @@ class GraphAgent:
             await calls.returned()
 
     async def _replies(
-        self, start: Any, config: RunnableConfig, calls: ModelCalls
+        self, turn: Turn, start: Any, config: RunnableConfig, calls: ModelCalls
     ) -> AsyncGenerator[Reply | str, None]:
         if isinstance(start, tuple):  # said without running the graph
             for said in start:
                 yield said
             return
         reading = Reading(self._tool_nodes, self._input_key)
-        events = self._graph.astream(start, config, stream_mode=list(STREAM_MODES), subgraphs=True)
+        context = self._context(turn) if self._context else None
+        events = self._graph.astream(start, config, context=context, stream_mode=list(STREAM_MODES), subgraphs=True)
         async with aclosing(events) as stream:
             try:
                 async for namespace, mode, data in stream:

@@ -9,7 +9,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.agent import speaker_of
+from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, json_bytes
+
+REMOTE = "a2a"
+"""The key under which a node that is a remote agent tells its tokens, and keeps where the conversation is."""
 
 _NOT_IN_A_NAME = re.compile(r"[^\w-]+")
 
@@ -48,6 +52,30 @@ def _content(blocks: list[dict[str, Any]]) -> Any:
     if all(block["type"] == "text" for block in blocks):
         return "\n".join(block["text"] for block in blocks)
     return blocks
+
+
+def to_content(parts: Iterable[Part]) -> Any:
+    """Parts as the content of a message."""
+    return _content([_block(part) for part in parts])
+
+
+def to_parts(message: BaseMessage) -> list[Part]:
+    """What a message of a human or a model says and shows; nothing of what tools were called with and gave."""
+    if not isinstance(message, HumanMessage | AIMessage):
+        return []
+    found = []
+    for block in message.content_blocks:
+        kind = block["type"]
+        if kind == "text" and block["text"]:
+            found.append(Part(text=block["text"]))
+        elif kind in ("image", "audio", "video", "file"):
+            known: Mapping[str, Any] = {**block.get("extras", {}), **block}
+            raw = base64.b64decode(known["base64"]) if known.get("base64") else None
+            if raw is None and not known.get("url"):
+                raise AdapterError(f"a block of the kind {kind!r} without its content cannot be sent to a remote agent")
+            url = known.get("url") if raw is None else None
+            found.append(Part(raw=raw, url=url, media_type=known.get("mime_type"), filename=known.get("filename")))
+    return found
 
 
 def _block(part: Part) -> dict[str, Any]:

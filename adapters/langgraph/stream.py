@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 
 from a2a_bridge.agent import Chunk, Progress, Reply, ToolCall, ToolResult, Usage
 from a2a_bridge.protocol.objects import json_bytes
-from adapters.langgraph.messages import data_part, jsonable
+from adapters.langgraph.messages import REMOTE, data_part, jsonable
 from langgraph.types import Interrupt
 
 STREAM_MODES = ("messages", "updates", "custom", "values")
@@ -87,7 +87,7 @@ class Reading:
         elif mode == "updates":
             yield from self._updates(data)
         elif mode == "custom":
-            yield Progress(_progress(data))
+            yield from self._custom(data)
         elif mode == "values" and isinstance(data, Mapping):
             self._values(namespace, data)
 
@@ -125,6 +125,16 @@ class Reading:
             # what its model has just streamed into a message of its own is not heard twice.
             yield from self._words.add(message_id, text)
             yield from self._words.end(message_id)
+
+    def _custom(self, data: Any) -> Iterator[Reply | str]:
+        """What a node tells with LangGraph's writer; one that is a remote agent tells its tokens."""
+        told = data.get(REMOTE) if isinstance(data, Mapping) else None
+        if isinstance(told, Mapping) and "token" in told:
+            yield from self._words.add(told["message"], told["token"])
+        elif isinstance(told, Mapping):
+            yield Progress(f"{told['agent']}: {told['progress']}")
+        else:
+            yield Progress(_progress(data))
 
     def _updates(self, data: Any) -> Iterator[Reply | str]:
         for node, update in data.items() if isinstance(data, Mapping) else ():

@@ -8,7 +8,6 @@ remote's; what the remote knows of it is kept in memory. The task that awaits th
 it is cancelled, or a stream is left, the remote task is cancelled.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -16,8 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
-
-import anyio
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Reply
@@ -119,7 +116,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
     ) -> ModelResponse:
         """The remote's turn. The settings are those of a model, and a remote agent is none."""
         talk, new, key = self._turn(messages, model_request_parameters)
-        async with aclosing(_apart(talk.take(new, key=key))) as replies:
+        async with aclosing(talk.take(new, key=key)) as replies:
             async for _ in replies:
                 pass
         used = talk.outcome.usage
@@ -140,7 +137,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
     ) -> AsyncGenerator[StreamedResponse, None]:
         """The remote's words as they come."""
         talk, new, key = self._turn(messages, model_request_parameters)
-        async with aclosing(_apart(talk.take(new, key=key))) as replies:
+        async with aclosing(talk.take(new, key=key)) as replies:
             yield _Streamed(model_request_parameters, _name=self._name, _talk=talk, _replies=replies)
 
     def _turn(
@@ -166,33 +163,6 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         return (
             isinstance(message, ModelResponse) and message.provider_name == _SYSTEM and message.model_name == self._name
         )
-
-
-async def _apart(replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[Reply | str, None]:
-    """The replies, read by a task of its own, which is cancelled once and waited for.
-
-    Pydantic AI runs models in cancel scopes of AnyIO, which cancel whoever awaits in them again and again: a remote
-    agent would never be told.
-    """
-    heard: asyncio.Queue[Reply | str | None] = asyncio.Queue()
-
-    async def read() -> None:
-        async with aclosing(replies):
-            async for reply in replies:
-                heard.put_nowait(reply)
-
-    reading = asyncio.create_task(read())
-    reading.add_done_callback(lambda _: heard.put_nowait(None))
-    try:
-        while (reply := await heard.get()) is not None:
-            yield reply
-        reading.result()
-    finally:
-        reading.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([reading])
-        if not reading.cancelled():
-            reading.exception()  # looked at: whoever stopped the turn does not want to hear of it
 
 
 @dataclass

@@ -14,6 +14,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
@@ -25,6 +26,7 @@ from a2a_bridge.testing.adapter_case import asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
+from adapters.langgraph.graph import GraphAgent
 
 
 @pytest.fixture
@@ -210,6 +212,19 @@ async def test_a_step_that_never_ends_is_stopped_with_a_reason() -> None:
     builder.add_edge(START, "again")
     builder.add_edge("again", "again")
     assert "100 steps" in ((await said(ADAPTER.adapt(builder), make_turn("go"))).failed or "")
+
+
+async def test_nodes_get_a_context_that_was_made_for_the_turn() -> None:
+    """Ours: made for each turn, with its caller at hand."""
+
+    def who(state: MessagesState, runtime: Runtime[str]) -> dict[str, Any]:
+        return {"messages": [AIMessage(f"You are {runtime.context}.")]}
+
+    builder = StateGraph(MessagesState, context_schema=str)
+    builder.add_node("who", who)
+    builder.add_edge(START, "who")
+    agent = GraphAgent(builder, context=lambda turn: turn.caller.principal)
+    assert (await said(agent, make_turn("go", caller=Caller("ada")))).text == "You are ada."
 
 
 # What goes in

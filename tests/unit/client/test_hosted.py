@@ -1,13 +1,16 @@
 """An agent inside a framework of somebody else."""
 
+import asyncio
 import json
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from a2a_bridge import adapt
 from a2a_bridge.agent import Ask, Fail, Say, Turn
-from a2a_bridge.client.hosted import Hosted, HostJournal, hosted_message
+from a2a_bridge.client import hosted as hosting
+from a2a_bridge.client.hosted import Conversations, Hosted, HostJournal, Tool, hosted_message, words_of
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
@@ -74,3 +77,103 @@ async def test_a_journal_in_a_hosts_state_is_a_journal() -> None:
     assert await again.child("seat").read() == [(1, b"inside")]
     await again.append(b"4")
     assert (await again.read())[-1] == (4, b"4")
+
+
+async def test_an_agent_is_cancelled_once_however_often_its_host_cancels() -> None:
+    """Ours: LangGraph and AnyIO cancel more than once, and what an agent does about it is seen through."""
+    at_work, ending, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    async def agent(turn: Turn) -> Any:
+        yield "begun"
+        at_work.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await may_end.wait()
+            ended.append("in order")
+
+    task = asyncio.create_task(taken(Hosted(adapt(agent)), "go", "1"))
+    await within(at_work.wait())
+    task.cancel()
+    await within(ending.wait())
+    task.cancel()
+    await within(asyncio.sleep(0))
+    task.cancel()
+    assert not task.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await within(task)
+    assert ended == ["in order"]
+
+
+async def test_a_reader_that_leaves_ends_the_agent() -> None:
+    """Architecture §1.1: closing the generator ends the turn."""
+    ended = asyncio.Event()
+
+    async def agent(turn: Turn) -> Any:
+        try:
+            yield "begun"
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with aclosing(Hosted(adapt(agent)).take([hosted_message([Part(text="go")], key="1")], key="1")) as replies:
+        assert await within(anext(replies)) == "begun"
+    assert ended.is_set()
+
+
+async def test_turns_at_the_same_time_are_taken_one_after_another() -> None:
+    """Ours: a host may call twice; an agent's turns of one context never overlap."""
+    running: list[str] = []
+
+    async def agent(turn: Turn) -> str:
+        running.append(turn.text)
+        assert len(running) == 1
+        await asyncio.sleep(0)
+        running.remove(turn.text)
+        return turn.text
+
+    hosted = Hosted(adapt(agent))
+    said = await within(asyncio.gather(*(taken(hosted, str(number), str(number)) for number in range(3))))
+    assert ["".join(map(str, replies)) for replies in said] == ["0", "1", "2"]
+    assert hosted.turns == 3
+
+
+def test_the_newest_conversations_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: a host's conversations do not fill the memory."""
+    monkeypatch.setattr(hosting, "MAX_CONVERSATIONS", 2)
+    talks = Conversations(adapt(str.upper, name="loud"))
+    first = talks.named("first")
+    talks.named("second")
+    assert talks.named("first") is first
+    talks.named("third")
+    assert ("first" in talks, "second" in talks, "third" in talks) == (True, False, True)
+
+
+async def test_a_tool_names_its_conversation_and_knows_a_call_that_is_made_again() -> None:
+    """Issue 5, part 2: a question is a result; the same call is the same turn, one without a name is a new one."""
+    turns: list[Turn] = []
+
+    async def agent(turn: Turn) -> Any:
+        turns.append(turn)
+        yield f"{turn.text}, {turn.answer.option()}" if turn.answer else Ask("Sure?", options=("yes", "no"))
+
+    tool = Tool(adapt(agent, name="careful"))
+    asked = json.loads(await within(tool.call("go")))
+    assert asked["question"] == "Sure?"
+    told = json.loads(await within(tool.call("YES", asked["conversation"])))
+    assert told == {"conversation": asked["conversation"], "answer": "YES, yes"}
+    for made in (tool, Tool(adapt(agent, name="careful"))):
+        await within(made.call("go", unique="call-1"))
+    assert turns[-1].id == turns[-2].id
+    assert turns[-1].context_id == turns[-2].context_id != turns[0].context_id
+    with pytest.raises(AdapterFailedError, match="begin a new one"):
+        await within(tool.call("go", "somebody else's"))
+
+
+def test_parts_as_words() -> None:
+    """Ours: a host that takes only texts is told what else there is."""
+    parts = [Part(text="Look:"), Part(data={"a": 1}), Part(raw=b"x", media_type="image/png"), Part(url="http://a/b")]
+    assert words_of(parts) == 'Look:\n{"a":1}\n[file: image/png]\n[http://a/b: a file]'
