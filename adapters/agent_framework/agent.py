@@ -3,7 +3,7 @@
 The framework's agents are configuration: what a conversation is stands in an `AgentSession`. Each turn loads the
 session of its context from the turn's journal and saves it there in the end, with the requests that wait for an answer;
 so an approval can come in another process. A turn that was cancelled, failed or given up leaves no record, or one that
-is passed over: the conversation goes on as it was before it. The stream of a run belongs to `run`, which closes it
+is passed over: the conversation goes on as it was before it. The stream of a run belongs to `_run`, which closes it
 however it is left; the model call ends with it.
 """
 
@@ -45,7 +45,31 @@ class Kept:
         return to_json({"session": self.session.to_dict(), "waits": waiting}, fallback=str)
 
 
-class FrameworkAgent:
+class Published:
+    """What agents and workflows have in common: a turn in which whatever is raised becomes an AdapterFailedError."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """One run."""
+        try:
+            async with aclosing(self.replies(turn)) as replies:
+                async for reply in replies:
+                    yield reply
+        except AdapterError:
+            raise
+        except Exception as error:  # the framework's, the tools' and the model provider's have no common base
+            raise AdapterFailedError(f"{self.name!r} failed: {type(error).__name__}") from error
+
+    def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """The replies of one run."""
+        raise NotImplementedError
+
+
+class FrameworkAgent(Published):
     """Takes turns with an agent, which is shared by all of them."""
 
     def __init__(self, agent: Any, *, name: str | None = None, description: str | None = None) -> None:
@@ -64,14 +88,8 @@ class FrameworkAgent:
             keeps_context=True,
         )
 
-    def __repr__(self) -> str:
-        return f"FrameworkAgent({self.name!r})"
-
-    def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
-        """One run. Whatever the framework raises becomes an AdapterFailedError."""
-        return told(f"the agent {self.name!r}", self._turn(turn))
-
-    async def _turn(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+    async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """The replies of one run."""
         kept = await self._recall(turn)
         if turn.answer:
             if not kept.requests:
@@ -87,11 +105,11 @@ class FrameworkAgent:
             holds = kept.session.state or kept.session.service_session_id
             past = () if holds else await turn.history()
             messages = to_framework([*past, *turn.messages], self.name)
-        async with aclosing(self._replies(turn.journal, kept.session, messages)) as replies:
+        async with aclosing(self._run(turn.journal, kept.session, messages)) as replies:
             async for reply in replies:
                 yield reply
 
-    async def _replies(
+    async def _run(
         self, journal: Journal, session: AgentSession, messages: Sequence[Any]
     ) -> AsyncGenerator[Reply | str, None]:
         reading = Reading(model=self._model)
@@ -124,18 +142,6 @@ class FrameworkAgent:
                 requests = tuple(Content.from_dict(one) for one in found["waits"])
                 return Kept(AgentSession.from_dict(found["session"]), requests)
         return Kept(AgentSession(session_id=_session_id(turn)))
-
-
-async def told(who: str, replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[Reply | str, None]:
-    """The replies of a turn; whatever the framework raises becomes an AdapterFailedError."""
-    try:
-        async with aclosing(replies):
-            async for reply in replies:
-                yield reply
-    except AdapterError:
-        raise
-    except Exception as error:  # the framework's, the tools' and the model provider's have no common base
-        raise AdapterFailedError(f"{who} failed: {type(error).__name__}") from error
 
 
 @asynccontextmanager

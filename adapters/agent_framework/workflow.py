@@ -3,13 +3,13 @@
 A workflow holds its state and runs once at a time. So each turn works on a copy of it (`copies.py`), restored from the
 last checkpoint of its context; the run's last checkpoint is the record that the turn leaves in its journal. A request
 to the outside ends the run, and its answer takes up the checkpoint, in another process too. A turn that was cancelled,
-failed or given up leaves the conversation as it was before it. The stream of a run belongs to `_replies`, which closes
+failed or given up leaves the conversation as it was before it. The stream of a run belongs to `_run`, which closes
 it however it is left; the framework cancels its executors then.
 """
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from a2a_bridge.agent import Answer, Refuse, Reply, Traits, Turn
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message as Said
-from adapters.agent_framework.agent import GONE, closing, skills, told
+from adapters.agent_framework.agent import GONE, Published, closing, skills
 from adapters.agent_framework.checkpoints import Checkpoints
 from adapters.agent_framework.copies import agents_of, maker
 from adapters.agent_framework.messages import FILES, to_framework, words
@@ -38,7 +38,7 @@ from agent_framework import (
 _log = logging.getLogger(__name__)
 
 
-class FrameworkWorkflow:
+class FrameworkWorkflow(Published):
     """Takes turns with a copy of a workflow, or with what a function makes anew for each turn."""
 
     def __init__(self, obj: Any, *, name: str | None = None, description: str | None = None) -> None:
@@ -65,14 +65,8 @@ class FrameworkWorkflow:
             keeps_context=True,
         )
 
-    def __repr__(self) -> str:
-        return f"FrameworkWorkflow({self.name!r})"
-
-    def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
-        """One run. Whatever the framework raises becomes an AdapterFailedError."""
-        return told(f"the workflow {self.name!r}", self._turn(turn))
-
-    async def _turn(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+    async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """The replies of one run."""
         workflow, record = self._make(), await _recall(turn)
         store = Checkpoints(workflow, record)
         requests: list[Any] | None = None
@@ -99,21 +93,23 @@ class FrameworkWorkflow:
                 yield Refuse(f"This agent takes data of another form: {wanted}.")
                 return
             start = {"message": message}
-        async with aclosing(self._replies(turn, workflow, store, start)) as replies:
+        async with aclosing(self._run(turn, workflow, store, start)) as replies:
             async for reply in replies:
                 yield reply
 
-    async def _replies(
+    async def _run(
         self, turn: Turn, workflow: Workflow, store: Checkpoints, start: dict[str, Any]
     ) -> AsyncGenerator[Reply | str, None]:
         reading, requests = Reading(names_speakers=self._names_speakers), []
+        turns = InTurns()
         stream = workflow.run(stream=True, checkpoint_storage=store, **start)
         async with closing(stream):
             async for event in stream:
                 if event.type == "request_info":
                     requests.append(event)
-                for reply in self._event(reading, event):
-                    yield reply
+                for told in turns.take(event):
+                    for reply in self._event(reading, told):
+                        yield reply
         for reply in reading.end():
             yield reply
         if store.newest is not None:
@@ -146,6 +142,39 @@ class FrameworkWorkflow:
             # A whole conversation: what was said last is the answer.
             return list(reading.response(data[-1], executor)) if data[-1].role == "assistant" else []
         return list(reading.value(data, executor))
+
+
+class InTurns:
+    """What executors say that work at the same time, one after another: the words of one are streamed, those of the
+    others follow when it has ended."""
+
+    def __init__(self) -> None:
+        self._speaker: str | None = None
+        self._held: dict[str, list[Any]] = {}
+
+    def take(self, event: Any) -> Iterator[Any]:
+        """The events that can be told now."""
+        who = event.executor_id
+        if event.type == "output" and isinstance(event.data, AgentResponseUpdate):
+            self._speaker = self._speaker or who
+            if who != self._speaker:
+                self._held.setdefault(who, []).append(event)
+                return
+        elif event.type == "executor_completed" and who in self._held:
+            self._held[who].append(event)
+            return
+        yield event
+        if event.type == "executor_completed" and who == self._speaker:
+            self._speaker = None
+            yield from self._following()
+
+    def _following(self) -> Iterator[Any]:
+        while self._held and self._speaker is None:
+            who = next(iter(self._held))
+            events = self._held.pop(who)
+            yield from events
+            if events[-1].type != "executor_completed":
+                self._speaker = who
 
 
 async def _recall(turn: Turn) -> bytes | None:
