@@ -117,6 +117,8 @@ class AdkAgent:
                 for reply in reading.take(event):
                     said = said or isinstance(reply, str)
                     yield reply
+        for reply in reading.end():
+            yield reply
         if reading.error and not said:
             yield Fail(f"The model gave no answer ({reading.error}).")
             return

@@ -35,6 +35,7 @@ class Reading:
         self._told: list[str | Part] = []
         self._streams: tuple[str, str | None] | None = None  # the agent whose words are being streamed, its branch
         self._open = ""
+        self._held: list[Any] = []  # whole events of other agents meanwhile
         self._calls: dict[str, Any] = {}
 
     @property
@@ -44,6 +45,21 @@ class Reading:
 
     def take(self, event: Any) -> Iterator[Reply | str]:
         """The replies that one event amounts to."""
+        if self._streams not in (None, (event.author, event.branch)):
+            if not event.partial:
+                self._held.append(event)
+            return
+        yield from self._event(event)
+        while self._held and self._streams is None:
+            yield from self._event(self._held.pop(0))
+
+    def end(self) -> Iterator[Reply | str]:
+        """What is left when the run is over: an agent was stopped in the middle of its words."""
+        for event in self._held:
+            yield from self._event(event)
+        self._held = []
+
+    def _event(self, event: Any) -> Iterator[Reply | str]:
         parts = (event.content.parts if event.content else None) or []
         text = "".join(part.text for part in parts if part.text and not part.thought)
         if event.partial:
@@ -61,10 +77,9 @@ class Reading:
             yield from self._part(part, event.long_running_tool_ids or ())
 
     def _token(self, event: Any, text: str) -> Iterator[str]:
-        key = (event.author, event.branch)
-        if text and self._streams in (None, key):
+        if text:
             token = text if self._open else self._opening(event.author) + text
-            self._streams = key
+            self._streams = (event.author, event.branch)
             self._open += token
             yield token
 
