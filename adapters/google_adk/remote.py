@@ -49,26 +49,22 @@ class A2AAgent(BaseAgent):  # type: ignore[misc]  # checked without the framewor
         said = list(self._new(ctx)) or [hosted_message([Part(text="")], key="empty")]
         streams = bool(ctx.run_config) and ctx.run_config.streaming_mode == StreamingMode.SSE
         tokens = Tokens()
-
-        def event(parts: list[Any], **options: Any) -> Any:
-            content = types.Content(role="model", parts=parts)
-            told = {"author": self.name, "invocation_id": ctx.invocation_id, "branch": ctx.branch}
-            return Event(content=content, **told, **options)
-
+        told = {"author": self.name, "invocation_id": ctx.invocation_id, "branch": ctx.branch}
         async with aclosing(hosted.take(said, key=f"{hosted.turns}:{_digest(said)}")) as replies:
             async for reply in replies:
                 text = tokens.of(reply)
                 if text and streams:
-                    yield event([types.Part(text=text)], partial=True)
+                    yield Event(content=_content([Part(text=text)]), partial=True, **told)
         used = hosted.outcome.usage
         counted = types.GenerateContentResponseUsageMetadata(
             prompt_token_count=used.input_tokens, candidates_token_count=used.output_tokens
         )
-        yield event(
-            _parts(hosted.parts),
+        yield Event(
+            content=_content(hosted.parts),
             actions=EventActions(state_delta={key: json.dumps(hosted.state)}),
             usage_metadata=counted if used.input_tokens or used.output_tokens else None,
             model_version=used.model,
+            **told,
         )
 
     def _new(self, ctx: Any) -> Iterator[Message]:
@@ -98,7 +94,7 @@ def _from_adk(part: Any) -> Part | None:
     return file_part(part)
 
 
-def _parts(parts: Sequence[Part]) -> list[Any]:
+def _content(parts: Sequence[Part]) -> Any:
     """The remote's parts as ADK knows them; data as its JSON."""
     found: list[Any] = []
     for part in parts:
@@ -112,4 +108,4 @@ def _parts(parts: Sequence[Part]) -> list[Any]:
         else:
             text = part.text if part.text is not None else json_bytes(part.data).decode()
             found.append(types.Part(text=text))
-    return found
+    return types.Content(role="model", parts=found)
