@@ -36,6 +36,7 @@ class Reading:
         self._streams: tuple[str, str | None] | None = None  # the agent whose words are being streamed, its branch
         self._open = ""
         self._held: list[Any] = []  # whole events of other agents meanwhile
+        self._late: set[tuple[str, str | None]] = set()
         self._calls: dict[str, Any] = {}
 
     @property
@@ -45,13 +46,21 @@ class Reading:
 
     def take(self, event: Any) -> Iterator[Reply | str]:
         """The replies that one event amounts to."""
-        if self._streams not in (None, (event.author, event.branch)):
-            if not event.partial:
+        key = (event.author, event.branch)
+        if self._streams not in (None, key):
+            if event.partial:
+                self._late.add(key)  # the beginning is missed: its words are told as a whole
+            else:
                 self._held.append(event)
             return
+        if event.partial and key in self._late:
+            return
+        self._late.discard(key)
         yield from self._event(event)
         while self._held and self._streams is None:
-            yield from self._event(self._held.pop(0))
+            held = self._held.pop(0)
+            self._late.discard((held.author, held.branch))
+            yield from self._event(held)
 
     def end(self) -> Iterator[Reply | str]:
         """What is left when the run is over: an agent was stopped in the middle of its words."""

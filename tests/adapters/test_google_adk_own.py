@@ -7,6 +7,7 @@ import pytest
 from google.adk.agents import LlmAgent, ParallelAgent, SequentialAgent
 from google.adk.apps.app import App
 from google.adk.artifacts import InMemoryArtifactService
+from google.adk.events import Event
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
@@ -21,6 +22,7 @@ from a2a_bridge.testing.adapter_case import SECRET, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.google_adk.adapter import ADAPTER
+from adapters.google_adk.reading import Reading
 from tests.adapters.adk_model import FakeLlm
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # ADK's own
@@ -158,6 +160,24 @@ async def test_agents_that_speak_at_the_same_time_are_told_one_after_another(mod
     assert not [reply for reply in replies if isinstance(reply, Chunk)]
     text = outcome(replies).text
     assert sorted(text.split("\n\n")) == ["[left] one two three", "[right] one two three"]
+
+
+def test_tokens_of_agents_at_the_same_time_in_any_order_make_whole_messages() -> None:
+    """The same, event by event: whoever comes late is told when all of it is there."""
+
+    def event(who: str, text: str, partial: bool = False) -> Event:
+        content = types.Content(role="model", parts=[types.Part(text=text)])
+        return Event(author=who, branch=who, content=content, partial=partial)
+
+    reading = Reading(models={}, structured=frozenset(), names_speakers=True)
+    told: list[Any] = []
+    for one in (
+        event("a", "a1", True), event("b", "b1", True), event("c", "c1c2"), event("a", "a2", True),
+        event("a", "a1a2"), event("b", "b2", True), event("b", "b1b2"), event("b", "b3", True), event("b", "b3"),
+    ):  # fmt: skip
+        told += reading.take(one)
+    told += reading.end()
+    assert told == ["[a] a1", "a2", "\n\n[c] c1c2", "\n\n[b] b1b2", "\n\n[b] b3"]
 
 
 async def test_a_hand_over_is_progress(model: FakeOpenAI) -> None:
