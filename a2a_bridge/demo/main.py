@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing
+from contextlib import AbstractContextManager, ExitStack
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.entry import Entry
@@ -19,16 +19,16 @@ from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.demo.endpoint import EMBEDDED, Endpoint, endpoint_in
 from a2a_bridge.demo.model import EmbeddedModel
 from a2a_bridge.demo.options import Options, parse
-from a2a_bridge.demo.processes import Child, Children, Signals
+from a2a_bridge.demo.processes import Children, Signals
 from a2a_bridge.demo.room import build_room
-from a2a_bridge.demo.seats import plans, start
+from a2a_bridge.demo.seats import plans, start_all
 from a2a_bridge.demo.served import served
-from a2a_bridge.demo.show import JsonShow, Show, TextShow, tokens_table
+from a2a_bridge.demo.show import JsonShow, Show, TextShow, converse, tokens_table
+from a2a_bridge.demo.tour import tour
 from a2a_bridge.errors import BridgeError
 
 SECOND_QUESTION = "What should a small bank in Cape Town do first?"
 SECOND_ROUNDS = 3
-READY_SECONDS = 120.0
 
 _CLIENT = (
     "from a2a_bridge.demo.processes import watch_parent; watch_parent(); import runpy, sys;"
@@ -38,16 +38,24 @@ _CLIENT = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit code is 0 if every seat that could speak did, and the room answered as an agent too."""
+    """Run the demo; the exit code is 0 if every seat that could speak did, and the room answered as an agent too, or if
+    the tour has shown what it is for."""
     options = parse(sys.argv[1:] if arguments is None else arguments, prog="a2a-bridge demo")
     logging.disable(logging.INFO)  # this process talks to a person; warnings still appear
     show: Show = JsonShow(sys.stdout, sys.stderr) if options.json else TextShow(sys.stdout)
     try:
-        show.note("A conversation of agents of several frameworks, each behind its own A2A endpoint.")
+        show.note(
+            "A tour: a tool, code in a sandbox, a person, and a room that is killed and goes on."
+            if options.tour
+            else "A conversation of agents of several frameworks, each behind its own A2A endpoint."
+        )
         with Signals() as signals, ExitStack() as stack:
             endpoint = _endpoint(stack, show)
             children = stack.enter_context(Children(signals))
-            return _demo(options, endpoint, children, show)
+            began = time.monotonic()
+            code = tour(options, endpoint, children, show) if options.tour else _demo(options, endpoint, children, show)
+            show.note(f"\nThat took {time.monotonic() - began:.0f} s; all processes are being ended.")
+            return code
     except BridgeError as error:
         print(f"The demo cannot go on: {error}", file=sys.stderr)
         return 1
@@ -75,36 +83,14 @@ def _endpoint(stack: ExitStack, show: Show) -> Endpoint:
 
 
 def _demo(options: Options, endpoint: Endpoint, children: Children, show: Show) -> int:
-    began = time.monotonic()
-    for plan in plans(options.crewai_python, show.note):
-        child = start(plan, children, endpoint)
-        show.note(f"Starting {plan.name} ({plan.framework}) in a process of its own, number {child.process.pid} ...")
-
-    def ready(child: Child) -> None:
-        where = f"{child.url}/.well-known/agent-card.json"
-        show.note(f"  {child.name} is ready after {time.monotonic() - began:.1f} s: {where}")
-
-    children.wait_until_ready(READY_SECONDS, ready)
-    urls = [child.url for child in children.running]
-    entries = asyncio.run(_converse(build_room(endpoint, urls, options.rounds), options.question, show))
+    urls = start_all(plans(options.crewai_python, show.note), children, endpoint, show.note)
+    entries = asyncio.run(converse(build_room(endpoint, urls, options.rounds), options.question, show))
     show.note(f"\n{tokens_table(_used(entries))}")
     silent = _silent(entries, options.rounds)
     second = _ask_as_agent(build_room(endpoint, urls, min(options.rounds, SECOND_ROUNDS)), children, show)
-    show.note(f"\nThat took {time.monotonic() - began:.0f} s; all processes are being ended.")
     if silent:
         show.note(f"Never spoke, although there were rounds enough: {', '.join(silent)}.")
     return 1 if silent or second else 0
-
-
-async def _converse(manager: GroupChatManager, question: str, show: Show) -> list[Entry]:
-    """Put the question to the room and show what it streams; the entries of its log."""
-    entries = []
-    async with aclosing(manager.stream(question)) as said:
-        async for each in said:
-            show.take(each)
-            if isinstance(each, Entry):
-                entries.append(each)
-    return entries
 
 
 def _used(entries: Sequence[Entry]) -> list[tuple[str, Usage]]:

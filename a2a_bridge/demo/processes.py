@@ -148,13 +148,15 @@ class Children:
         self._children.append(child)
         return child
 
-    def run(self, command: Sequence[str], environ: Mapping[str, str], on_line: Callable[[str], None]) -> int:
-        """Runs a program to its end, hands on each line that it writes, and returns its exit code."""
+    def run(self, command: Sequence[str], environ: Mapping[str, str], on_line: Callable[[str], bool | None]) -> int:
+        """Runs a program to its end, hands on each line that it writes, and returns its exit code. When `on_line`
+        returns True the program is killed on the spot, with all that belongs to it."""
         process = self._spawn(command, environ, subprocess.PIPE, subprocess.STDOUT)
         assert process.stdout is not None
         with process.stdout as output:
             for line in output:
-                on_line(line.decode(errors="replace").rstrip("\n"))
+                if on_line(line.decode(errors="replace").rstrip("\n")):
+                    _signal_group(process, signal.SIGKILL)
         code = process.wait()
         self._processes.remove(process)
         return code

@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from a2a_bridge.demo.endpoint import Endpoint
 from a2a_bridge.demo.processes import Child, Children, free_port
 from a2a_bridge.demo.prompt import Quoting
 from a2a_bridge.demo.roles import Role
+
+READY_SECONDS = 120.0
 
 
 def local_agent(role: Role, endpoint: Endpoint) -> Agent:
@@ -48,17 +51,19 @@ class Plan:
     python: str
 
 
+def plan_of_planner(note: Callable[[str], None]) -> Plan:
+    """The agent that has a process in any case; what it is made of depends on what is installed."""
+    if _has("langgraph") and _has("langchain_openai"):
+        return Plan("planner", "LangGraph", "langgraph_agent", sys.executable)
+    note("LangGraph is not installed here: a plain agent stands in for it behind A2A.")
+    return Plan("planner", "Python", "plain_agent", sys.executable)
+
+
 def plans(crewai_python: str | None, note: Callable[[str], None]) -> list[Plan]:
     """The agents that get a process; what is left out, and why, is noted."""
-    here = sys.executable
-    found = []
-    if _has("langgraph") and _has("langchain_openai"):
-        found.append(Plan("planner", "LangGraph", "langgraph_agent", here))
-    else:
-        note("LangGraph is not installed here: a plain agent stands in for it behind A2A.")
-        found.append(Plan("planner", "Python", "plain_agent", here))
+    found = [plan_of_planner(note)]
     if crewai_python or _has("crewai"):
-        found.append(Plan("market_crew", "CrewAI", "crew_agent", crewai_python or here))
+        found.append(Plan("market_crew", "CrewAI", "crew_agent", crewai_python or sys.executable))
     else:
         note("CrewAI is not installed here (it needs a Python before 3.14): going on without the crew.")
     return found
@@ -68,8 +73,22 @@ def _has(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def start(plan: Plan, children: Children, endpoint: Endpoint) -> Child:
-    """One agent in a process of its own."""
+def start_all(plans: Sequence[Plan], children: Children, endpoint: Endpoint, note: Callable[[str], None]) -> list[str]:
+    """The agents in their processes, all ready; their URLs. What is started, and when it is ready, is noted."""
+    began = time.monotonic()
+    for plan in plans:
+        child = _start(plan, children, endpoint)
+        note(f"Starting {plan.name} ({plan.framework}) in a process of its own, number {child.process.pid} ...")
+
+    def ready(child: Child) -> None:
+        where = f"{child.url}/.well-known/agent-card.json"
+        note(f"  {child.name} is ready after {time.monotonic() - began:.1f} s: {where}")
+
+    children.wait_until_ready(READY_SECONDS, ready)
+    return [child.url for child in children.running]
+
+
+def _start(plan: Plan, children: Children, endpoint: Endpoint) -> Child:
     port = free_port()
     environ = {**os.environ, **endpoint.environ(), "DEMO_CACHE": str(children.folder)}
     # Without .pyc files the frameworks take twice as long to start.

@@ -1,14 +1,19 @@
 """What a reader of the demo sees: the conversation as it streams, or one JSON object per entry of the room's log."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
-from typing import Protocol, TextIO
+from contextlib import aclosing
+from typing import Any, Protocol, TextIO
 
 from a2a_bridge.agent import Chunk, Reply, Usage
 from a2a_bridge.chat.entry import Decision, Entry, Speaker, StopReason, entry_json
+from a2a_bridge.chat.manager import GroupChatManager
+from a2a_bridge.protocol.objects import JSONValue
 
 Said = Entry | Reply
+_LONGEST = 90
 
 
 class Show(Protocol):
@@ -45,6 +50,9 @@ class TextShow:
         self._shown = ""
 
     def note(self, text: str) -> None:
+        if self._shown:  # the turn is broken off; if it goes on, it is shown anew
+            self._words.end(" [...]")
+            self._shown = ""
         self._write(f"{text}\n")
 
     def take(self, said: Said) -> None:
@@ -68,17 +76,14 @@ class TextShow:
             else:
                 self._words.end("" if self._shown.strip() == entry.text.strip() else " [...]")
             self._shown = ""
+            for used in tools_used(entry):
+                self._write(f"  {self._dim}{used}{self._plain}\n")
         elif entry.kind in ("failed", "asked") and speaker is not None:
             self._words.end()
+            self._shown = ""
             self._write(f"  {speaker.name}: {entry.text or entry.detail}\n")
         elif entry.kind == "stopped" and entry.stop is not None:
-            why = ", ".join(
-                part for part in (f"by {entry.stop.by}" if entry.stop.by else "", entry.stop.detail) if part
-            )
-            self._write(f"\n{self._bold}Stopped:{self._plain} {entry.stop.kind}{f' ({why})' if why else ''}\n")
-            if entry.text:
-                self._write(f"{self._bold}Summary:{self._plain}\n")
-                self._words.say(entry.text)
+            self._stopped(entry.stop, entry.text)
 
     def _stopped(self, stop: StopReason, summary: str) -> None:
         why = ", ".join(part for part in (f"by {stop.by}" if stop.by else "", stop.detail) if part)
@@ -113,7 +118,7 @@ class TextShow:
 
 
 class Wrapped:
-    """Words into lines while they come: a word is written when it is whole."""
+    """Words into lines while they come: a word is written when it is whole. Code between fences keeps its lines."""
 
     def __init__(self, write: Callable[[str], None], width: int, indent: str = "  ") -> None:
         self._write = write
@@ -121,15 +126,33 @@ class Wrapped:
         self._indent = indent
         self._column = 0
         self._word = ""
+        self._is_code = False
 
     def feed(self, text: str) -> None:
         """More text."""
-        *whole, self._word = (self._word + text).replace("\n", " ").split(" ")
+        *whole, self._word = re.split(r"(?<=[ \n])", self._word + text)
         for word in whole:
-            self._put(word)
+            self._take(word)
+
+    def _take(self, word: str) -> None:
+        """A word, and the space or the end of line behind it."""
+        is_fence = word.startswith("```")
+        if not is_fence and not self._is_code:
+            self._put(word[:-1])
+            return
+        if is_fence and not self._is_code and self._column:
+            self._write("\n")
+            self._column = 0
+        self._write(word if self._column else f"{self._indent}{word}")
+        self._column = 0 if word.endswith("\n") else self._column + len(word)
+        self._is_code = is_fence != self._is_code
 
     def end(self, mark: str = "") -> None:
         """The last word, and the end of the paragraph."""
+        if self._is_code and self._word:
+            self._take(self._word)
+            self._word = ""
+        self._is_code = False
         self._put(self._word + mark if self._word else mark.strip())
         if self._column:
             self._write("\n")
@@ -158,6 +181,34 @@ def place(speaker: Speaker) -> str:
     """In which framework a seat runs, and where."""
     framework = speaker.framework or ("unknown framework" if speaker.endpoint else "a2a_bridge")
     return f"[{framework}, {f'A2A at {speaker.endpoint}' if speaker.endpoint else 'in this process'}]"
+
+
+def tools_used(entry: Entry) -> list[str]:
+    """Each call of a tool in the turn that an entry is about, and what came of it, in a line."""
+    activity: Any = (entry.heard or {}).get("activity") or ()
+    results = {told[1]: told[2] for told in activity if told[0] == "result"}
+    return [_called(name, arguments, results.get(call)) for kind, call, name, arguments in activity if kind == "call"]
+
+
+def _called(name: str, arguments: JSONValue, result: JSONValue) -> str:
+    told = json.dumps(arguments, ensure_ascii=False)
+    return f"called {name} with {_short(told)}: {_short(str(result))}"
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]} ..."
+
+
+async def converse(manager: GroupChatManager, question: str, show: Show) -> list[Entry]:
+    """Put a question to a room and show what it streams; the entries of its log."""
+    entries = []
+    async with aclosing(manager.stream(question)) as said:
+        async for each in said:
+            show.take(each)
+            if isinstance(each, Entry):
+                entries.append(each)
+    return entries
 
 
 def tokens_table(used: Iterable[tuple[str, Usage]]) -> str:
