@@ -81,7 +81,7 @@ async def _leave_to_a_person(turn: Turn) -> AsyncIterator[Reply | str]:
 
 @dataclass(frozen=True, slots=True)
 class _Led:
-    """A very small model that cannot call tools: the call is made in its place, and it says the result in its words."""
+    """A very small model that cannot call tools, nor say a number again: both is done in its place."""
 
     model: Model
 
@@ -96,7 +96,8 @@ class _Led:
         if not results:
             yield ToolCall("1", instalment.name, {"amount": _AMOUNT, "percent": _PERCENT, "months": _MONTHS})
             return
-        asked = f"The loan costs {results[-1]}. What does the trader pay each month? Answer in one short sentence."
+        yield f"That is {results[-1]}. "
+        asked = "What is the risk of a loan for a street trader? Answer in one short sentence."
         text, usage = await ask_model(self.model, [{"role": "user", "content": asked}])
         yield without_unfinished(text)
         yield usage

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from a2a_bridge.testing.wire import Wire, eventually
 
@@ -115,3 +118,14 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield found
     finally:
         await found.close()
+
+
+@pytest.fixture
+def process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The demo is a program: what it changes in its process is put back."""
+    handlers = list(logging.getLogger().handlers)
+    yield
+    for handler in set(logging.getLogger().handlers) - set(handlers):
+        handler.close()
+    logging.getLogger().handlers[:] = handlers
+    logging.disable(logging.NOTSET)

@@ -127,3 +127,38 @@ def test_tokens_are_summed_per_speaker() -> None:
     assert [line.split() for line in lines] == [
         ["Tokens", "read", "written"], ["room", "10", "1"], ["planner", "5", "2"], ["all", "15", "3"],
     ]  # fmt: skip
+
+
+def test_code_keeps_its_lines_however_it_comes() -> None:
+    """Our decision: code that is wrapped cannot be read."""
+    text, shown = "See: ```python\nfor a in b:\n    print(a)\n```\nThat is all.", set()
+    for size in (1, 3, len(text)):
+        out = io.StringIO()
+        wrapped = Wrapped(lambda piece, out=out: out.write(piece) and None, width=12)  # type: ignore[misc]
+        for start in range(0, len(text), size):
+            wrapped.feed(text[start : start + size])
+        wrapped.end()
+        shown.add(out.getvalue())
+    assert shown == {"  See:\n  ```python\n  for a in b:\n      print(a)\n  ```\n  That is\n  all.\n"}
+
+
+def test_a_turn_that_is_broken_off_by_a_note_is_shown_anew_when_it_goes_on() -> None:
+    """Our decision: the process of a room may be killed in the middle of a turn."""
+    out = io.StringIO()
+    show = TextShow(out)
+    show.take(Entry(1, "joined", 0, PLANNER))
+    show.take(Entry(2, "decided", 1, MANAGER, why=WHY))
+    show.take(Chunk("Call a b"))
+    show.note("killed")
+    show.take(Entry(3, "said", 1, PLANNER, make_message("Call a bank."), why=WHY))
+    assert out.getvalue().endswith("\n  Call a b [...]\nkilled\n  Call a bank.\n")
+
+
+def test_what_tools_did_in_a_turn_is_shown_below_it() -> None:
+    """Demanded by the issue."""
+    heard = {"activity": [["call", "1", "add", {"a": 1}], ["call", "2", "wait", None], ["result", "1", "2", False]]}
+    text = shown(
+        Entry(2, "decided", 1, MANAGER, why=WHY),
+        Entry(3, "said", 1, PLANNER, make_message("Two."), why=WHY, heard=heard),
+    )
+    assert text.endswith('\n  Two.\n  called add with {"a": 1}: 2\n  called wait with null: None\n')
