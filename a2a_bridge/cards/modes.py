@@ -68,7 +68,7 @@ class CardBodies:
         major, dot, _ = (version or "").partition(".")
         if not dot or not major.isdecimal():
             return self.unsaid
-        return self.v03 if int(major) == 0 else self.v1
+        return self.v1 if major.strip("0") else self.v03
 
 
 def card_bodies(card: AgentCard, versions: Versions, signer: Signer | None = None) -> CardBodies:

@@ -36,11 +36,10 @@ class Dialect:
     pings: bool = True
 
 
-def _speaks_1_0(version: str | None) -> bool:
-    """R-VER-03: the patch number does not matter."""
-    return version == "1.0" or (
-        version is not None and version.count(".") <= 2 and version.split(".")[:2] == ["1", "0"]
-    )
+def is_version(asked: str, version: str) -> bool:
+    """Whether this version is asked for, by major and minor number: the patch number does not matter (R-VER-03)."""
+    dot, patch = asked[len(version) : len(version) + 1], asked[len(version) + 1 :]
+    return asked == version or (asked.startswith(version) and dot == "." and patch.isascii() and patch.isdigit())
 
 
-V1 = Dialect(PROTOCOL_VERSION, _speaks_1_0)
+V1 = Dialect(PROTOCOL_VERSION, lambda version: version is not None and is_version(version, PROTOCOL_VERSION))

@@ -26,7 +26,7 @@ from typing import Any, Final
 from pydantic.alias_generators import to_camel
 
 from a2a_bridge.errors import A2AError, InvalidParamsError, TaskNotFoundError, Violation
-from a2a_bridge.protocol.dialect import Dialect
+from a2a_bridge.protocol.dialect import Dialect, is_version
 from a2a_bridge.protocol.events import TEXT_CHUNK_END
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, section
 from a2a_bridge.protocol.methods import OPERATIONS, Operation
@@ -607,8 +607,8 @@ def _lower_first(operation: Operation, result: bytes) -> bytes:
 
 
 def _speaks(version: str | None) -> bool:
-    """A missing version means 0.3 (R-VER-02); the patch number does not matter (R-VER-03)."""
-    return version is None or (version.count(".") <= 2 and version.split(".")[:2] == ["0", "3"])
+    """A missing version means 0.3 (R-VER-02)."""
+    return version is None or is_version(version, VERSION)
 
 
 RPC: Final = Dialect(

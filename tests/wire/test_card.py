@@ -69,6 +69,18 @@ async def test_the_mode_says_which_card_a_reader_without_a_version_gets(start: A
     assert all(response.headers["vary"] == "A2A-Version" for response in found.values())
 
 
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [("2.0", "v1"), ("10.0", "v1"), ("0.2", "v03"), ("00.9", "v03"), ("9" * 5000 + ".0", "v1"), ("1", "hybrid"),
+     ("junk", "hybrid"), ("x.0", "hybrid"), ("-1.0", "hybrid"), (".3", "hybrid")],
+    ids=lambda value: value[:6],
+)  # fmt: skip
+async def test_a_version_that_nobody_speaks_gets_the_nearest_card(start: Any, version: str, kind: str) -> None:
+    """R-CARD-03, R-COMPAT-03: by its major number; what is no version says nothing."""
+    http = await start(Bridge(Obedient()))
+    assert kind_of(await http.get(CARD, headers={"a2a-version": version})) == kind
+
+
 async def test_a_tag_of_one_body_does_not_count_for_another(start: Any) -> None:
     """R-CARD-09, R-CARD-03: the version may stand in the query here too."""
     http = await start(Bridge(Obedient()))

@@ -222,6 +222,14 @@ async def test_a_body_that_does_not_say_how_long_it_is_is_cut_off_at_the_limit(s
     assert taken <= 4
 
 
+@pytest.mark.parametrize(("chunk", "count", "expected"), [(1000, 1, 200), (1001, 1, 413), (250, 4, 200), (143, 7, 413)])
+async def test_a_body_in_chunks_may_be_as_long_as_any_other(start: Any, chunk: int, count: int, expected: int) -> None:
+    """R-JRPC-13: n bytes are taken and n + 1 are not, in one chunk or several."""
+    bridge = Bridge(Obedient(), limits=Limits(body=1000))
+    await start(bridge)
+    assert await _post_in_chunks(bridge, b" " * chunk, count=count) == (expected, count)
+
+
 async def _post_in_chunks(app: Any, chunk: bytes, *, count: int) -> tuple[int, int]:
     taken = 0
     status = 0

@@ -1,5 +1,8 @@
 """The OpenAPI document of the HTTP+JSON binding: valid, complete, and true."""
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,9 +26,10 @@ from a2a_bridge.testing.agents import Obedient
 
 def card(**capabilities: bool) -> AgentCard:
     found = build_card(Obedient(), url="https://agents.example/obedient/")
-    return found.model_copy(update={"capabilities": AgentCapabilities(**capabilities)})
+    return found.model_copy(update={"version": "1", "capabilities": AgentCapabilities(**capabilities)})
 
 
+RECORDED = Path(__file__).with_name("openapi.json")
 EVERYTHING = card(streaming=True, push_notifications=True, extended_agent_card=True)
 
 
@@ -64,6 +68,17 @@ def test_the_document_says_how_to_authenticate() -> None:
     found = openapi_document(secured)
     assert found["components"]["securitySchemes"] == {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}
     assert found["security"] == [{"key": ["a"]}]
+
+
+def test_the_document_is_the_one_that_was_looked_at() -> None:
+    """Our decision: what others generate clients from changes only when that is meant.
+
+    After a change that was meant: RECORD_GOLDEN=1 python -m pytest tests/wire/test_openapi.py, and look at the file.
+    """
+    told = json.dumps(openapi_document(EVERYTHING), indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("RECORD_GOLDEN"):
+        RECORDED.write_text(told, "utf-8")
+    assert json.loads(told) == json.loads(RECORDED.read_text("utf-8"))
 
 
 def test_no_schema_speaks_of_null_or_of_this_project() -> None:

@@ -33,7 +33,8 @@ def wire(wire: Wire) -> Wire:
 
 VERSIONS = {
     None: "0.3", "": "0.3", "0.3": "0.3", "0.3.0": "0.3", "1.0": "1.0", "1.0.1": "1.0", "1.7": None, "99.0": None,
-    "junk": None,
+    "junk": None, "1.0.x": None, "1.0.": None, "1.0.1.2": None, "1.0.-1": None, "1.00": None,
+    "0.3.": None, "0.30": None, "0.3-1": None, "1,0": None,
 }  # fmt: skip
 
 
