@@ -143,6 +143,10 @@ async def test_schemes_of_one_requirement_are_needed_together_and_alternatives_a
     assert await caller_of(start, auth, {"k": KEY}) == 401
     assert await caller_of(start, auth, {"x-cert": "eve"}) == Caller("cert:eve")
     assert await caller_of(start, auth, {"k": OTHER, **basic("ann", KEY)}) == 403  # of different tenants
+    red = Basic([Key.of("ann", KEY, tenants=("red", "blue"))])
+    both = Auth({"key": KEYED["header"], "basic": red}, require=[{"key": [], "basic": []}])
+    found = await caller_of(start, both, {"k": OTHER, **basic("ann", KEY)})
+    assert found == Caller("bob + ann", "blue")  # the first tenant of the first scheme that all may name
 
 
 async def test_a_card_may_let_anybody_in_but_not_somebody_with_bad_credentials(start: Start) -> None:
@@ -280,6 +284,7 @@ def test_a_key_does_not_show_itself() -> None:
     [
         ("198.51.100.7", ["203.0.113.9"], "198.51.100.7"),
         ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+        ("::ffff:10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
         ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
         ("10.0.0.1", ["1.1.1.1", "203.0.113.9"], "203.0.113.9"),
         ("10.0.0.1", [], "10.0.0.1"),

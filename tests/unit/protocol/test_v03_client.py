@@ -266,10 +266,12 @@ def test_updates_are_told_apart_by_their_members() -> None:
     [
         {"taskId": "t1", "pushNotificationConfig": OLD_PUSH},
         {"name": "tasks/t1/pushNotificationConfigs/p1", "pushNotificationConfig": {**OLD_PUSH, "id": ""}},
+        {"task_id": "t1", "push_notification_config": OLD_PUSH},
+        {"taskId": "t1", **OLD_PUSH, "authentication": {"schemes": "x", "scheme": "Bearer", "credentials": "c"}},
     ],
 )
 def test_webhooks_are_read_in_both_shapes(value: Any) -> None:
-    """The pair of JSON-RPC, the resource of the proto file; one or a list of them."""
+    """The pair of JSON-RPC, the resource of the proto file, in either spelling; one or a list of them."""
     found = lift_result("GetTaskPushNotificationConfig", None, value)
     assert TaskPushNotificationConfig.model_validate(found) == PUSH
     for many in ([value], {"configs": [value]}):
