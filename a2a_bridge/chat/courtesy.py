@@ -24,6 +24,7 @@ _AROUND = """
     be of help assist for that this see soon later take care ok okay yes no problem always if any need more further
     anything else let me us know best wishes regards
 """
+_HINT = re.compile("|".join(_CORE), re.IGNORECASE)
 _ALLOWED = _CORE.union(_AROUND.split())
 
 
@@ -62,6 +63,8 @@ NO_COURTESY = Courtesy(0, "", "", frozenset())
 
 def is_courtesy(text: str) -> bool:
     """Whether a message thanks, takes leave, and says nothing else."""
+    if _HINT.search(text) is None:  # most messages: a look costs less than taking them apart
+        return False
     words = _WORD.findall(text.casefold().replace("\u2019", "'"))
     return not _CORE.isdisjoint(words) and _ALLOWED.issuperset(words)
 

@@ -2,4 +2,4 @@
 
 CHUNKS = 200
 CHUNK = "forty bytes of an answer, to be counted "
-ANSWER = "An answer of about a hundred bytes, as short as the answer of a small agent to a small question is."
+ANSWER = "An answer of about a hundred bytes, as short as the answer of a small agent to a small question often is."
