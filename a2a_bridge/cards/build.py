@@ -76,9 +76,12 @@ def build_card(
 
 
 def _turn(traits: Traits) -> AgentExtension:
-    """The turn extension; its parameters name the framework, so that a room can say where a remote seat comes from."""
-    params = {"framework": traits.framework} if traits.framework else None
-    return AgentExtension(uri=TURN_EXTENSION, description=_TURN_ABOUT, params=params)
+    """The turn extension; its parameters name the framework, so that a room can say where a remote seat comes from, and
+    say whether a cancel leaves work behind."""
+    params: dict[str, JSONValue] = {"framework": traits.framework} if traits.framework else {}
+    if not traits.stops_on_cancel:
+        params["stopsOnCancel"] = False
+    return AgentExtension(uri=TURN_EXTENSION, description=_TURN_ABOUT, params=params or None)
 
 
 def is_room(agent: Agent) -> bool:

@@ -114,7 +114,7 @@ class Hearing:
             except StoreError:  # our own log, not the seat: the run must end
                 raise
             except CanceledError as error:
-                run.cancel(error)
+                run.cancel(error, [chair])
                 return
             except Exception as error:  # whatever a seat raises is that seat's failure, not the room's
                 trouble = error
@@ -141,7 +141,7 @@ class Hearing:
                 if (item is None or queue.empty()) and sum(voice.has_answered for voice in called) >= enough:
                     break
         except CanceledError as error:
-            self._run.cancel(error)
+            self._run.cancel(error, [voice.chair for voice in called if not voice.is_done])
             return
         finally:
             await _let_go([voice.task for voice in called if voice.task is not None])

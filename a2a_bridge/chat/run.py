@@ -4,7 +4,7 @@ One run belongs to whoever reads `Room.play()`, and everything here is touched f
 a running room they leave in its `Control`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from a2a_bridge.agent import Outcome, Turn, Usage
@@ -92,10 +92,13 @@ class Run:
         shown, self._unshown = self._unshown, []
         return shown
 
-    def cancel(self, error: CanceledError) -> None:
-        """The room was told to stop."""
+    def cancel(self, error: CanceledError, spoke: Iterable[Chair] = ()) -> None:
+        """The room was told to stop while these spoke. Those whose work a cancel does not stop are named."""
         self.next.clear()
-        self.stop = StopReason("canceled", self.rules.manager.name, error.message)
+        left = ", ".join(chair.name for chair in spoke if not chair.traits.stops_on_cancel)
+        told = f"; could not be stopped at once: {left}" if left else ""
+        detail = error.message.removesuffix(told) + told  # a replay is canceled with what stands in the log
+        self.stop = StopReason("canceled", self.rules.manager.name, detail)
 
     def finish(self, reason: str) -> None:
         """Somebody outside asked for the end: it has come, unless the conditions say what that means."""

@@ -30,7 +30,7 @@ from a2a_bridge.errors import BridgeError, StreamBrokenError, TaskNotCancelableE
 from a2a_bridge.net import Timeouts, Transport, shown
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
 from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION, hops_metadata
-from a2a_bridge.protocol.objects import Event, Message, Task
+from a2a_bridge.protocol.objects import Event, JSONValue, Message, Struct, Task
 
 _EXTENSIONS = (TURN_EXTENSION, ROOM_EXTENSION)
 _CANCEL_WITHIN = 5.0
@@ -96,12 +96,15 @@ class RemoteAgent:
         card = self._client.known_card
         if card is None:
             return Traits(after_crash="resumable", keeps_context=True)
+        told = _turn_params(card)
+        framework = told.get("framework")
         return Traits(
-            framework=_framework(card),
+            framework=framework if isinstance(framework, str) and framework else None,
             skills=card.skills,
             input_modes=card.default_input_modes,
             output_modes=card.default_output_modes,
             after_crash="resumable",
+            stops_on_cancel=told.get("stopsOnCancel") is not False,
             keeps_context=True,
         )
 
@@ -248,13 +251,13 @@ def _lists(card: AgentCard, uri: str) -> bool:
     return any(extension.uri == uri for extension in card.capabilities.extensions or ())
 
 
-def _framework(card: AgentCard) -> str | None:
-    for extension in card.capabilities.extensions or ():
+def _turn_params(card: AgentCard) -> Struct:
+    """What the card says about the agent's turns, under our extension; nothing if it is somebody else's."""
+    found: dict[str, JSONValue] = {}
+    for extension in reversed(card.capabilities.extensions or ()):
         if extension.uri in _EXTENSIONS:
-            found = (extension.params or {}).get("framework")
-            if isinstance(found, str) and found:
-                return found
-    return None
+            found.update(extension.params or {})
+    return found
 
 
 def _provisional_name(url: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ assert tried == [], tried
 pytestmark = pytest.mark.timeout(150)  # some import four frameworks, in two environments
 
 
+@cache
 def run_example(example: Path) -> str:
-    """What it prints; a connection that leaves this machine is refused, and fails it at its end."""
+    """What it prints, run once; a connection that leaves this machine is refused, and fails it at its end."""
     run = subprocess.run(
         [sys.executable, "-c", GUARDED, str(example)], cwd=ROOT, capture_output=True, text=True, timeout=140
     )

@@ -87,6 +87,14 @@ def test_a_card_names_the_framework_where_a_remote_seat_looks_for_it() -> None:
     assert turn.params == {"framework": "langgraph"}
 
 
+def test_a_card_tells_that_a_cancel_leaves_work_behind_and_nothing_otherwise() -> None:
+    """Issue 5: a room names the seats that it could not stop at once, remote ones too."""
+    (turn,) = build_card(Spoken(traits=Traits(stops_on_cancel=False)), url=URL).capabilities.extensions or ()
+    assert turn.params == {"stopsOnCancel": False}
+    (turn,) = build_card(Spoken(), url=URL).capabilities.extensions or ()
+    assert turn.params is None
+
+
 def test_only_a_room_offers_the_room_extension_and_none_is_required() -> None:
     """Our decision: a peer that knows neither extension misses nothing it needs."""
     alone = build_card(Spoken(), url=URL).capabilities.extensions or ()

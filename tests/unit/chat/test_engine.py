@@ -242,6 +242,19 @@ async def test_a_room_with_several_speakers_is_canceled_too(room: Any) -> None:
     assert (a.cancelled, b.cancelled) == (1, 1)
 
 
+@pytest.mark.parametrize("method", ["round_robin", "all"])
+async def test_a_canceled_room_names_who_could_not_be_stopped_at_once(room: Any, method: str) -> None:
+    """Issue 5: the others are named in the room's log."""
+    a, b = Waits("a", traits=Traits(stops_on_cancel=False)), Waits("b")
+    task, room_id = await running_room(manager := room(a, b, speaker_selection_method=method), a)
+    if method == "all":
+        await b.gate.reached()
+    manager.cancel(room_id, "enough")
+    result = await task
+    assert result.stop.detail == "enough; could not be stopped at once: a"
+    assert result.entries[-1].stop == result.stop
+
+
 async def test_a_canceled_caller_is_not_taken_for_a_canceled_room(room: Any) -> None:
     """Ours: somebody else's cancellation goes through."""
     a = Waits("a")

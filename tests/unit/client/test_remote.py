@@ -654,7 +654,16 @@ async def test_the_card_tells_framework_modes_and_skills(raw: Any, agent: Remote
     assert agent.traits.keeps_context
     await agent.describe()
     assert agent.traits.framework == "langgraph"
+    assert agent.traits.stops_on_cancel
     assert agent.traits.input_modes == ("image/png",)
+
+
+async def test_the_card_tells_that_a_cancel_leaves_work_behind(raw: Any, agent: RemoteAgent) -> None:
+    """Issue 5: a room names the seats that it could not stop at once, remote ones too."""
+    raw.card["capabilities"]["extensions"] = [{"uri": TURN_EXTENSION, "params": {"stopsOnCancel": False}}]
+    await agent.describe()
+    assert not agent.traits.stops_on_cancel
+    assert agent.traits.framework is None
 
 
 async def test_an_agent_that_is_not_there_fails_its_turn(raw: Any) -> None:
