@@ -179,3 +179,15 @@ async def test_the_room_of_the_readme_talks_to_its_end(
     assert "Identify three emerging fintech trends." in shown
     assert {"researcher", "critic", "shout"} <= {entry["name"] for entry in names["result"].chat_history}
     assert "converged" in shown
+
+
+def test_kagent_runs_what_compose_runs() -> None:
+    """Ours: the command of the one is tried in the tests, so that of the other is the same but for its URL."""
+    composed = re.search(r"^  planner:\n.*\n    command: (\[.*\])$", (ROOT / "compose.yaml").read_text("utf-8"), re.M)
+    kagent = (ROOT / "examples" / "kagent.yaml").read_text("utf-8")
+    command, arguments = re.search(r"cmd: (.*)", kagent), re.search(r"args: (\[.*\])", kagent)
+    assert composed
+    assert command
+    assert arguments
+    elsewhere = arguments[1].replace("planner.kagent:", "planner:")
+    assert [command[1], *json.loads(elsewhere)] == json.loads(composed[1])
