@@ -73,10 +73,10 @@ class ClientCertificate:
     """What we show to servers that ask for a certificate (mutual TLS): files in PEM form.
 
     `key` None means that the key is in `cert` too. `ca` is a file of certificate authorities to trust beside the usual
-    ones, for servers of one's own.
+    ones, for servers of one's own; with `ca` and without `cert` nothing is shown.
     """
 
-    cert: str
+    cert: str | None = None
     key: str | None = None
     password: str | None = field(default=None, repr=False)
     ca: str | None = None
@@ -101,6 +101,14 @@ class Deadline:
     def is_over(self) -> bool:
         """Nothing is left."""
         return self._at is not None and time.monotonic() >= self._at
+
+
+def _unsendable(url: str, headers: Mapping[str, str]) -> str:
+    """Why a request cannot be sent, without a value of a header: it may be a credential."""
+    for name, value in headers.items():
+        if not (name + value).isascii() or not value.isprintable():
+            return f"the request to {shown(url)} cannot be sent: the header {name!r} holds a line break or no ASCII"
+    return f"the request to {shown(url)} cannot be sent: a header of it is none of HTTP"
 
 
 @lru_cache(maxsize=256)
@@ -313,14 +321,19 @@ class Http:
         target = _parsed(url)
         if self._guard is not None:
             self._guard.check(*_judged(target))
-        request = httpx.Request(
-            method,
-            target,
-            headers={"user-agent": "a2a-bridge", "accept-encoding": "identity", **headers},
-            content=body,
-            # Reading is timed here and not in the transport, so that first byte and silence can differ.
-            extensions={"timeout": {"connect": timeouts.connect, "write": timeouts.idle, "read": None, "pool": None}},
-        )
+        try:
+            request = httpx.Request(
+                method,
+                target,
+                headers={"user-agent": "a2a-bridge", "accept-encoding": "identity", **headers},
+                content=body,
+                # Reading is timed here and not in the transport, so that first byte and silence can differ.
+                extensions={
+                    "timeout": {"connect": timeouts.connect, "write": timeouts.idle, "read": None, "pool": None}
+                },
+            )
+        except UnicodeEncodeError:
+            raise ValueError(_unsendable(url, headers)) from None
         transport = self._given or self._transport(target)
         try:
             async with asyncio.timeout(deadline.cut(timeouts.first_byte)):
@@ -336,8 +349,8 @@ class Http:
             raise ConnectionFailedError(
                 f"cannot connect to {shown(url)}: {error or 'connection failed'}. Is the agent running there?"
             ) from error
-        except httpx.LocalProtocolError as error:
-            raise ValueError(f"the request to {shown(url)} cannot be sent: {error}") from None
+        except httpx.LocalProtocolError:  # its text shows the header, which may hold a credential
+            raise ValueError(_unsendable(url, headers)) from None
         except httpx.TransportError as error:
             raise ConnectionFailedError(f"{shown(url)} closed the connection before it answered") from error
         return Answer(response, url, timeouts, deadline)
@@ -398,7 +411,11 @@ def _tls(certificate: ClientCertificate | None) -> ssl.SSLContext:
         try:
             if certificate.ca is not None:
                 context.load_verify_locations(certificate.ca)
-            context.load_cert_chain(certificate.cert, certificate.key, lambda: certificate.password or "")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"the certificate authorities {certificate.ca} cannot be used: {error}") from error
+        try:
+            if certificate.cert is not None:
+                context.load_cert_chain(certificate.cert, certificate.key, lambda: certificate.password or "")
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"the client certificate {certificate.cert} cannot be used: {error}") from error
     return context

@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from a2a_bridge.cards.findings import Finding
+from a2a_bridge.cli.credentials import line
 from a2a_bridge.cli.fault import CARD_NOT_FOUND, CommandError, Fault
 from a2a_bridge.cli.options import agent_url, local_card
+from a2a_bridge.client.auth import Bearer
 from a2a_bridge.client.resolve import MAX_CARD_BYTES, card_url
 from a2a_bridge.errors import ConnectionFailedError
 from a2a_bridge.net import Deadline, Http, Timeouts, shown
@@ -58,7 +60,7 @@ def _file(path: Path) -> bytes:
 async def _fetched(url: str, bearer: str | None, seconds: float) -> CardText:
     headers = {"accept": "application/json", "a2a-version": PROTOCOL_VERSION}
     if bearer:
-        headers["authorization"] = f"Bearer {bearer}"
+        headers["authorization"] = f"Bearer {Bearer(line(bearer)).token}"
     timeouts, deadline, http = Timeouts(total=seconds), Deadline(seconds), Http()
     try:
         answer = await http.request("GET", url, headers=headers, timeouts=timeouts, deadline=deadline)

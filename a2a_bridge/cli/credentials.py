@@ -7,15 +7,20 @@ from a2a_bridge.client.client import Wanted
 from a2a_bridge.net import ClientCertificate
 
 
+def line(secret: str) -> str:
+    """A secret without the line end that it has when it was read from a file."""
+    return secret.rstrip("\r\n")
+
+
 def credentials_of(options: TalkOptions) -> tuple[Credential, ...]:
     """What the options give, in no order; CommandError for options that lack another one."""
     found: list[Credential] = []
     if options.bearer:
-        found.append(Bearer(options.bearer))
+        found.append(Bearer(line(options.bearer)))
     if options.api_key:
-        found.append(ApiKey(options.api_key))
+        found.append(ApiKey(line(options.api_key)))
     if options.basic:
-        user, colon, password = options.basic.partition(":")
+        user, colon, password = line(options.basic).partition(":")
         if not colon:
             raise usage("--basic is USER:PASSWORD")
         found.append(Basic(user, password))
@@ -23,13 +28,14 @@ def credentials_of(options: TalkOptions) -> tuple[Credential, ...]:
         if not (options.client_id and options.client_secret):
             raise usage("--client-id and --client-secret belong together")
         scopes = tuple(options.scope.split()) if options.scope is not None else None
-        found.append(ClientCredentials(options.client_id, options.client_secret, options.token_url, scopes))
+        secret = line(options.client_secret)
+        found.append(ClientCredentials(options.client_id, secret, options.token_url, scopes))
     elif options.token_url or options.scope:
         raise usage("--token-url and --scope need --client-id and --client-secret")
-    if options.cert:
+    if options.key and not options.cert:
+        raise usage("--key needs --cert")
+    if options.cert or options.ca:
         found.append(ClientCertificate(options.cert, options.key, ca=options.ca))
-    elif options.key or options.ca:
-        raise usage("--key and --ca need --cert")
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 from a2a_bridge.client.interface import same_origin
-from a2a_bridge.errors import CardError, ConnectionFailedError, InvalidAgentResponseError
+from a2a_bridge.errors import CardError, ConfigError, ConnectionFailedError, InvalidAgentResponseError
 from a2a_bridge.net import ClientCertificate, Deadline, Http, Timeouts, is_loopback, shown
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.lenient import json_value
@@ -31,11 +31,21 @@ _EARLY = 60.0
 _EARLY_PART = 0.2
 
 
+def _check_sendable(what: str, value: str) -> None:
+    """Refuse what no header can carry, without showing it: it may come from a file, line end and all."""
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        kind = "a line break" if "\n" in value or "\r" in value else "a character that cannot be sent"
+        raise ConfigError(f"{what} holds {kind}: give the {what.split()[-1]} alone, in ASCII, without spaces around it")
+
+
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """A token for `Authorization: Bearer`, got elsewhere; it is not renewed."""
+    """A token for `Authorization: Bearer`, got elsewhere; not renewed. ConfigError when no header can carry it."""
 
     token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_sendable("the bearer token", self.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,14 @@ class Basic:
 class ApiKey:
     """A key for the API key scheme of the card, which says whether it goes into a header, the query or a cookie.
 
-    `scheme` is the scheme's name in the card, for cards that have several.
+    `scheme` is the scheme's name in the card, for cards that have several. ConfigError when no header can carry it.
     """
 
     key: str = field(repr=False)
     scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_sendable("the API key", self.key)
 
 
 @dataclass(frozen=True, slots=True)

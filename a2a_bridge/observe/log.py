@@ -15,6 +15,9 @@ from typing import Any
 from a2a_bridge.observe.scrub import scrub
 from a2a_bridge.observe.trace import current_trace_id
 
+_OWN = frozenset({"timestamp", "level", "event", "logger"})
+"""Members that are the line's own: a field of the same name gets an underscore."""
+
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     found: dict[str, Any] = {
@@ -28,7 +31,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
         found["trace_id"] = trace_id
     more = getattr(record, "fields", None)
     if isinstance(more, Mapping):
-        found.update(more)
+        found.update((f"{name}_" if name in _OWN else name, value) for name, value in more.items())
     return found
 
 

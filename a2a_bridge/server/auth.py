@@ -315,6 +315,8 @@ class Auth:
     def __post_init__(self) -> None:
         if self.schemes and self.allow_anonymous:
             raise ConfigError("allow_anonymous with schemes: a card that requires nothing ({}) is how to say that")
+        if not self.alternatives and self.require is not None:  # also tells what is not there, before anybody is let in
+            raise ConfigError("require is empty, which would let everybody in: name schemes, or leave it out")
 
     @property
     def is_asked(self) -> bool:
@@ -328,5 +330,6 @@ class Auth:
         found = tuple(tuple((name, frozenset(scopes)) for name, scopes in each.items()) for each in said)
         for name in (name for each in found for name, _ in each):
             if name not in self.schemes:
-                raise ConfigError(f"require names {name!r}, and there is no such scheme: {', '.join(self.schemes)}")
+                known = ", ".join(self.schemes) or "none at all"
+                raise ConfigError(f"require names {name!r}, and there is no such scheme: {known}")
         return found

@@ -121,7 +121,7 @@ class Delivery:
         """What may be said of an attempt: never the URL beyond its host, never a credential."""
         *_, task_id, config_id = self.key.split("/")
         return {
-            "task": task_id, "webhook": config_id, "host": self.hook.host, "event": seq, "tries": self.tries,
+            "task": task_id, "webhook": config_id, "host": self.hook.host, "seq": seq, "tries": self.tries,
             "reason": failure.reason,
         }  # fmt: skip
 
@@ -184,10 +184,10 @@ def dead_letter(
     known: Entry | None, described: Mapping[str, str | int], key: str, *, now: float, keep: float
 ) -> Change:
     """One record for each webhook that has lost something: which events, how many, why the last one."""
-    before: dict[str, Any] = {"first": described["event"], "count": 0} if known is None else json.loads(known.value)
+    before: dict[str, Any] = {"first": described["seq"], "count": 0} if known is None else json.loads(known.value)
     time = format_timestamp(datetime.fromtimestamp(now, UTC))
     value = {
-        **described, "first": before["first"], "last": described["event"], "count": before["count"] + 1, "time": time,
+        **described, "first": before["first"], "last": described["seq"], "count": before["count"] + 1, "time": time,
     }  # fmt: skip
     return Change(
         "undelivered", key, json_bytes(value), group="undelivered", sort=time, expires=now + keep, evictable=True

@@ -240,6 +240,8 @@ async def test_a_card_of_ones_own_is_obeyed(start: Start) -> None:
     [
         (lambda: Auth(schemes={"s": PROXIED}, allow_anonymous=True), "allow_anonymous with schemes"),
         (lambda: Bridge(Obedient(), auth=Auth(schemes={"s": PROXIED}, require=[{"t": []}])), "no such scheme: s"),
+        (lambda: Auth(require=[{"t": []}]), "there is no such scheme: none at all"),
+        (lambda: Auth(schemes={"s": PROXIED}, require=[]), "require is empty"),
         (lambda: Tokens(Issuer(ISSUER, jwks_url="http://x.example/jwks"), AUDIENCE), "must be an https:// address"),
         (lambda: Tokens(Issuer(ISSUER, jwks_url="https://a:b@x.example/"), AUDIENCE), "without credentials"),
         (lambda: Tokens(Issuer(ISSUER), AUDIENCE), "exactly one of jwks_url, jwks_file and discovery_url"),

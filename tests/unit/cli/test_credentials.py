@@ -58,13 +58,30 @@ def test_credentials_come_from_the_environment_too(guarded: Any, run: Any, monke
     assert guarded.seen[-1]["x-key"] == "k2"
 
 
+@pytest.mark.parametrize("command", [["task", "get", "t1", "-a"], ["card", "lint"], ["check"]])
+def test_a_secret_from_a_file_is_sent_without_its_line_end(
+    guarded: Any, run: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """And one that cannot be sent at all, such as a whole PEM file, is wrong use and never shown."""
+    monkeypatch.setenv("A2ACLI_BEARER", "s3cret\n")
+    run(*command, guarded.url)
+    assert "Bearer s3cret" in [seen.get("authorization") for seen in guarded.seen]
+    guarded.seen.clear()
+    monkeypatch.setenv("A2ACLI_BEARER", "-----BEGIN s3cret\ns3cret\n-----END\n")
+    done = run(*command, guarded.url)
+    assert (done.code, guarded.seen) == (2, [])
+    assert "the bearer token holds a line break" in done.err
+    assert "s3cret" not in done.err + done.out
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--basic", "me"], "--basic is USER:PASSWORD"),
         (["--client-id", "me"], "--client-id and --client-secret belong together"),
         (["--token-url", "https://h/t"], "need --client-id"),
-        (["--ca", "ca.pem"], "need --cert"),
+        (["--key", "key.pem"], "--key needs --cert"),
+        (["--bearer", "s\x003cret"], "the bearer token holds a character that cannot be sent"),
         (["--binding", "GRPC"], "'GRPC' is not spoken here"),
         (["--protocol-version", "0.2"], "'0.2' is not spoken here"),
     ],

@@ -8,7 +8,7 @@ from a2a_bridge.store.contract import Change
 from a2a_bridge.store.sqlite import SQLiteStore
 
 LETTER = {
-    "task": "t1", "webhook": "mine", "host": "hooks.example.com", "event": 3, "tries": 8, "reason": "HTTP 503",
+    "task": "t1", "webhook": "mine", "host": "hooks.example.com", "seq": 3, "tries": 8, "reason": "HTTP 503",
     "first": 2, "last": 3, "count": 2, "time": "2027-01-15T08:00:00.000Z",
 }  # fmt: skip
 

@@ -450,6 +450,17 @@ async def test_nothing_goes_to_where_a_redirect_points(raw: Any) -> None:
     assert len(raw.calls("GetTask")) == 1
 
 
+@pytest.mark.parametrize(
+    "value", [f"{SECRET}\n", f"{SECRET}\r\nx: y", f" {SECRET}", f"{SECRET}\u00e9", f"{SECRET}\x00"]
+)
+@pytest.mark.parametrize("make", [Bearer, ApiKey])
+def test_what_no_header_can_carry_is_refused_without_being_shown(make: Any, value: str) -> None:
+    """A key that was read from a file has its line end; an error that shows it ends up in a log."""
+    with pytest.raises(ConfigError, match="holds a") as caught:
+        make(value)
+    assert SECRET not in str(caught.value)
+
+
 # --- mutual TLS
 
 
@@ -512,6 +523,25 @@ async def test_a_client_certificate_is_shown_to_the_agent(raw: Any, tmp_path: Pa
                 await raw.client(retries=Retries(times=0)).get("t1")
     finally:
         listening.close()
+
+
+async def test_authorities_of_ones_own_are_trusted_without_a_certificate_to_show(raw: Any, tmp_path: Path) -> None:
+    """A private authority and an API key: the usual case inside a company."""
+    files = make_certificates(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files["server.pem"], files["server.key"])
+    listening = await asyncio.start_server(raw.serve, "127.0.0.1", 0, ssl=context)
+    raw.url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    raw.card["supportedInterfaces"][0]["url"] = f"{raw.url}/rpc"
+    raw.on("GetTask", lambda exchange: exchange.result(DONE))
+    try:
+        async with asyncio.timeout(10):
+            trusted = ClientCertificate(ca=files["ca.pem"])
+            assert (await raw.client(auth=[trusted, Bearer("abc")]).get("t1")).id == "t1"
+    finally:
+        listening.close()
+    with pytest.raises(ConfigError, match=r"authorities nowhere\.pem cannot be used"):
+        await raw.client(auth=ClientCertificate(ca="nowhere.pem")).card()
 
 
 async def test_a_certificate_that_cannot_be_read_is_named(raw: Any) -> None:

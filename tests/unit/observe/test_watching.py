@@ -17,7 +17,7 @@ from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.client.client import Client
 from a2a_bridge.guard import Guard
-from a2a_bridge.observe import names
+from a2a_bridge.observe import log, names
 from a2a_bridge.observe.metrics import Metrics
 from a2a_bridge.observe.requests import caller_hash
 from a2a_bridge.observe.scrub import scrub
@@ -239,3 +239,14 @@ async def test_webhooks_are_counted_and_belong_to_the_trace(
     text = counted.text()[0].decode()
     assert 'a2a_push_deliveries_total{outcome="given_up"} 1.0' in text
     assert f'a2a_push_deliveries_total{{outcome="delivered"}} {len(got) - 1}.0' in text
+
+
+@pytest.mark.parametrize("form", [log.JsonLines(), log.KeyValues()])
+def test_a_field_never_takes_the_place_of_what_a_line_says(form: logging.Formatter) -> None:
+    """A number called `event` once was all that was left of a line."""
+    record = logging.makeLogRecord(
+        {"name": "a2a_bridge.tasks", "levelname": "INFO", "msg": "webhook not reached", "fields": {"event": 4, "n": 5}}
+    )
+    line = form.format(record)
+    assert "webhook not reached" in line
+    assert ('"event_": 4' in line or "event_=4" in line) and ('"n": 5' in line or "n=5" in line)

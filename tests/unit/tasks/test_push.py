@@ -297,7 +297,7 @@ async def test_after_eight_tries_an_event_is_a_dead_letter(serving: Serve) -> No
     assert [found.body for found in got[:8]] == [got[0].body] * 8
     (dead,) = await served.undelivered()
     assert dead == {
-        "task": task["id"], "webhook": "mine", "host": "127.0.0.1", "event": 2, "tries": 1, "reason": "HTTP 503",
+        "task": task["id"], "webhook": "mine", "host": "127.0.0.1", "seq": 2, "tries": 1, "reason": "HTTP 503",
         "first": 1, "last": 2, "count": 2, "time": dead["time"],
     }  # fmt: skip
 
