@@ -197,7 +197,7 @@ async def test_what_is_no_http_url_is_a_mistake_of_the_caller(http: Http, url: s
 
 
 async def test_a_header_that_is_none_is_a_mistake_of_the_caller(http: Http) -> None:
-    """No header can be smuggled in by a line end, it is not tried again, and a value, which may be secret, not shown."""
+    """No header can be smuggled in by a line end, and a value, which may be secret, is not shown."""
     async with serving(says(OK)) as url:
         for value in ("s3cret\r\nb: c", "s3cret\u00e9", "s3cret\n"):
             with pytest.raises(ValueError, match="cannot be sent: the header 'x' holds") as caught:
