@@ -1,5 +1,6 @@
 """`a2a-bridge serve`: publish agents until the process is asked to stop."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, PushSettings, Settings, StoreSettings, load_config
 from a2a_bridge.guard import Guard
 from a2a_bridge.listen import TLS, Listening, check_bind, run_server
-from a2a_bridge.observe import log
+from a2a_bridge.observe import log, spans
 from a2a_bridge.observe.switches import Observe
 from a2a_bridge.server.limits import Limits
 from a2a_bridge.store.contract import Store
@@ -102,7 +103,8 @@ def serve(options: ServeOptions) -> None:
     _announce(bridge, base, settings)
     signal.signal(signal.SIGTERM, _leave)
     try:
-        run_server(bridge, Listening(server.host, port, server.log_level, tls, server.allowed_hosts))
+        with spans.exporting() if settings.observe.traces else contextlib.nullcontext():
+            run_server(bridge, Listening(server.host, port, server.log_level, tls, server.allowed_hosts))
     except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
         raise typer.Exit(1 if end.code else 0) from None
 

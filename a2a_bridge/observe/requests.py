@@ -6,6 +6,7 @@ words, names of callers or headers. A request that opened a stream is over when 
 """
 
 import asyncio
+import json
 import logging
 import re
 import secrets
@@ -24,7 +25,15 @@ from a2a_bridge.observe.spans import span
 
 _log = logging.getLogger("a2a_bridge.requests")
 _SALT = secrets.token_bytes(16)
-_IDS = re.compile(rb'"(id|taskId|contextId)":"([^"\\]{1,200})"')
+_HEAD = re.compile(rb'\{(?:"(?:task|statusUpdate|artifactUpdate)":\{)?')
+_MEMBER = re.compile(rb'"(\w+)":"([^"\\]{0,200})",?')
+"""The members of text that an answer begins with: its ids are among them, and what an agent said is not."""
+_LONGEST_MESSAGE = 64 << 10
+_IDS = frozenset({b"id", b"taskId", b"contextId"})
+_TELLS_TASK = frozenset({"SendMessage", "SendStreamingMessage", "GetTask", "CancelTask", "SubscribeToTask"})
+"""Operations whose answer is a task, or about one; answers of others have ids of other things."""
+_NAMES_TASK = re.compile(r"(?:Get|Cancel|SubscribeTo)Task|\w+TaskPushNotificationConfigs?")
+"""Operations whose parameter `id` is a task's; of webhooks only in 0.3, but there is a `taskId` in 1.0."""
 _KINDS = (b"statusUpdate", b"artifactUpdate", b"task", b"message")
 
 _is_logged = False
@@ -71,26 +80,27 @@ def caller_hash(tenant: str, principal: str) -> str:
 class Watched:
     """One request from its parameters to its end. Enter it once, around the work; then `end` it, or read `rows`."""
 
-    def __init__(self, method: str, binding: str, agent: str, caller: Calls, params: Any) -> None:
-        self._method, self._binding, self._agent = method, binding, agent
+    def __init__(self, method: str, binding: str, version: str, agent: str, caller: Calls, params: Any) -> None:
+        self._method, self._binding, self._version, self._agent = method, binding, version, agent
         self._caller = caller
         self._began = perf_counter()
-        message = params.get("message") if isinstance(params, Mapping) else None
         self._ids: dict[str, str] = {}
-        for source in (params, message):
-            if isinstance(source, Mapping):
-                self._note(source)
+        if isinstance(params, Mapping):
+            self._note(params, "taskId", "contextId", *(["id"] if _NAMES_TASK.fullmatch(method) else ()))
+            if isinstance(message := params.get("message"), Mapping):
+                self._note(message, "taskId", "contextId", "messageId")
         attributes = {
             names.METHOD: method,
             names.BINDING: binding,
+            names.VERSION: version,
             names.AGENT: agent,
             names.TENANT: caller.tenant or None,
             names.MESSAGE_ID: self._ids.get("messageId"),
         }
         self._span = span(method, "server", attributes)
 
-    def _note(self, source: Mapping[str, Any]) -> None:
-        for name in ("id", "taskId", "contextId", "messageId"):
+    def _note(self, source: Mapping[str, Any], *members: str) -> None:
+        for name in members:
             value = source.get(name)
             if isinstance(value, str) and value:
                 self._ids[name] = value[:200]
@@ -107,9 +117,20 @@ class Watched:
             self.end(code_of(error))
 
     def saw(self, answer: bytes) -> None:
-        """Learn the ids of the task from the beginning of an answer or event."""
-        for name, value in _IDS.findall(answer[:400]):
-            self._ids.setdefault(name.decode(), value.decode("utf-8", "replace"))
+        """Learn the ids of the task from the beginning of an answer or event, if that is about a task."""
+        if self._method not in _TELLS_TASK:
+            return
+        if b'"message' in answer[:24]:  # a message has its ids behind its parts
+            message = json.loads(answer) if len(answer) <= _LONGEST_MESSAGE else {}
+            self._note(message.get("message", message), "taskId", "contextId")
+            return
+        head = _HEAD.match(answer)
+        found = None if head is None else _MEMBER.match(answer, head.end())
+        while found is not None:
+            name, value = found.groups()
+            if name in _IDS and value:
+                self._ids.setdefault(name.decode(), value.decode("utf-8", "replace"))
+            found = _MEMBER.match(answer, found.end())
 
     async def rows(self, rows: AsyncGenerator[list[Any], None]) -> AsyncGenerator[list[Any], None]:
         """The rows of the stream that the request opened; it is over when they are."""
@@ -153,6 +174,7 @@ class Watched:
             fields = {
                 names.METHOD: self._method,
                 names.BINDING: self._binding,
+                names.VERSION: self._version,
                 "code": code,
                 "duration_ms": round(seconds * 1000, 2),
                 "caller": caller_hash(caller.tenant, caller.principal),
@@ -162,6 +184,15 @@ class Watched:
                 "trace_id": made.trace_id,
             }
             _log.info("request", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+
+
+def refused(method: str, binding: str, agent: str, code: str) -> None:
+    """Count and log a request that was refused before its operation began; `method` is "-" where it was not read."""
+    if (counted := metrics.active) is not None:
+        counted.requests.labels(method, binding, code).inc()
+    if _is_logged:
+        fields = {names.METHOD: method, names.BINDING: binding, "code": code, names.AGENT: agent}
+        _log.info("request", extra={"fields": fields})
 
 
 def _count(counted: metrics.Metrics, agent: str, batch: list[Any]) -> None:

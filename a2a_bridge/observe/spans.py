@@ -9,7 +9,10 @@ The block may be left in another context than the one it was entered in, as an a
 current before is put back, no token is used.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Literal
 
@@ -19,6 +22,9 @@ from a2a_bridge.observe.names import ERROR_TYPE
 
 Kind = Literal["internal", "server", "client"]
 Attribute = str | int | float | bool
+
+_SERVICE = "a2a-bridge"
+_MISSING = 'traces need OpenTelemetry, which is not installed: pip install "a2a-agent-bridge[otel]"'
 
 _otel: "_OpenTelemetry | None" = None
 
@@ -31,9 +37,7 @@ class _OpenTelemetry:
             from opentelemetry import context
             from opentelemetry import trace as api
         except ImportError:
-            raise ConfigError(
-                'traces need OpenTelemetry, which is not installed: pip install "a2a-agent-bridge[otel]"'
-            ) from None
+            raise ConfigError(_MISSING) from None
         self.api, self.context = api, context
         self.tracer = api.get_tracer("a2a_bridge", tracer_provider=provider)
         kinds = api.SpanKind
@@ -67,6 +71,58 @@ def switch_on(provider: Any = None) -> None:
     """
     global _otel
     _otel = _OpenTelemetry(provider)
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """Inside, spans go where the variables OTEL_* say, unless somebody has set up OpenTelemetry in this process; at the
+    end the last of them are sent. For whoever runs a process.
+
+    OTEL_TRACES_EXPORTER names exporters: otlp, over HTTP, if it is not set; console; none. The service is called
+    `a2a-bridge` if they do not say how. ConfigError names an exporter that is not installed.
+    """
+    from opentelemetry import trace as api
+
+    if not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
+        yield
+        return
+    try:
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise ConfigError(_MISSING) from None
+    resource = Resource.create()
+    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: _SERVICE}))
+    provider = TracerProvider(resource=resource)
+    for exporter in _exporters():
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    api.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _exporters() -> list[Any]:
+    found = []
+    for said in os.environ.get("OTEL_TRACES_EXPORTER", "").split(","):
+        name = said.strip() or "otlp"
+        if name == "none":
+            continue
+        if name == "otlp":
+            protocol = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+            protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol)
+            name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+        made = next(iter(entry_points(group="opentelemetry_traces_exporter", name=name)), None)
+        if made is None:
+            raise ConfigError(
+                f"OTEL_TRACES_EXPORTER: no exporter {name!r} is installed; with a2a-agent-bridge[otel] there are otlp"
+                " (by http/protobuf), console and none"
+            )
+        found.append(made.load()())
+    return found
 
 
 def switch_off() -> None:

@@ -10,7 +10,8 @@ class Observe:
     """What is watched; everything is off unless switched on, and then costs next to nothing.
 
     `metrics`: count, and show it at /metrics (extra `metrics`). `traces`: OpenTelemetry spans, by the tracer provider
-    that OpenTelemetry was configured with (extra `otel`). `requests`: a log line for each request.
+    that OpenTelemetry was configured with (extra `otel`); `a2a-bridge serve` configures one, as the variables OTEL_*
+    say. `requests`: a log line for each request.
     """
 
     metrics: bool = False

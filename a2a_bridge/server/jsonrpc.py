@@ -61,6 +61,7 @@ METHODS: Mapping[str, tuple[Operation, Dialect]] = {operation.name: (operation, 
 """Every method of 1.0: its operation, and the version of the protocol that it belongs to."""
 
 
+BINDING = "JSONRPC"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
@@ -91,6 +92,7 @@ class JsonRpcEndpoint:
         except ClientGone:
             return
         except Refused as refused:
+            self._operations.refused(refused.error, BINDING)
             body = error_response(error_object(refused.error), None)
             answer = Answer(body, refused.status, headers=refused.headers)
         await answer(scope, receive, send)
@@ -108,6 +110,7 @@ class JsonRpcEndpoint:
             envelope = parse_body(body, self._max_depth)
             check_envelope(envelope)
         except A2AError as error:
+            operations.refused(error, BINDING)
             found = None if isinstance(error, JSONParseError) else request_id(envelope)
             return Answer(error_response(error_object(error), found))
         spelled = r.may_use_snake_case(body)
@@ -133,8 +136,9 @@ class JsonRpcEndpoint:
         elif "id" not in envelope and asked[0].streams:
             refusal = InvalidRequestError("A streaming method needs a request id.")
         if refusal is not None or asked is None:
-            dialect = V1 if asked is None else asked[1]
-            return Answer(error_response(_error_of(refusal or MethodNotFoundError(), dialect), found))
+            dialect, refusal = V1 if asked is None else asked[1], refusal or MethodNotFoundError()
+            self._operations.refused(refusal, BINDING, None if asked is None else asked[0])
+            return Answer(error_response(_error_of(refusal, dialect), found))
         context = self._operations.context(scope, headers, caller, asked, spelled=spelled)
         answer = await self._call_method(self._request(name, params or {}, found), context, self._method)
         if "id" not in envelope:  # a notification: done, and nothing to say (R-JRPC-09)

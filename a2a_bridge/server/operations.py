@@ -178,6 +178,11 @@ class Operations:
             raise Refused(TooManyRequests("As many streams as may be are open: close one."), headers=later(PLACE_RETRY))
         return place
 
+    def refused(self, error: A2AError, binding: str, operation: Operation | None = None) -> None:
+        """Operators hear of what never came to `perform`, too."""
+        if requests.is_watched():
+            requests.refused("-" if operation is None else operation.name, binding, self._agent, error.reason)
+
     # --- the operation
 
     async def perform(self, context: Context, params: Any) -> Result:
@@ -185,7 +190,9 @@ class Operations:
         if not requests.is_watched():
             return await (self._perform(context, params) if context.place is None else self._placed(context, params))
         call = context.call
-        request = requests.Watched(context.operation.name, context.binding, call.agent, call.caller, params)
+        request = requests.Watched(
+            context.operation.name, context.binding, context.dialect.version, call.agent, call.caller, params
+        )
         with request:  # from here on the trace is the request's own
             call = call._replace(traceparent=trace.current_traceparent())
             result = await self._placed(context._replace(call=call), params)

@@ -60,6 +60,7 @@ class RestEndpoint:
         except ClientGone:
             return
         except Refused as refused:
+            self._operations.refused(refused.error, BINDING)
             answer = refusal(refused, headers, found.dialect)
         await answer(scope, receive, send)
 
@@ -86,17 +87,24 @@ class RestEndpoint:
         context = self._operations.context(scope, headers, caller, asked, spelled=spelled)
         context = context._replace(binding=BINDING)
         try:
-            params = {} if not body else self._object(body)
-            self._operations.check_version(context)  # before what is wrong with parameters (R-ERR-07)
-            if scope["method"] != "POST":
-                params = query_params(asked[0].request, scope["query_string"].decode("latin-1"))
-            values = {**found.values, "tenant": found.tenant} if found.tenant else found.values
-            result = await self._operations.perform(context, with_path(params, values) if values else params)
+            params = self._params(context, found, scope, body)
         except A2AError as error:
             context.leave()
-            more = later(1) if error.reason in AGAIN else ()
-            raise Refused(error, headers=(*answer_headers(context), *more)) from None
+            self._operations.refused(error, BINDING, context.operation)
+            return _refusal(error, context, headers)
+        try:
+            result = await self._operations.perform(context, params)
+        except A2AError as error:
+            return _refusal(error, context, headers)
         return self._respond(result, context, headers)
+
+    def _params(self, context: Context, found: Found, scope: Scope, body: bytes) -> dict[str, Any]:
+        params = {} if not body else self._object(body)
+        self._operations.check_version(context)  # before what is wrong with parameters (R-ERR-07)
+        if scope["method"] != "POST":
+            params = query_params(context.operation.request, scope["query_string"].decode("latin-1"))
+        values = {**found.values, "tenant": found.tenant} if found.tenant else found.values
+        return with_path(params, values) if values else params
 
     def _object(self, body: bytes) -> dict[str, Any]:
         found = parse_body(body, self._max_depth)
@@ -140,6 +148,12 @@ def refusal(refused: Refused, headers: Headers, dialect: Dialect = V1) -> Answer
     """A refusal as this binding tells it (R-REST-09, R-REST-12)."""
     body = status_body(refused.error, refused.status, dialect)
     return Answer(body, refused.status, answer_type(headers, dialect), refused.headers)
+
+
+def _refusal(error: A2AError, context: Context, headers: Headers) -> Answer:
+    """The same of an operation: with its headers, and when to come again where that helps."""
+    more = later(1) if error.reason in AGAIN else ()
+    return refusal(Refused(error, headers=(*answer_headers(context), *more)), headers, context.dialect)
 
 
 def not_found(headers: Headers) -> Answer:

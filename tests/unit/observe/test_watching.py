@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from a2a_bridge.agent import Fail
+from a2a_bridge.agent import Fail, Say, Turn
 from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.chat.assistant import AssistantAgent
 from a2a_bridge.chat.group_chat import GroupChat
@@ -23,7 +23,10 @@ from a2a_bridge.observe.requests import caller_hash
 from a2a_bridge.observe.scrub import scrub
 from a2a_bridge.observe.spans import span
 from a2a_bridge.observe.trace import continue_trace, current_traceparent
-from a2a_bridge.protocol.objects import Task
+from a2a_bridge.protocol.objects import Part, Task
+from a2a_bridge.server.auth import Auth
+from a2a_bridge.server.identity import ApiKeys, Key
+from a2a_bridge.server.limits import Limits
 from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Scripted
 from a2a_bridge.testing.fake_openai import FakeOpenAI
@@ -239,6 +242,80 @@ async def test_webhooks_are_counted_and_belong_to_the_trace(
     text = counted.text()[0].decode()
     assert 'a2a_push_deliveries_total{outcome="given_up"} 1.0' in text
     assert f'a2a_push_deliveries_total{{outcome="delivered"}} {len(got) - 1}.0' in text
+
+
+OLD_PARTS = [{"kind": "text", "text": "hi"}]
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The request log: the fields of each line."""
+    return [vars(record)["fields"] for record in caplog.records if record.name == "a2a_bridge.requests"]
+
+
+async def test_only_the_ids_of_the_task_itself_are_logged(
+    start: Any, logged: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An id that is a skill's, or another task's, or words of the agent sends whoever looks for it astray."""
+    caplog.set_level(logging.INFO, "a2a_bridge.requests")
+    key = Key.of("ann", "a-key-of-twenty-and-more")
+
+    def data(turn: Turn) -> Say:
+        return Say(parts=(Part(data={"id": "secret", "taskId": "secret"}),), direct="direct" in str(turn.messages))
+
+    options = Options(extended_cards={"data": lambda caller, card: card})
+    bridge = Bridge(data, auth=Auth(schemes={"key": ApiKeys([key])}), options=options)
+    wire = Wire(await start(bridge))
+    headers = {"x-api-key": "a-key-of-twenty-and-more"}
+    task = (await wire.result("SendMessage", say(), headers=headers))["task"]
+    message = (await wire.result("SendMessage", say("direct"), headers=headers))["message"]
+    await wire.result("GetTask", {"id": task["id"]}, headers=headers)
+    await wire.result("ListTasks", {}, headers=headers)
+    await wire.result("GetExtendedAgentCard", {}, headers=headers)
+    old = {"a2a-version": "0.3", **headers}
+    await wire.result("tasks/get", {"id": task["id"]}, headers=old)
+    sent = await wire.result(
+        "message/send",
+        {"message": {"kind": "message", "messageId": "o1", "role": "user", "parts": OLD_PARTS}},
+        headers=old,
+    )
+    await wire.result("agent/getAuthenticatedExtendedCard", {}, headers=old)
+    found = [(line.get(names.TASK_ID), line.get(names.CONVERSATION), line[names.VERSION]) for line in lines_of(caplog)]
+    this = task["id"], task["contextId"]
+    assert found == [
+        (*this, "1.0"), (None, message["contextId"], "1.0"), (*this, "1.0"), (None, None, "1.0"), (None, None, "1.0"),
+        (*this, "0.3"), (sent["id"], sent["contextId"], "0.3"), (None, None, "0.3"),
+    ]  # fmt: skip
+
+
+async def test_requests_that_are_refused_are_counted_and_logged(
+    start: Any, logged: None, counted: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R-SEC-10: whoever is asked why calls fail sees 401s and 429s, and what never was an operation."""
+    caplog.set_level(logging.INFO, "a2a_bridge.requests")
+    key = Key.of("ann", "a-key-of-twenty-and-more")
+    auth = Auth(schemes={"key": ApiKeys([key])})
+    http = await start(Bridge(Scripted(lambda turn: None), auth=auth, limits=Limits(rate=0.01, burst=4)))
+    known = {"x-api-key": "a-key-of-twenty-and-more", "a2a-version": "1.0"}
+    assert (await http.post("/", content=b"{}")).status_code == 401
+    assert (await http.get("/tasks/x", headers={"a2a-version": "1.0"})).status_code == 401
+    assert (await http.post("/", content=b"{", headers=known)).status_code == 200
+    assert (await http.post("/", json={"jsonrpc": "2.0", "id": 1, "method": "Nope"}, headers=known)).status_code == 200
+    assert (await http.get("/tasks/x", headers={**known, "a2a-version": "9.0"})).status_code == 400
+    assert (await http.get("/tasks/x", headers=known)).status_code == 404
+    assert (await http.get("/tasks/x", headers=known)).status_code == 429
+    codes = [(line[names.METHOD], line[names.BINDING], line["code"]) for line in lines_of(caplog)]
+    assert codes == [
+        ("-", "JSONRPC", "UNAUTHENTICATED"),
+        ("-", "HTTP+JSON", "UNAUTHENTICATED"),
+        ("-", "JSONRPC", "INVALID_REQUEST"),
+        ("-", "JSONRPC", "METHOD_NOT_FOUND"),
+        ("GetTask", "HTTP+JSON", "VERSION_NOT_SUPPORTED"),
+        ("GetTask", "HTTP+JSON", "TASK_NOT_FOUND"),
+        ("-", "HTTP+JSON", "RESOURCE_EXHAUSTED"),
+    ]
+    text = counted.text()[0].decode()
+    for method, binding, code in codes:
+        assert f'a2a_requests_total{{binding="{binding}",code="{code}",method="{method}"}} 1.0' in text
 
 
 @pytest.mark.parametrize("form", [log.JsonLines(), log.KeyValues()])
