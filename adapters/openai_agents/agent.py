@@ -54,11 +54,11 @@ _GONE = Fail("The question that this answers is not open any more. Please start 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the journal keeps of a context. `waiting`: the state of a run that waits for an approval, else empty."""
+    """What the journal keeps of a context. `waiting`: the state of a run that waits for an approval, as JSON."""
 
     items: Sequence[Any] = ()
     agent: str = ""
-    waiting: str = ""
+    waiting: Mapping[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
         """As a record of the journal."""
@@ -151,7 +151,7 @@ class OpenAIAgent:
             yield reply
         if asks:
             # If nobody answers, the context goes on with what was said, without the calls that wait.
-            kept = Kept(said, first.name, result.to_state().to_string(context_serializer=_nothing))
+            kept = Kept(said, first.name, _without_context(result.to_state().to_json(context_serializer=_nothing)))
         else:
             kept = Kept(result.to_input_list(mode="normalized"), result.last_agent.name)
         await turn.journal.append(kept.to_bytes(), snapshot=True)
@@ -167,10 +167,10 @@ class OpenAIAgent:
 
     async def _state(self, kept: Kept | None) -> State | None:
         """The run that waits; None if there is none, or if the agents were changed so that it cannot be taken up."""
-        if kept is None or not kept.waiting:
+        if kept is None or kept.waiting is None:
             return None
         try:
-            return await RunState.from_string(self._agent, kept.waiting)
+            return await RunState.from_json(self._agent, dict(kept.waiting))
         except UserError as error:
             _log.warning("%s cannot take up a run that waits for an approval: %s", self.name, error)
             return None
@@ -199,6 +199,16 @@ async def _events(result: RunResultStreaming) -> AsyncGenerator[Any, None]:
 def _nothing(context: Any) -> Mapping[str, Any]:
     """What the journal keeps of a run's context."""
     return {}
+
+
+def _without_context(state: Any) -> Any:
+    """A run's state, and those of agents behind tools in it, without contexts: the SDK writes mappings down."""
+    if isinstance(state, list):
+        return [_without_context(one) for one in state]
+    if not isinstance(state, dict):
+        return state
+    found = {key: _without_context(value) for key, value in state.items()}
+    return {**found, "context": {}} if "context_meta" in found else found
 
 
 def _noting(failed: set[str]) -> Callable[[ToolErrorFormatterArgs[Any]], None]:

@@ -1,7 +1,6 @@
 """What is the OpenAI Agents SDK's own: handoffs, guardrails, approvals, traces, its own tools' words."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -306,28 +305,31 @@ async def test_a_turn_cancelled_inside_a_tool_leaves_a_context_that_goes_on(mode
     assert outcome(await within(talk.say("SAY never mind"))).text == "never mind"
 
 
-async def test_tools_get_a_context_that_was_made_for_the_turn_and_is_not_kept(model: FakeOpenAI) -> None:
+@pytest.mark.parametrize("is_nested", [False, True])
+async def test_tools_get_a_context_that_was_made_for_the_turn_and_is_not_kept(
+    model: FakeOpenAI, is_nested: bool
+) -> None:
     """Ours: made for each turn, with its caller at hand; a run that is taken up has a new one."""
-    made: list[object] = []
-
-    class Mine:
-        """A context that cannot be written down."""
-
-        secret = threading.Lock()
+    made: list[dict[str, str]] = []
 
     @function_tool(needs_approval=True)
-    def who(context: RunContextWrapper[Mine]) -> str:
+    def who(context: RunContextWrapper[dict[str, str]]) -> str:
         """Look at the context."""
         return str(context.context is made[-1])
 
-    def make(turn: Any) -> object:
-        made.append(Mine())
+    def make(turn: Any) -> dict[str, str]:
+        made.append({"token": "swordfish"})
         return made[-1]
 
-    agent = OpenAIAgent(Agent(name="host", model=chat(model), tools=[who]), context=make)
-    talk = Talk(agent)
-    await within(talk.say("CALL who {}"))
-    assert outcome(await within(talk.say("yes"))).text == "Tool said: True"
+    asking = Agent(name="host", model=chat(model), tools=[who])
+    if is_nested:
+        asking.model_settings = ModelSettings(tool_choice="required")
+        asking = Agent(name="outer", model=chat(model), tools=[asking.as_tool("consult", "Ask.")])
+    talk = Talk(OpenAIAgent(asking, context=make))
+    replies = await within(talk.say('CALL consult {"input": "go"}' if is_nested else "CALL who {}"))
+    assert len(asks_in(replies)) == 1
+    assert b"swordfish" not in b"".join(record for _, record in await talk.journal.read())
+    assert outcome(await within(talk.say("yes"))).text.endswith("Tool said: True")
     assert len(made) == 2
 
 

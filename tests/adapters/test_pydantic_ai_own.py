@@ -27,6 +27,7 @@ from pydantic_ai.models import CompletedStreamedResponse
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
@@ -140,7 +141,8 @@ async def test_texts_of_several_calls_are_messages_of_one_answer() -> None:
     assert [reply.content for reply in replies if isinstance(reply, ToolResult)] == ["seen", "found"]
 
 
-async def test_a_picture_that_the_model_makes_is_a_file_and_told_once() -> None:
+@pytest.mark.parametrize(("output_type", "text"), [(str, "Here."), (BinaryImage, "")])
+async def test_a_picture_that_the_model_makes_is_a_file_and_told_once(output_type: Any, text: str) -> None:
     """Issue 5, part 1: files are parts, this way too."""
     picture = BinaryImage(b"\x89PNG", media_type="image/png")
 
@@ -149,15 +151,14 @@ async def test_a_picture_that_the_model_makes_is_a_file_and_told_once() -> None:
 
         @asynccontextmanager
         async def request_stream(self, messages: Any, settings: Any, parameters: Any, context: Any = None) -> Any:
-            said = ModelResponse([Text("Here."), FilePart(picture)])
+            said = ModelResponse([*([Text(text)] if text else []), FilePart(picture)])
             yield CompletedStreamedResponse(said, model_request_parameters=parameters, replay_events=True)
 
-    agent = ADAPTER.adapt(Agent(Painter(lambda messages, info: ModelResponse([]))))
-    parts = (await said(agent, make_turn("paint"))).parts
-    assert [(part.text, part.raw, part.media_type) for part in parts] == [
-        ("Here.", None, None),
-        (None, b"\x89PNG", "image/png"),
-    ]
+    profile = ModelProfile(supports_image_output=True)
+    made = Agent(Painter(lambda messages, info: ModelResponse([]), profile=profile), output_type=output_type)
+    result = await said(ADAPTER.adapt(made), make_turn("paint"))
+    assert result.text == text
+    assert [(part.raw, part.media_type) for part in result.parts if part.raw] == [(b"\x89PNG", "image/png")]
 
 
 async def test_a_document_reaches_the_model_and_a_link_is_told_not_fetched(model: FakeOpenAI) -> None:
