@@ -11,7 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy
 from typing_extensions import TypedDict
 
-from a2a_bridge.agent import Ask, Chunk, Progress, Traits, Turn, Usage, outcome
+from a2a_bridge.agent import Chunk, Progress, Turn, outcome
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Part
@@ -20,52 +20,7 @@ from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
 from adapters.langgraph.remote import a2a_node
-
-
-class Remote:
-    """An agent behind a server, and what it has been told."""
-
-    name = "critic"
-    description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "application/json", "image/png", "application/pdf"))
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.at_work = asyncio.Event()
-        self.stopped = asyncio.Event()
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """Does what it is told."""
-        self.turns.append(turn)
-        if "WAIT" in turn.text:
-            self.at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.stopped.set()
-        elif turn.answer and len(turn.answer.asks) > 1:
-            yield f"{turn.answer.value('a')} and {turn.answer.value('b')}."
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-            yield Usage(1, 1)
-        elif "ASK TWICE" in turn.text:
-            yield Ask("First?", id="a")
-            yield Ask("Second?", id="b")
-        elif "ASK" in turn.text:
-            yield Usage(2, 2)
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif "BREAK" in turn.text:
-            raise RuntimeError("a secret")
-        elif "ONLY DATA" in turn.text:
-            yield Chunk(parts=(Part(data={"a": 1}),))
-        else:
-            yield Progress("thinking")
-            yield "I heard: "
-            await asyncio.sleep(0)
-            yield turn.text
-            yield Usage(3, 4)
-            if "DRAW" in turn.text:
-                yield Chunk(parts=(Part(raw=b"\x89PNG", media_type="image/png"),))
+from tests.adapters.remote_agent import Talkative as Remote
 
 
 @pytest.fixture
@@ -148,15 +103,15 @@ async def test_a_question_is_an_interrupt_and_resumes_without_asking_again(
     agent, url = remote
     memory = InMemorySaver()
     host = graph(url, memory=memory)
-    paused = await within(host.ainvoke(told("ASK"), THREAD))
+    paused = await within(host.ainvoke(told("ASK USED"), THREAD))
     (asked,) = paused["__interrupt__"]
     assert (asked.value["question"], asked.value["options"]) == ("Shall I?", ["yes", "no"])
     assert asked.value["agent"] == "critic"
     host = graph(url, memory=memory) if restarts else host
     done = await within(host.ainvoke(Command(resume="yes"), THREAD))
     message = done["messages"][-1]
-    assert (message.text, message.usage_metadata["total_tokens"]) == ("You said yes.", 6)
-    assert [turn.text for turn in agent.turns] == ["ASK", "yes"]
+    assert (message.text, message.usage_metadata["total_tokens"]) == ("You said yes.", 4)
+    assert [turn.text for turn in agent.turns] == ["ASK USED", "yes"]
     assert agent.turns[0].task_id == agent.turns[1].task_id
 
 
@@ -164,12 +119,12 @@ async def test_several_questions_are_one_interrupt_and_answered_apart(remote: tu
     """Architecture §1.1: together they are one pause."""
     _, url = remote
     host = graph(url, memory=InMemorySaver())
-    paused = await within(host.ainvoke(told("ASK TWICE"), THREAD))
+    paused = await within(host.ainvoke(told("TWICE"), THREAD))
     value = paused["__interrupt__"][0].value
     assert value["question"] == "First?\nSecond?"
     answer = {ask["id"]: ask["question"].upper() for ask in value["asks"]}
     done = await within(host.ainvoke(Command(resume=answer), THREAD))
-    assert done["messages"][-1].text == "FIRST? and SECOND?."
+    assert done["messages"][-1].text == "FIRST? and SECOND?"
 
 
 async def test_a_step_that_is_run_again_is_not_worked_twice(remote: tuple[Remote, str]) -> None:

@@ -10,53 +10,16 @@ from agents import Agent, FunctionTool, OpenAIChatCompletionsModel, Runner, RunS
 from agents.tool_context import ToolContext
 from openai import AsyncOpenAI
 
-from a2a_bridge.agent import Ask, Chunk, Progress, Traits, Turn, Usage, outcome
+from a2a_bridge.agent import outcome
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterError, AdapterFailedError
-from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk
 from adapters.openai_agents.adapter import ADAPTER
 from adapters.openai_agents.remote import A2AModel, a2a_agent, a2a_tool
-
-
-class Remote:
-    """An agent behind a server, and what it has been told."""
-
-    name = "critic"
-    description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "application/json", "image/png", "application/pdf"))
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.at_work = asyncio.Event()
-        self.stopped = asyncio.Event()
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """Does what it is told."""
-        self.turns.append(turn)
-        if "WAIT" in turn.text:
-            self.at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.stopped.set()
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-        elif "ASK" in turn.text:
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif "BREAK" in turn.text:
-            raise RuntimeError("a secret")
-        else:
-            yield Progress("thinking")
-            yield "I heard: "
-            await asyncio.sleep(0)
-            yield turn.text
-            yield Usage(3, 4)
-            if "DATA" in turn.text:
-                yield Chunk(parts=(Part(data={"a": 1}),))
+from tests.adapters.remote_agent import Talkative as Remote
 
 
 @pytest.fixture
@@ -102,8 +65,8 @@ async def test_it_is_run_like_any_agent_and_streams(remote: tuple[Remote, str]) 
     assert result.final_output == "".join(tokens) == "I heard: hello"
     used = result.context_wrapper.usage
     assert (used.requests, used.input_tokens, used.output_tokens) == (1, 3, 4)
-    result = await within(Runner.run(a2a_agent(url, name="critic"), "hello DATA"))
-    assert result.final_output == 'I heard: hello DATA\n{"a":1}'
+    result = await within(Runner.run(a2a_agent(url, name="critic"), "hello SOME DATA"))
+    assert result.final_output == 'I heard: hello SOME DATA\n{"a":1}'
     assert result.context_wrapper.usage.total_tokens == 7
 
 

@@ -21,59 +21,16 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from a2a_bridge.agent import Ask, Chunk, Progress, Traits, Turn, Usage, outcome
+from a2a_bridge.agent import outcome
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterError, AdapterFailedError
-from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk
 from adapters.pydantic_ai.adapter import ADAPTER
 from adapters.pydantic_ai.remote import A2AModel, a2a_agent, a2a_tool
-
-
-class Remote:
-    """An agent behind a server, and what it has been told."""
-
-    name = "critic"
-    description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "application/json", "image/png", "application/pdf"))
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.at_work = asyncio.Event()
-        self.stopped = asyncio.Event()
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """Does what it is told."""
-        self.turns.append(turn)
-        if "WAIT" in turn.text:
-            if "words" in turn.text:
-                yield "words"
-            self.at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.stopped.set()
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-        elif "ASK" in turn.text:
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif "BREAK" in turn.text:
-            raise RuntimeError("a secret")
-        else:
-            yield Progress("thinking")
-            yield "I heard: "
-            await asyncio.sleep(0)
-            yield turn.text
-            yield Usage(3, 4)
-            if "DATA" in turn.text:
-                yield Chunk(parts=(Part(data={"a": 1}),))
-            if "DRAW" in turn.text:
-                yield Chunk(parts=(Part(raw=b"\x89PNG", media_type="image/png"),))
-            if "CORRECT" in turn.text:
-                yield Chunk("something else", append=False)
+from tests.adapters.remote_agent import Talkative as Remote
 
 
 @pytest.fixture
@@ -98,8 +55,8 @@ async def chat() -> AsyncIterator[OpenAIChatModel]:
 async def test_it_is_run_like_any_agent(remote: tuple[Remote, str]) -> None:
     """Issue 5, part 2: usage is counted; data is text, files are files."""
     _, url = remote
-    result = await within(a2a_agent(url, name="critic").run("hello DATA DRAW"))
-    assert result.output == 'I heard: hello DATA DRAW\n{"a":1}'
+    result = await within(a2a_agent(url, name="critic").run("hello SOME DATA DRAW"))
+    assert result.output == 'I heard: hello SOME DATA DRAW\n{"a":1}'
     assert (result.usage.input_tokens, result.usage.output_tokens) == (3, 4)
     assert [file.data for file in result.response.files] == [b"\x89PNG"]
 
@@ -107,10 +64,10 @@ async def test_it_is_run_like_any_agent(remote: tuple[Remote, str]) -> None:
 async def test_it_streams(remote: tuple[Remote, str]) -> None:
     """Issue 5, part 2: streaming where the host can show it."""
     _, url = remote
-    async with a2a_agent(url, name="critic").run_stream("hello DATA DRAW") as result:
+    async with a2a_agent(url, name="critic").run_stream("hello SOME DATA DRAW") as result:
         tokens = [token async for token in result.stream_text(delta=True, debounce_by=None)]
     assert len(tokens) > 2
-    assert "".join(tokens) == 'I heard: hello DATA DRAW\n{"a":1}'
+    assert "".join(tokens) == 'I heard: hello SOME DATA DRAW\n{"a":1}'
     assert (result.usage.input_tokens, result.usage.output_tokens) == (3, 4)
     assert [file.data for file in result.response.files] == [b"\x89PNG"]
 
