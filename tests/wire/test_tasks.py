@@ -12,7 +12,7 @@ from a2a_bridge.agent import Ask, Traits
 from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
-from a2a_bridge.testing.agents import Obedient, Scripted
+from a2a_bridge.testing.agents import Gate, Obedient, Scripted
 from a2a_bridge.testing.wire import Wire, eventually, fields_of, reason_of, say
 
 # --- GetTask
@@ -345,23 +345,28 @@ async def test_a_send_that_waits_is_answered_when_its_task_is_canceled(wire: Wir
 
 
 async def test_an_agent_that_cleans_up_slowly_is_waited_for(start: Any) -> None:
-    """R-CANC-01: the answer comes when the agent has let go; what it says meanwhile is not heard any more."""
-    let_go = asyncio.Event()
+    """R-CANC-01: all see CANCELED at once, and the answer comes when the agent has let go."""
+    cleaning = Gate()
 
-    async def stubborn(turn: Any) -> Any:
+    async def slow(turn: Any) -> Any:
         yield "working"
         try:
             await asyncio.Event().wait()
         finally:
-            let_go.set()
+            await cleaning()
 
-    wire = Wire(await start(Bridge(Scripted(stubborn))))
+    wire = Wire(await start(Bridge(Scripted(slow))))
     async with wire.stream("SendStreamingMessage", say()) as reader:
         first = await reader.next()
         assert first is not None
-        await wire.result("CancelTask", {"id": first.value["id"]})
-        assert let_go.is_set()
-        await reader.rest()
+        canceling = asyncio.create_task(wire.result("CancelTask", {"id": first.value["id"]}))
+        await cleaning.reached()
+        assert (await reader.rest())[-1].state == "TASK_STATE_CANCELED"
+        for _ in range(10):  # long enough for an answer that does not wait
+            assert (await wire.get(first.value["id"]))["status"]["state"] == "TASK_STATE_CANCELED"
+        assert not canceling.done()
+        cleaning.open()
+        assert (await canceling)["status"]["state"] == "TASK_STATE_CANCELED"
 
 
 async def test_what_an_agent_says_after_cancel_is_not_heard(start: Any) -> None:
