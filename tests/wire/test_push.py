@@ -59,6 +59,17 @@ async def test_configs_can_be_kept_read_and_deleted(wire: Wire, text: str) -> No
     assert await wire.result(List, {"taskId": task["id"]}) == {}
 
 
+@pytest.mark.parametrize("found", ["a/b", "%25", "100%", "a%2Fb", "a:cancel", "ü", "a b", "..b", "+"])
+async def test_an_id_of_the_client_is_found_under_just_that_id(wire: Wire, found: str) -> None:
+    """R-REST-03: in a path it is decoded once, so that no two ids are one."""
+    task = await wire.send("ask")
+    made = await wire.result(Create, {"taskId": task["id"], "url": URL, "id": found})
+    assert made["id"] == found
+    assert await wire.result(Get, {"taskId": task["id"], "id": found}) == made
+    await wire.result(Delete, {"taskId": task["id"], "id": found})
+    assert await wire.result(List, {"taskId": task["id"]}) == {}
+
+
 @pytest.mark.parametrize("operation", [Create, Get, List, Delete])
 async def test_somebody_elses_task_is_not_there(wire: Wire, operation: str) -> None:
     """R-PUSH-08, R-ERR-04: answered byte for byte like a task that does not exist."""
