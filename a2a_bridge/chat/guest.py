@@ -10,7 +10,7 @@ from typing import Any, cast
 from a2a_bridge.agent import Reply, Traits, Turn
 from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.entry import Entry, Speaker
-from a2a_bridge.chat.seat import OnFailure, Seat
+from a2a_bridge.chat.seat import OnFailure, Seat, fold_name
 from a2a_bridge.protocol.objects import JSONValue
 
 
@@ -61,3 +61,10 @@ def named_seat(seat: Seat, name: str) -> Seat:
 def is_guest(entry: Entry) -> bool:
     """Whether somebody came who is not in the room's configuration."""
     return entry.kind == "joined" and entry.heard is not None and "seat" in entry.heard
+
+
+def is_of(seat: Seat, speaker: Speaker, name: str) -> bool:
+    """Whether a seat of the configuration is that of a speaker, who may have another name now."""
+    if seat.named is None and seat.endpoint is not None:
+        return seat.endpoint == speaker.endpoint
+    return fold_name(seat.named or seat.agent.name) == fold_name(name)

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from a2a_bridge.agent import Journal
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, dump
 from a2a_bridge.store.contract import Change, Store
@@ -68,9 +67,13 @@ class RoomStore:
                 self._opened = None
                 await store_in_use.close()
 
-    async def claim(self, store: Store, room: KeptRoom) -> Journal:
+    async def claim(self, store: Store, room: KeptRoom) -> StreamJournal:
         """The journal of a room, ours alone from now on."""
         return await StreamJournal.claim(store, _stream(room.room_id), (self._change(room),))
+
+    async def look(self, store: Store, room_id: str) -> StreamJournal:
+        """The journal of a room, for reading: whoever runs it goes on."""
+        return await StreamJournal.look(store, _stream(room_id))
 
     async def ended(self, store: Store, room: KeptRoom, state: str) -> None:
         """Say how it ended."""

@@ -13,7 +13,7 @@ a log can be changed, taken out or put elsewhere without it being seen (`seal.py
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -25,6 +25,9 @@ from a2a_bridge.protocol.objects import JSONValue, Message
 
 RERUN = "rerun"
 """The flag of a failed attempt after which the same turn is asked for again."""
+
+
+_MARKS = frozenset({"run", "forked", "renamed"})
 
 
 class RunHead(NamedTuple):
@@ -53,8 +56,8 @@ class RoomLog:
 
     __slots__ = (
         "_buffer", "_clock", "_journal", "_manager", "_seal", "answers", "asked", "attempts", "authors", "awaited",
-        "down", "entries", "fallbacks", "floor", "handover", "head", "messages", "open", "overtaken", "replies",
-        "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
+        "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "messages", "open", "overtaken",
+        "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
     def __init__(self, journal: Journal, manager: Speaker, clock: Callable[[], float] = time.time) -> None:
@@ -63,6 +66,7 @@ class RoomLog:
         self._clock = clock
         self._buffer: list[str] = []
         self._seal = NO_SEAL
+        self.is_forked = False
         self.handover: str | None = None
         self.view_end = 0
         self.head: RunHead | None = None
@@ -97,13 +101,40 @@ class RoomLog:
 
     def take(self, line: dict[str, Any]) -> None:
         """Fold in a line that was kept before."""
-        if line["kind"] == "run":
-            self.head = RunHead(*line["head"])
+        if line["kind"] in _MARKS:
+            self._take_mark(line)
             return
         entry = from_record(line, self.speakers, self._manager)
         if entry.kind == "said" and self.open is not None and entry.turn:
             entry = replace(entry, why=self.open.why)  # kept once, with the decision
         self._apply(entry)
+
+    def _take_mark(self, line: dict[str, Any]) -> None:
+        if "head" in line:
+            self.head = RunHead(*line["head"])
+        self.is_forked = line["kind"] == "forked"
+        names = line.get("names", {})
+        if line["kind"] == "forked":  # nobody in the new room has heard anything, or been asked
+            for held in (self.seen, self.overtaken, self.asked, self.answers, self.attempts):
+                held.clear()
+        self.authors = [names.get(name, name) for name in self.authors]
+        for old, new in names.items():
+            self._rename(old, new)
+
+    def _rename(self, old: str, new: str) -> None:
+        """Another agent has this seat's name from now on, and hears all of it anew."""
+        self.seen.pop(old, None)
+        known: tuple[dict[str, Any], ...] = (self.speakers, self.spoke, self.asked, self.answers, self.attempts)
+        for held in known:
+            if old in held:
+                held[new] = held.pop(old)
+        if new in self.speakers:
+            self.speakers[new] = replace(self.speakers[new], name=new)
+        for names in (self.down, self.overtaken):
+            if old in names:
+                names.remove(old)
+        self.awaited = [new if name == old else name for name in self.awaited]
+        self.floor = new if self.floor == old else self.floor
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -146,7 +177,19 @@ class RoomLog:
     def begin(self, head: RunHead) -> None:
         """Write down what a run begins with, or is gone on with."""
         self.head = head
+        self.is_forked = False
         self._buffer.append(json.dumps({"kind": "run", "head": head}, separators=(",", ":")))
+
+    def mark(self, line: dict[str, Any]) -> None:
+        """Write down that the room was forked, or that seats have other names from now on."""
+        self._buffer.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+        self._take_mark(line)
+
+    def copy(self, lines: Iterable[str]) -> None:
+        """Write down what stands in another room's log."""
+        for line in lines:
+            self._buffer.append(line)
+            self.take(json.loads(line))
 
     def add(self, entry: Entry) -> None:
         """Fold in a new entry, made by `make`. It is kept with the next `commit`, and must not be shown before."""

@@ -1,11 +1,8 @@
 """A room as an agent: it runs a group chat for whoever takes a turn with it."""
 
 import inspect
-import time
-import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Never
 
@@ -15,7 +12,6 @@ from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.classic import (
     TerminationMessage,
     check_name,
-    content_parts,
     missing_member,
     model_from,
     refuse_words,
@@ -24,23 +20,22 @@ from a2a_bridge.chat.condition import Condition
 from a2a_bridge.chat.debate.rounds import Rounds
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.group_chat import GroupChat
-from a2a_bridge.chat.keep import KeptRoom, RoomStore
+from a2a_bridge.chat.keep import RoomStore
+from a2a_bridge.chat.kept import Keeping, message_of
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room, abandon_room
 from a2a_bridge.chat.rules import Host, Rules
-from a2a_bridge.chat.run import room_id
 from a2a_bridge.chat.seat import seated
 from a2a_bridge.chat.summary import SummaryMethod, check_method, last_words, reflect
 from a2a_bridge.chat.termination import MessageTermination
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.extensions import with_stop
-from a2a_bridge.protocol.objects import Message, Part, Role
+from a2a_bridge.protocol.objects import Part
 from a2a_bridge.store.contract import Store
-from a2a_bridge.store.journal import MemoryJournal
 
 
-class GroupChatManager(Host):
+class GroupChatManager(Keeping):
     """Runs a group chat, and is an agent itself: it can be published, and can take a seat in another room.
 
     `llm_config` is the model that chooses the speakers and may end the conversation (speaker selection "auto").
@@ -161,79 +156,11 @@ class GroupChatManager(Host):
         """A turn that waits for an answer gets none: the seat that asked is told."""
         await abandon_room(self.rules, turn)
 
-    async def chat(self, task: Any, *, opener: str | None = None) -> ChatResult:
-        """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message.
-        `opener`: the seat in whose name it is said, else a person outside.
-
-        With `store=` the room is kept while it runs: `ChatResult.room_id` names it, and `resume` goes on with it
-        after a crash. Cancelling the call cancels whoever speaks.
-        """
-        if self._store is None:
-            room = Room(self.rules, _turn(_message(task)), human=self.human, opener=opener)
-            async with aclosing(room.play()) as played:
-                async for _ in played:
-                    pass
-            return room.result()
-        async with aclosing(self._driven(_message(task), opener)) as shown:
-            async for said in shown:
-                if isinstance(said, ChatResult):
-                    return said
-        raise AssertionError("a run ends with its result")
-
-    async def stream(self, task: Any) -> AsyncGenerator[Entry | Chunk, None]:
-        """The same, to watch: the entries of the log and, between them, the words as they come.
-
-        Read it within `contextlib.aclosing`, or to its end.
-        """
-        async with aclosing(self._driven(_message(task))) as shown:
-            async for said in shown:
-                if isinstance(said, Entry | Chunk):
-                    yield said
-
-    async def resume(self, room: str | Sequence[Mapping[str, Any]]) -> ChatResult:
-        """Go on with a conversation.
-
-        The id of a room of this manager's store: it goes on where it was cut off; nobody who has answered is asked
-        again. A room that had ended gives its result. A list of classic messages: a new room begins with them, the
-        last one opens it. UnknownRoomError, and ChatError for a manager without a store.
-        """
-        if not isinstance(room, str):
-            return await self._resume_messages(room)
-        if self._store is None:
-            raise ChatError("only rooms that are kept can be resumed: GroupChatManager(store='rooms.sqlite')")
-        async with self._store.opened() as store:
-            kept = await self._store.find(store, room)
-            async with aclosing(self._kept_run(store, kept)) as shown:
-                async for said in shown:
-                    if isinstance(said, ChatResult):
-                        return said
-        raise AssertionError("a run ends with its result")
-
-    async def _resume_messages(self, messages: Sequence[Mapping[str, Any]]) -> ChatResult:
-        if not messages:
-            raise ChatError("resume(messages): there are none")
-        *earlier, last = messages
-        began = tuple((str(said.get("name") or "user"), content_parts(said)) for said in earlier)
-        parts = content_parts(last)
-        opening = Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=parts)
-        room = Room(replace(self.rules, earlier=began), _turn(opening), human=self.human, opener=last.get("name"))
-        async with aclosing(room.play()) as shown:
-            async for _ in shown:
-                pass
-        return room.result()
-
-    async def rooms(self) -> list[KeptRoom]:
-        """The rooms in this manager's store, the newest first; at most 50."""
-        if self._store is None:
-            return []
-        async with self._store.opened() as store:
-            return await self._store.rooms(store)
-
     # What can be asked of a room while it runs; RoomNotRunningError when it does not run in this process.
 
     def interject(self, room_id: str, text: str, name: str | None = None) -> None:
         """Say something in a running room at once, under the name of a person, or of the room's stand-in."""
-        control.running(room_id).interject(_message(text), name)
+        control.running(room_id).interject(message_of(text), name)
 
     def pause(self, room_id: str) -> None:
         """Let whoever speaks finish, and ask nobody else until `unpause`."""
@@ -261,35 +188,6 @@ class GroupChatManager(Host):
     def unseat(self, room_id: str, name: str) -> None:
         """Ask somebody to leave a running room. ChatError when nobody of that name came with `seat` or the room."""
         control.running(room_id).leave(name)
-
-    # How a run is driven from here.
-
-    async def _driven(
-        self, message: Message, opener: str | None = None
-    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
-        turn = _turn(message)
-        if self._store is None:
-            async with aclosing(_played(Room(self.rules, turn, human=self.human, opener=opener))) as shown:
-                async for said in shown:
-                    yield said
-            return
-        kept = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, message, "running", time.time())
-        async with self._store.opened() as store, aclosing(self._kept_run(store, kept, opener)) as shown:
-            async for said in shown:
-                yield said
-
-    async def _kept_run(
-        self, store: Store, kept: KeptRoom, opener: str | None = None
-    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
-        assert self._store is not None
-        journal = await self._store.claim(store, kept)
-        turn = Turn(id=kept.turn_id, messages=(kept.message,), context_id=kept.context_id, journal=journal)
-        room = Room(self.rules, turn, human=self.human, opener=opener)
-        async with aclosing(_played(room)) as shown:
-            async for said in shown:
-                if isinstance(said, ChatResult):
-                    await self._store.ended(store, kept, said.stop.kind)
-                yield said
 
     def keep_result(self, result: ChatResult) -> None:
         """Leave a finished conversation for reading, in `groupchat.messages` and with the agents in it."""
@@ -323,21 +221,3 @@ def _check_debate(protocol: Rounds, chat: GroupChat, model: Model | None) -> Non
         raise ChatError("a debate needs two seats at least, besides the judge")
     if chat.transitions is not None or chat.allow_repeat_speaker is not None:
         raise ChatError("in a debate everybody speaks in every round: leave transitions and allow_repeat_speaker out")
-
-
-def _message(task: Any) -> Message:
-    if isinstance(task, Message):
-        return task
-    return Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=content_parts(task))
-
-
-def _turn(message: Message) -> Turn:
-    return Turn(id=str(uuid.uuid4()), messages=(message,), context_id=str(uuid.uuid4()), journal=MemoryJournal())
-
-
-async def _played(room: Room) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
-    """What a room shows, and at the end its result."""
-    async with aclosing(room.play()) as shown:
-        async for said in shown:
-            yield said
-    yield room.result()

@@ -20,7 +20,9 @@ from a2a_bridge.agent import Chunk, Progress, Turn, Usage
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.breaker import Breaker
 from a2a_bridge.chat.control import CanceledError, Control, Gone
-from a2a_bridge.chat.entry import END, Entry, Speaker, StopReason, metadata_of
+from a2a_bridge.chat.debate.measure import RULING
+from a2a_bridge.chat.debate.rounds import Judge
+from a2a_bridge.chat.entry import END, EXTERNAL, Entry, Speaker, StopReason, metadata_of
 from a2a_bridge.chat.failure import RecordedError
 from a2a_bridge.chat.guest import guest_seat, is_guest
 from a2a_bridge.chat.hearing import Hearing
@@ -248,6 +250,9 @@ class RecordedOutside(Outside):
         rules = self._rules
         selector = rules.selector
         model = _Model(self)
+        protocol = rules.protocol
+        if protocol is not None and isinstance(protocol.decide, Judge) and protocol.judge_seat is None:
+            protocol = replace(protocol, decide=Judge(model))
         method = _Function(self) if callable(selector.method) else selector.method
         return replace(
             rules,
@@ -256,6 +261,7 @@ class RecordedOutside(Outside):
             eligibility=(_Filter(self),) if rules.eligibility else (),
             summarise=self.summarise if rules.summarise is not None else None,
             clock=self.clock,
+            protocol=protocol,
         )
 
 
@@ -277,11 +283,25 @@ class _Control(Control):
         if found is not None and _is_canceled(found):
             self.canceled = _stop_of(found).detail
             return True
-        return self._wanted or bool(self.said) or bool(self.seats)
+        return self._wanted or bool(self.said) or bool(self.seats) or self.finished is not None
 
     @is_wanted.setter
     def is_wanted(self, value: bool) -> None:
         self._wanted = value
+
+    @property
+    def finished(self) -> str | None:
+        """Whether somebody asks for the end next."""
+        found = self._outside.next
+        if found is None:
+            return None
+        if found.stop is not None and (found.stop.kind, found.stop.by) == ("terminated", "outside"):
+            return found.stop.detail
+        return found.detail if EXTERNAL in found.flags else None
+
+    @finished.setter
+    def finished(self, value: str | None) -> None:
+        """It is in the record."""
 
     @property
     def said(self) -> deque[tuple[str | None, Message]]:
@@ -372,6 +392,12 @@ class _Model:
             return
         found = await outside.expected()
         why = found.why
+        if found.kind == "noted":  # it judges a debate
+            if RULING not in found.flags:
+                raise RecordedError(found.detail)
+            yield found.text
+            yield outside.usage_of(found)
+            return
         if found.kind != "decided" or why is None:
             await outside.differ(f"a model is asked who is next, and next comes {_told(found)}")
         answer = outside.answer_of(found)

@@ -14,7 +14,7 @@ from typing import Any
 
 from a2a_bridge.agent import Answer, Caller, Turn
 from a2a_bridge.chat.entry import Entry, Speaker
-from a2a_bridge.chat.guest import guest_seat, named_seat
+from a2a_bridge.chat.guest import guest_seat, is_of, named_seat
 from a2a_bridge.chat.log import RoomLog, RunHead
 from a2a_bridge.chat.recorded import RecordedOutside
 from a2a_bridge.chat.retell import said_outside
@@ -112,8 +112,12 @@ class _Record:
     def _take(self, log: RoomLog, at: int, line: dict[str, Any]) -> None:
         if line["kind"] == "run":
             self._open(log, at, RunHead(*line["head"]))
-        elif line["kind"] not in _ENTRIES and self.sessions:
-            self._close(at, len(log.entries))
+        elif line["kind"] not in _ENTRIES:
+            if self.sessions:
+                self._close(at, len(log.entries))
+            if line["kind"] == "forked":
+                self.sessions.clear()
+            self.names.update(line.get("names", {}))
         log.take(line)
 
     def _open(self, log: RoomLog, at: int, head: RunHead) -> None:
@@ -237,18 +241,12 @@ def _seats(rules: Rules, session: _Session, entries: Sequence[Entry], names: dic
     known.pop(rules.manager.name, None)
     found: list[Seat] = []
     for seat in rules.seats:
-        name = next((name for name, speaker in known.items() if _is_of(seat, speaker, names.get(name, name))), None)
+        name = next((name for name, speaker in known.items() if is_of(seat, speaker, names.get(name, name))), None)
         if name is not None:
             found.append(named_seat(seat, name))
             del known[name]
     found += [guest_seat(speaker, guests[name].heard if name in guests else None) for name, speaker in known.items()]
     return tuple(found)
-
-
-def _is_of(seat: Seat, speaker: Speaker, name: str) -> bool:
-    if seat.named is None and seat.endpoint is not None:
-        return seat.endpoint == speaker.endpoint
-    return fold_name(seat.named or seat.agent.name) == fold_name(name)
 
 
 def _turn(

@@ -20,8 +20,8 @@ _GONE = Failure("has left the room", "chosen, and left before it answered")
 _LOST = Failure("was cut off when the room was stopped", "the credentials that it was given are not kept")
 
 
-def take_up(run: Run, settlement: Settlement) -> None:
-    """Get the open turns ready to be heard again."""
+def take_up(run: Run, settlement: Settlement, *, is_forked: bool = False) -> None:
+    """Get the open turns ready to be heard again. In a room that is forked nobody has been asked yet."""
     log = run.log
     for name in [*log.awaited]:
         if name in log.asked:
@@ -34,7 +34,7 @@ def take_up(run: Run, settlement: Settlement) -> None:
                 settlement.give_up(speaker, _GONE)
         elif answered is not None:
             _answer_again(run, settlement, chair, answered)
-        elif chair.traits.after_crash == "at_most_once" and not chair.on_failure.rerun:
+        elif not is_forked and chair.traits.after_crash == "at_most_once" and not chair.on_failure.rerun:
             settlement.give_up(chair.speaker, _CUT_OFF)
         else:
             run.next.append((chair, run.turns.make(chair, log.attempts.get(name, 1))))

@@ -182,11 +182,12 @@ class Room:
             self._repeat()
             return
         if goes_on and log.head is not None:
+            is_forked = log.is_forked
             log.begin(log.head)  # so that a reader sees that it was cut off here
             run.rejudge()
             for entry in self._opening.seats():
                 run.add(entry)
-            take_up(run, self._hearing.settlement)
+            take_up(run, self._hearing.settlement, is_forked=is_forked)
             return
         if log.run:
             log.add(self._stopped(None, StopReason("interrupted")))

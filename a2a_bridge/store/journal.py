@@ -17,10 +17,11 @@ process loses the appends that had not returned, at most.
 
 import asyncio
 import struct
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from a2a_bridge.errors import StoreUnavailableError
 from a2a_bridge.store.contract import Change, Claim, Numbered, Streams
@@ -90,6 +91,10 @@ class _Book:
             shelf = self._shelves[path] = _Shelf()
         return shelf
 
+    def shelves(self) -> list[tuple[bytes, _Shelf]]:
+        """All of them, by path."""
+        return sorted(self._shelves.items())
+
     def append(self, path: bytes, record: bytes, snapshot: bool) -> asyncio.Future[None] | None:
         """Hand a record to the store; None when it is durable at once."""
         shelf = self.shelf(path)
@@ -150,6 +155,22 @@ class StreamJournal:
         book = _Book(store, name, await store.claim(name, records))
         await book.load()
         return cls(book, b"")
+
+    @classmethod
+    async def look(cls, store: Streams, name: str) -> "StreamJournal":
+        """The stream as it is, for reading only: whoever has claimed it goes on. Appends are refused."""
+        book = _Book(store, name, Claim(0, sys.maxsize))
+        await book.load()
+        return cls(book, b"")
+
+    def inner(self) -> list[tuple[tuple[str, ...], list[Numbered]]]:
+        """All journals inside this one that hold anything, by the keys that lead to them, and their records."""
+        inside = self._path + b"/"
+        return [
+            (tuple(unquote(key) for key in path[len(inside) :].decode().split("/")), shelf.records)
+            for path, shelf in self._book.shelves()
+            if path.startswith(inside) and shelf.records
+        ]
 
     async def append(self, record: bytes, snapshot: bool = False) -> None:
         """Durable when it returns; see the protocol."""

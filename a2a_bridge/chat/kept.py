@@ -1,0 +1,267 @@
+"""What a manager can do with the rooms that it keeps: run them, go on with them, fork, replay, explain, carry away."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from a2a_bridge.agent import Chunk, Reply, Turn
+from a2a_bridge.chat.classic import content_parts
+from a2a_bridge.chat.entry import Entry
+from a2a_bridge.chat.exported import Imported, exported
+from a2a_bridge.chat.guest import is_guest, is_of
+from a2a_bridge.chat.keep import KeptRoom, RoomStore, UnknownRoomError
+from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.replay import Replay, replay
+from a2a_bridge.chat.result import ChatResult
+from a2a_bridge.chat.room import Room
+from a2a_bridge.chat.rules import Host, Rules
+from a2a_bridge.chat.run import room_id
+from a2a_bridge.chat.seal import is_seal
+from a2a_bridge.errors import ChatError
+from a2a_bridge.protocol.objects import Message, Role
+from a2a_bridge.store.contract import Store
+from a2a_bridge.store.journal import MemoryJournal, StreamJournal
+
+
+class Keeping(Host):
+    """The rooms of one manager."""
+
+    name: str
+    _store: RoomStore | None
+
+    async def chat(self, task: Any, *, opener: str | None = None) -> ChatResult:
+        """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message.
+        `opener`: the seat in whose name it is said, else a person outside.
+
+        With `store=` the room is kept while it runs: `ChatResult.room_id` names it, and `resume` goes on with it
+        after a crash. Cancelling the call cancels whoever speaks.
+        """
+        return await _result(self._driven(message_of(task), opener))
+
+    async def stream(self, task: Any) -> AsyncGenerator[Entry | Chunk, None]:
+        """The same, to watch: the entries of the log and, between them, the words as they come.
+
+        Read it within `contextlib.aclosing`, or to its end.
+        """
+        async with aclosing(self._driven(message_of(task))) as shown:
+            async for said in shown:
+                if isinstance(said, Entry | Chunk):
+                    yield said
+
+    async def resume(
+        self, room: str | Sequence[Mapping[str, Any]], *, rename: Mapping[str, str] | None = None
+    ) -> ChatResult:
+        """Go on with a conversation.
+
+        The id of a room of this manager's store: it goes on where it was cut off; nobody who has answered is asked
+        again. A room that had ended gives its result. All who had a seat must have one; `rename={old: new}` says who
+        has it under another name. A list of classic messages: a new room begins with them, the last one opens it.
+        UnknownRoomError, and ChatError for a manager without a store.
+        """
+        if not isinstance(room, str):
+            return await self._resume_messages(room)
+        async with self._rooms().opened() as store:
+            kept = await self._rooms().find(store, room)
+            journal = await self._rooms().claim(store, kept)
+            log = RoomLog(journal, self.rules.manager)
+            await log.load()
+            names = dict(rename or {})
+            if log.run:
+                check_seats(self.rules, log, names)
+                if names:
+                    log.mark({"kind": "renamed", "names": names})
+                    await log.commit()
+            return await _result(self._kept_run(store, kept, journal))
+
+    async def fork(self, room: str, at: int, *, rename: Mapping[str, str] | None = None) -> ChatResult:
+        """Go on with a conversation as if it had come to entry `at` and no further, in a room of its own.
+
+        The manager may be another one than that which ran the room, with other agents in the seats, on the same store:
+        what if the critic were another model. Everybody is told everything anew, in new contexts; the room that it
+        was forked from stays as it is. `rename={old: new}` says who has a seat under another name. ChatError when
+        there is no such entry, or the conversation had ended there.
+        """
+        async with self._rooms().opened() as store:
+            kept = await self._rooms().find(store, room)
+            lines = _up_to(at, await self._lines(store, room))
+            turn = turn_of(kept.message)
+            made = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, kept.message, "running", time.time())
+            journal = MemoryJournal()
+            log = RoomLog(journal, self.rules.manager)
+            log.copy(lines)
+            names = dict(rename or {})
+            if not log.run or log.head is None:
+                raise ChatError(f"the conversation had ended at entry {at}: fork before that, or ask a new question")
+            check_seats(self.rules, log, names)
+            head = log.head._replace(turn=turn.id, context=turn.context_id)
+            log.mark({"kind": "forked", "from": room, "at": at, "head": head, "names": names})
+            await log.commit()
+            claimed = await self._rooms().claim(store, made)
+            for _, record in await journal.read():
+                await claimed.append(record)
+            return await _result(self._kept_run(store, made, claimed))
+
+    async def replay(self, room: str | Iterable[str]) -> Replay:
+        """Let the rules decide anew on what was heard in a room, by its id or its lines, and compare: nobody is asked.
+
+        See `chat.replay`. LogError for lines that are no log of a room.
+        """
+        if not isinstance(room, str):
+            return await replay(self.rules, room)
+        async with self._rooms().opened() as store:
+            await self._rooms().find(store, room)
+            lines = await self._lines(store, room)
+        return await replay(self.rules, lines)
+
+    async def entries(self, room: str) -> list[Entry]:
+        """What is written down of a room so far, also while it runs. See `chat.explain` for what it says."""
+        return (await self.log(room)).entries
+
+    async def log(self, room: str) -> RoomLog:
+        """The log of a room so far, for reading."""
+        async with self._rooms().opened() as store:
+            await self._rooms().find(store, room)
+            log = RoomLog(await self._rooms().look(store, room), self.rules.manager)
+            await log.load()
+        return log
+
+    async def export(self, room: str) -> AsyncIterator[str]:
+        """A room as JSON Lines, all of it: see `chat.exported`. Nothing in it is a credential, but it is all that was
+        said."""
+        async with self._rooms().opened() as store:
+            kept = await self._rooms().find(store, room)
+            journal = await self._rooms().look(store, room)
+            lines = exported(kept, self.name, await journal.read(), journal.inner())
+        for line in lines:
+            yield line
+
+    async def import_room(self, lines: Iterable[str]) -> str:
+        """Take in a room that was exported, and return its id. ChatError when lines are missing or were changed, for a
+        room of a manager with another name, and for one that is there."""
+        given = Imported(lines)
+        if given.manager != self.name:
+            raise ChatError(f"the room is one of {given.manager!r}: import it to a manager of that name")
+        async with self._rooms().opened() as store:
+            try:
+                await self._rooms().find(store, given.room.room_id)
+            except UnknownRoomError:
+                await given.write(await self._rooms().claim(store, given.room))
+                return given.room.room_id
+        raise ChatError(f"the room {given.room.room_id!r} is in this store already")
+
+    async def rooms(self) -> list[KeptRoom]:
+        """The rooms in this manager's store, the newest first; at most 50."""
+        if self._store is None:
+            return []
+        async with self._store.opened() as store:
+            return await self._store.rooms(store)
+
+    # How a run is driven from here.
+
+    def _rooms(self) -> RoomStore:
+        if self._store is None:
+            raise ChatError("only rooms that are kept can be gone back to: GroupChatManager(store='rooms.sqlite')")
+        return self._store
+
+    async def _lines(self, store: Store, room: str) -> list[str]:
+        journal = await self._rooms().look(store, room)
+        return [line.decode() for _, record in await journal.read() for line in record.split(b"\n")]
+
+    async def _resume_messages(self, messages: Sequence[Mapping[str, Any]]) -> ChatResult:
+        if not messages:
+            raise ChatError("resume(messages): there are none")
+        *earlier, last = messages
+        began = tuple((str(said.get("name") or "user"), content_parts(said)) for said in earlier)
+        opening = Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=content_parts(last))
+        rules = replace(self.rules, earlier=began)
+        return await _result(_played(Room(rules, turn_of(opening), human=self.human, opener=last.get("name"))))
+
+    async def _driven(
+        self, message: Message, opener: str | None = None
+    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        turn = turn_of(message)
+        if self._store is None:
+            async with aclosing(_played(Room(self.rules, turn, human=self.human, opener=opener))) as shown:
+                async for said in shown:
+                    yield said
+            return
+        kept = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, message, "running", time.time())
+        async with self._store.opened() as store:
+            journal = await self._store.claim(store, kept)
+            async with aclosing(self._kept_run(store, kept, journal, opener)) as shown:
+                async for said in shown:
+                    yield said
+
+    async def _kept_run(
+        self, store: Store, kept: KeptRoom, journal: StreamJournal, opener: str | None = None
+    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        turn = Turn(id=kept.turn_id, messages=(kept.message,), context_id=kept.context_id, journal=journal)
+        async with aclosing(_played(Room(self.rules, turn, human=self.human, opener=opener))) as shown:
+            async for said in shown:
+                if isinstance(said, ChatResult):
+                    await self._rooms().ended(store, kept, said.stop.kind)
+                yield said
+
+
+def check_seats(rules: Rules, log: RoomLog, names: Mapping[str, str]) -> None:
+    """Raise ChatError if somebody who sits in the room has no seat under its name, or that in `names`."""
+    guests = {entry.speaker.name for entry in log.entries if is_guest(entry) and entry.speaker is not None}
+    missing = [
+        name
+        for name, speaker in log.speakers.items()
+        if name != rules.manager.name
+        and name not in guests
+        and not any(is_of(seat, speaker, names.get(name, name)) for seat in rules.seats)
+    ]
+    unknown = [name for name in names if name not in log.speakers]
+    if unknown:
+        raise ChatError(f"rename= names {', '.join(map(repr, unknown))}, who had no seat in this room")
+    if missing:
+        seats = ", ".join(repr(seat.key) for seat in rules.seats)
+        raise ChatError(
+            f"{', '.join(map(repr, missing))} had a seat in this room and has none here, where there are {seats}:"
+            f" say who has it now with rename={{{missing[0]!r}: ...}}"
+        )
+
+
+def message_of(task: Any) -> Message:
+    """A task in any of its forms."""
+    if isinstance(task, Message):
+        return task
+    return Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=content_parts(task))
+
+
+def turn_of(message: Message) -> Turn:
+    """The turn of a room that nobody has asked over A2A."""
+    return Turn(id=str(uuid.uuid4()), messages=(message,), context_id=str(uuid.uuid4()), journal=MemoryJournal())
+
+
+def _up_to(at: int, lines: Sequence[str]) -> list[str]:
+    """The lines up to an entry, without seals."""
+    found: list[str] = []
+    for line in lines:
+        if is_seal(line.encode()):
+            continue
+        found.append(line)
+        if line.startswith(f'{{"seq":{at},'):
+            return found
+    raise ChatError(f"the room has no entry {at}: its log ends before")
+
+
+async def _played(room: Room) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+    """What a room shows, and at the end its result."""
+    async with aclosing(room.play()) as shown:
+        async for said in shown:
+            yield said
+    yield room.result()
+
+
+async def _result(played: AsyncGenerator[Entry | Reply | ChatResult, None]) -> ChatResult:
+    async with aclosing(played) as shown:
+        async for said in shown:
+            if isinstance(said, ChatResult):
+                return said
+    raise AssertionError("a run ends with its result")
