@@ -19,7 +19,7 @@ from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.rules import Host, Rules
 from a2a_bridge.chat.run import room_id
-from a2a_bridge.chat.seal import is_seal
+from a2a_bridge.chat.seal import NO_SEAL, is_seal, sealed
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, Role
 from a2a_bridge.store.contract import Store
@@ -90,8 +90,9 @@ class Keeping(Host):
             turn = turn_of(kept.message)
             made = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, kept.message, "running", time.time())
             journal = MemoryJournal()
+            await journal.append(sealed(NO_SEAL, "\n".join(lines).encode())[0])
             log = RoomLog(journal, self.rules.manager)
-            log.copy(lines)
+            await log.load()
             names = dict(rename or {})
             if not log.run or log.head is None:
                 raise ChatError(f"the conversation had ended at entry {at}: fork before that, or ask a new question")

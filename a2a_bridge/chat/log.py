@@ -13,7 +13,7 @@ a log can be changed, taken out or put elsewhere without it being seen (`seal.py
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -119,22 +119,7 @@ class RoomLog:
                 held.clear()
         self.authors = [names.get(name, name) for name in self.authors]
         for old, new in names.items():
-            self._rename(old, new)
-
-    def _rename(self, old: str, new: str) -> None:
-        """Another agent has this seat's name from now on, and hears all of it anew."""
-        self.seen.pop(old, None)
-        known: tuple[dict[str, Any], ...] = (self.speakers, self.spoke, self.asked, self.answers, self.attempts)
-        for held in known:
-            if old in held:
-                held[new] = held.pop(old)
-        if new in self.speakers:
-            self.speakers[new] = replace(self.speakers[new], name=new)
-        for names in (self.down, self.overtaken):
-            if old in names:
-                names.remove(old)
-        self.awaited = [new if name == old else name for name in self.awaited]
-        self.floor = new if self.floor == old else self.floor
+            _rename(self, old, new)
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -184,12 +169,6 @@ class RoomLog:
         """Write down that the room was forked, or that seats have other names from now on."""
         self._buffer.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
         self._take_mark(line)
-
-    def copy(self, lines: Iterable[str]) -> None:
-        """Write down what stands in another room's log."""
-        for line in lines:
-            self._buffer.append(line)
-            self.take(json.loads(line))
 
     def add(self, entry: Entry) -> None:
         """Fold in a new entry, made by `make`. It is kept with the next `commit`, and must not be shown before."""
@@ -322,3 +301,19 @@ class RoomLog:
         "said": _said, "decided": _decided, "failed": _failed, "passed": _gave_nothing, "noted": _noted,
         "asked": _asked, "answered": _answered, "joined": _joined, "left": _left, "stopped": _stopped,
     }  # fmt: skip
+
+
+def _rename(log: RoomLog, old: str, new: str) -> None:
+    """Another agent has this seat's name from now on, and hears all of it anew."""
+    log.seen.pop(old, None)
+    known: tuple[dict[str, Any], ...] = (log.speakers, log.spoke, log.asked, log.answers, log.attempts)
+    for held in known:
+        if old in held:
+            held[new] = held.pop(old)
+    if new in log.speakers:
+        log.speakers[new] = replace(log.speakers[new], name=new)
+    for names in (log.down, log.overtaken):
+        if old in names:
+            names.remove(old)
+    log.awaited = [new if name == old else name for name in log.awaited]
+    log.floor = new if log.floor == old else log.floor
