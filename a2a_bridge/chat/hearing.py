@@ -24,7 +24,7 @@ from a2a_bridge.chat.settle import Settlement
 from a2a_bridge.chat.speech import Speech
 from a2a_bridge.chat.summary import reflect
 from a2a_bridge.chat.watch import watch_turn
-from a2a_bridge.errors import ChatError, StoreError
+from a2a_bridge.errors import StoreError
 
 _AHEAD = 64
 """Words of several speakers that may wait for a reader."""
@@ -44,11 +44,6 @@ class _Voice:
     @property
     def has_ended(self) -> bool:
         return self.task is not None and self.task.done()
-
-    @property
-    def has_fallen_silent(self) -> bool:
-        """Its task has ended, and nobody has told it to."""
-        return not self.is_done and self.task is not None and self.task.cancelled() and not self.task.cancelling()
 
     @property
     def has_answered(self) -> bool:
@@ -152,8 +147,6 @@ class Hearing:
         for voice in called:
             if isinstance(voice.trouble, StoreError):
                 raise voice.trouble
-            if voice.has_fallen_silent:  # a library that cancels the task it is called in
-                voice.trouble, voice.is_done = ChatError("its turn was cancelled from within"), True
         for voice in called:
             if voice.is_done:
                 self.settlement.settle(voice.chair, voice.turn, voice.speech, voice.trouble)

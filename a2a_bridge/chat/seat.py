@@ -284,7 +284,7 @@ class Chair:
 def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chair:
     """The chair of a seat, made anew."""
     agent = seat.agent
-    name = seat.named or getattr(card, "name", None) or agent.name
+    name = seat.named or agent.name
     is_remote = seat.endpoint is not None
     kind: SpeakerKind = "remote" if is_remote else getattr(agent, "speaker_kind", "local")
     traits = traits_of(agent)
