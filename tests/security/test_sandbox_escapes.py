@@ -33,7 +33,7 @@ async def blocked(code: str, **more: object) -> str:
 
 
 async def test_a_file_of_the_host_cannot_be_read(tmp_path: Path) -> None:
-    """1: the file system. Issue 4."""
+    """Demand 22. 1: the file system. Issue 4."""
     secret = tmp_path / "secret"
     secret.write_text("ESCAPED")
     code = f"print(open({str(secret)!r}).read())"

@@ -67,7 +67,7 @@ class Waits:
 async def test_all_speakers_of_a_turn_see_the_same_and_are_admitted_in_the_order_of_the_seats(
     room: Any, puppet: Any
 ) -> None:
-    """Conversation §4.13: one frozen view, a barrier, one turn."""
+    """Semantics 13; demand 20. Conversation §4.13: one frozen view, a barrier, one turn."""
     slow = Waits("slow", "slowly")
     quick = puppet("quick")
     manager = room(slow, quick, speaker_selection_method="all", max_round=2)
@@ -222,7 +222,7 @@ async def test_a_pause_lets_the_speaker_finish_and_asks_nobody_else(room: Any, p
 
 
 async def test_a_canceled_room_cancels_its_speaker_and_says_so(room: Any, puppet: Any) -> None:
-    """Conversation §4.10, §4.14: cancel comes before every other reason."""
+    """Semantics 10 and 14; demands 15 and 25. Conversation §4.10, §4.14: cancel comes before every other reason."""
     a, b = Waits("a"), puppet("b")
     task, room_id = await running_room(manager := room(a, b, max_round=3), a)
     manager.cancel(room_id, "enough")
@@ -266,7 +266,7 @@ async def test_a_canceled_caller_is_not_taken_for_a_canceled_room(room: Any) -> 
 
 
 async def test_somebody_joins_and_somebody_leaves_while_it_runs(room: Any, puppet: Any) -> None:
-    """Demand 25: a dynamic roster."""
+    """Demand 25. Demand 25: a dynamic roster."""
     a, late = Waits("a"), puppet("late")
     task, room_id = await running_room(manager := room(a, puppet("b"), max_round=4), a)
     manager.seat(room_id, late)
@@ -314,7 +314,9 @@ def dying(name: str, at: int, traits: Traits) -> Any:
 async def test_the_same_turn_goes_on_where_it_was_cut_off_and_asks_nobody_twice(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Issue 4, part 5: who has answered is not asked again, the open turn keeps its id."""
+    """Semantics 12 and 16; demand 9.
+
+    Issue 4, part 5: who has answered is not asked again, the open turn keeps its id."""
     journal = MemoryJournal()
     a, b = puppet("a"), dying("b", 1, RESTARTABLE)
     manager = room(a, b, max_round=4)
@@ -356,7 +358,7 @@ async def test_a_turn_that_was_answered_before_the_process_ended_gives_the_same_
 
 
 async def test_a_room_that_is_kept_goes_on_by_its_id_in_another_process(room: Any, puppet: Any, tmp_path: Path) -> None:
-    """Issue 4, part 5: SQLite by default."""
+    """Semantics 16; demands 8 and 9. Issue 4, part 5: SQLite by default."""
     from a2a_bridge.chat.group_chat import GroupChat
     from a2a_bridge.chat.manager import GroupChatManager
 
@@ -395,7 +397,7 @@ async def test_a_conversation_goes_on_from_its_messages(room: Any, puppet: Any) 
 
 
 async def test_a_budget_of_tokens_stops_before_the_turn_that_would_break_it(room: Any, puppet: Any) -> None:
-    """Conversation §4.15: reserved before the call, settled after; a notice at four fifths."""
+    """Semantics 15; demand 19. Conversation §4.15: reserved before the call, settled after; a notice at four fifths."""
     a = puppet("a", ["x", Usage(30, 10)])
     result = await room(a, max_round=20, budget=Budget(tokens=100)).chat("go")
     assert len(a.turns) == 2
@@ -455,14 +457,14 @@ def test_a_budget_of_nothing_is_refused(word: str) -> None:
     ],
 )
 async def test_a_seat_is_handed_its_view(view: View, heard: list[list[str]], room: Any, puppet: Any) -> None:
-    """Demand 14: choose how much history a remote gets."""
+    """Semantics 1; demand 14. Demand 14: choose how much history a remote gets."""
     a, b = puppet("a", lambda turn: [f"a {len(a.turns)}"]), puppet("b")
     await room(a, Seat(b, view=view), max_round=5).chat("go")
     assert b.heard == heard
 
 
 async def test_a_summary_stands_for_what_came_before(room: Any, puppet: Any) -> None:
-    """Issue 4, part 7: the view `summary`, in the words of the room's model, counted as the manager's."""
+    """Demand 18. Issue 4, part 7: the view `summary`, in the words of the room's model, counted as the manager's."""
     model = ScriptedModel(["they met"])
     b = puppet("b")
     manager = room(
@@ -553,7 +555,7 @@ def test_a_breaker_opens_closes_and_waits_longer_each_time() -> None:
 
 
 async def test_a_peer_answers_for_a_person_only_if_its_seat_says_so(room: Any, puppet: Any) -> None:
-    """Conversation §4.8: default human only."""
+    """Semantics 8. Conversation §4.8: default human only."""
     asker = puppet("asker", lambda turn: [f"so {turn.answer.value()}"] if turn.answer else [Ask("Which?")])
     expert = puppet("expert", "the blue one")
     result = await room(asker, Seat(expert, may_answer=True), max_round=2).chat("go")
@@ -568,7 +570,7 @@ async def test_a_peer_answers_for_a_person_only_if_its_seat_says_so(room: Any, p
 
 
 async def test_credentials_are_never_asked_of_a_peer(room: Any, puppet: Any) -> None:
-    """Conversation §4.9."""
+    """Semantics 9; demand 24. Conversation §4.9."""
     bank, expert = puppet("bank", [Ask("PIN?", kind="auth")]), puppet("expert")
     result = await room(bank, Seat(expert, may_answer=True), max_round=2).chat("go")
     assert (result.stop.kind, expert.turns) == ("input_required", [])

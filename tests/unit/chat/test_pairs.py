@@ -180,7 +180,7 @@ def test_a_failure_ends_a_chat_of_two_with_the_reason(caplog: pytest.LogCaptureF
 
 
 async def test_in_a_running_loop_the_sync_spelling_names_the_other_one() -> None:
-    """Ours: it would block the loop it runs in."""
+    """Semantics 20. Ours: it would block the loop it runs in."""
     with pytest.raises(RuntimeError, match=r"use await ann\.a_initiate_chat\(\.\.\.\)"):
         bot("ann").initiate_chat(bot("ben"), message="go", silent=True)
 

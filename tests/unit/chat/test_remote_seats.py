@@ -49,7 +49,7 @@ class Watched:
 
 
 async def test_a_remote_seat_gets_what_is_new_attributed_in_one_context(remote: Any, room: Any, puppet: Any) -> None:
-    """Ours: measured at the remote agent."""
+    """Semantics 1, 3 and 5; demands 10, 11 and 14. Ours: measured at the remote agent."""
     watched = Watched("archivist")
     a, b = puppet("a"), puppet("b")
     result = await room(a, b, await remote(watched), max_round=7).chat("task")
@@ -77,7 +77,7 @@ async def test_words_of_a_remote_seat_stream_through(remote: Any, room: Any) -> 
 async def test_a_question_of_a_remote_agent_comes_up_and_is_answered_in_the_same_task(
     remote: Any, room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Ours: the answer finds its way to the task that asked."""
+    """Semantics 4 and 8; demand 12. Ours: the answer finds its way to the task that asked."""
     tasks: list[Any] = []
 
     async def plan(turn: Turn) -> Any:
@@ -96,7 +96,7 @@ async def test_a_question_of_a_remote_agent_comes_up_and_is_answered_in_the_same
 
 
 async def test_cancelling_the_room_cancels_the_remote_task(remote: Any, room: Any) -> None:
-    """Issue 2: cancel goes through."""
+    """Semantics 10; demand 15. Issue 2: cancel goes through."""
     started, cancelled = asyncio.Event(), asyncio.Event()
 
     class Slow(Watched):
@@ -121,7 +121,7 @@ async def test_cancelling_the_room_cancels_the_remote_task(remote: Any, room: An
 async def test_a_remote_turn_that_fails_or_is_empty_is_told_to_the_room(
     remote: Any, room: Any, puppet: Any, trouble: str
 ) -> None:
-    """Issue 2: a failed, canceled or empty answer is handled and the room is told."""
+    """Semantics 11; demand 17. Issue 2: a failed, canceled or empty answer is handled and the room is told."""
 
     async def bad(text: str) -> None:
         if trouble == "raises":
@@ -167,7 +167,7 @@ async def test_a_url_takes_a_seat(room: Any, puppet: Any) -> None:
 
 
 async def test_a_served_room_is_an_agent_in_another_room(remote: Any, room: Any, puppet: Any) -> None:
-    """Issue 2: a room is an agent; rooms nest over the wire."""
+    """Semantics 19. Issue 2: a room is an agent; rooms nest over the wire."""
     inner = room(puppet("x", "from inside"), name="inner", max_round=2)
     a = puppet("a")
     result = await room(await remote(inner), a, max_round=3).chat("go")

@@ -49,7 +49,7 @@ async def same(rules: Rules, journal: Any) -> None:
 
 
 async def test_a_room_is_replayed_without_asking_anybody(room: Any, puppet: Any) -> None:
-    """Issue 4, part 5: byte for byte the same log."""
+    """Semantics 16. Issue 4, part 5: byte for byte the same log."""
     tools = [ToolCall("1", "search", {"q": 1}), ToolResult("1", "found"), Usage(3, 4, 0.1, "m")]
     a = puppet("a", [[*tools, "[a]: I say so"], [RuntimeError("secret")], ["[b] says", Say("more", next="b")]])
     b = puppet("b", [[Fail("cannot")], [Refuse("will not")], [Chunk(parts=(Part(data={"x": [1]}),)), "and words"]])

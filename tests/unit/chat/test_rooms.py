@@ -142,7 +142,7 @@ async def test_repeats_may_be_allowed_for_some(room: Any, puppet: Any) -> None:
 
 
 async def test_a_message_that_trips_a_condition_is_part_of_the_conversation(room: Any, puppet: Any) -> None:
-    """Ours: it is admitted and delivered, then the room stops."""
+    """Semantics 14; demand 5. Ours: it is admitted and delivered, then the room stops."""
     result = await room(
         puppet("a"), puppet("b", "we are DONE"), is_termination_msg=lambda said: "DONE" in said["content"]
     ).chat("go")
@@ -165,7 +165,7 @@ async def test_conditions_are_joined_and_checked_in_order(room: Any, puppet: Any
 
 
 async def test_a_passive_stand_in_opens_the_chat_and_is_never_chosen(room: Any, puppet: Any) -> None:
-    """AutoGen issue 108: no loop of blank messages."""
+    """Semantics 7; demand 3. AutoGen issue 108: no loop of blank messages."""
     human = UserProxyAgent("human", human_input_mode="NEVER")
     result = await room(human, puppet("a"), max_round=4).chat("go")
     assert names(result) == ["human", "a", "a", "a"]
@@ -179,7 +179,7 @@ async def test_a_room_of_nobody_but_a_stand_in_stops(room: Any) -> None:
 
 
 async def test_the_manager_may_declare_that_the_conversation_is_over(room: Any, puppet: Any) -> None:
-    """Ours: convergence, with the reason."""
+    """Semantics 6 and 14; demand 6. Ours: convergence, with the reason."""
     model = ScriptedModel(['{"next": "b", "reason": "b knows"}', '{"next": "END", "reason": "all is said"}'])
     result = await room(puppet("a"), puppet("b"), llm_config=model).chat("go")
     assert (result.stop.kind, result.stop.by, result.stop.detail) == ("converged", "chat_manager", "all is said")
@@ -188,14 +188,14 @@ async def test_the_manager_may_declare_that_the_conversation_is_over(room: Any, 
 
 
 async def test_two_turns_in_a_row_with_nothing_new_come_with_an_instruction(room: Any, puppet: Any) -> None:
-    """Ours: a seat is never handed nothing."""
+    """Semantics 2; demand 13. Ours: a seat is never handed nothing."""
     a = puppet("a")
     await room(a, max_round=3).chat("go")
     assert a.heard == [["go"], ["Nobody has spoken since your last words. Please go on."]]
 
 
 async def test_a_seat_sees_the_task_and_everything_new_and_nothing_twice(room: Any, puppet: Any) -> None:
-    """Ours: order a, b, r, a, b, r."""
+    """Semantics 1. Ours: order a, b, r, a, b, r."""
     r = puppet("r")
     await room(puppet("a"), puppet("b"), r, max_round=7).chat("task")
     assert r.heard == [["task", "a speaks", "b speaks"], ["a speaks", "b speaks"]]
@@ -297,7 +297,7 @@ async def test_choosing_by_model_without_a_model_is_refused_at_once(room: Any, p
 
 
 async def test_what_a_run_did_is_read_from_the_result(room: Any, puppet: Any) -> None:
-    """Issue 2: ChatResult with stop, summary, cost, decisions."""
+    """Demand 5. Issue 2: ChatResult with stop, summary, cost, decisions."""
     result = await room(puppet("a"), max_round=2).chat({"content": "go"})
     assert result.summary == "a speaks"
     assert result.chat_history == [

@@ -12,7 +12,7 @@ from a2a_bridge.testing.turns import make_turn
 
 
 async def test_each_commit_ends_with_a_seal_of_all_that_stands_before_it(room: Any, puppet: Any, watch: Any) -> None:
-    """Issue 4, part 6: hash-chained, over the runs of a room and over restarts."""
+    """Semantics 17: hash-chained, over the runs of a room and over restarts."""
     journal = MemoryJournal()
     for text in ("go", "again"):
         await watch(room(puppet("a"), puppet("b"), max_round=3), make_turn(text, journal=journal))

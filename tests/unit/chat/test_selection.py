@@ -37,7 +37,7 @@ OPTIONS = ["research_lead", "critic", END]
     ],
 )
 def test_sloppy_answers_that_name_one_candidate_are_understood(answer: str, chosen: str) -> None:
-    """AutoGen issues 663, 842, 1064: spaces, escapes, decoration."""
+    """Demand 1. AutoGen issues 663, 842, 1064: spaces, escapes, decoration."""
     assert parse_choice(answer, OPTIONS)[0] == chosen
 
 
@@ -55,7 +55,7 @@ def test_sloppy_answers_that_name_one_candidate_are_understood(answer: str, chos
     ],
 )
 def test_answers_that_name_nobody_are_refused_with_the_exact_reason(answer: str, trouble: str) -> None:
-    """Ours: no guessing; what is wrong goes back to the model."""
+    """Semantics 6; demand 1. Ours: no guessing; what is wrong goes back to the model."""
     with pytest.raises(SpeakerSelectionError) as raised:
         parse_choice(answer, OPTIONS)
     assert trouble in raised.value.message
@@ -74,7 +74,7 @@ async def test_the_model_is_asked_again_with_the_exact_error(room: Any, puppet: 
 
 
 async def test_after_the_retries_the_longest_silent_candidate_speaks_and_it_is_said(room: Any, puppet: Any) -> None:
-    """Ours: the fallback is deterministic, and never livelocks (AutoGen issue 7471)."""
+    """Semantics 6; demand 2. Ours: the fallback is deterministic, and never livelocks (AutoGen issue 7471)."""
     model = ScriptedModel(["?", "?", '{"next": "a", "reason": ""}', "?"])
     result = await room(
         puppet("a"), puppet("b"), puppet("c"), llm_config=model, max_retries_for_selecting_speaker=1, max_round=5,
@@ -87,7 +87,7 @@ async def test_after_the_retries_the_longest_silent_candidate_speaks_and_it_is_s
 
 
 async def test_two_fallbacks_in_a_row_stop_the_room(room: Any, puppet: Any) -> None:
-    """Ours: a chooser that does not work is said, not hidden."""
+    """Semantics 6; demand 2. Ours: a chooser that does not work is said, not hidden."""
     result = await room(puppet("a"), puppet("b"), llm_config=ScriptedModel(lambda said: "?")).chat("go")
     assert result.stop.kind == "selection_failed"
     assert [decision.chosen_by for decision in result.decisions] == ["fallback", "fallback"]
@@ -149,7 +149,7 @@ async def say(turn: Turn) -> str:
 def test_the_speaker_is_always_one_of_the_candidates(
     answers: list[str], repeats: bool, seats: int, data: st.DataObject
 ) -> None:
-    """Ours: the invariant of speaker selection, whatever the model says."""
+    """Semantics 6; demand 2. Ours: the invariant of speaker selection, whatever the model says."""
     names = "abcd"[:seats]
     table = data.draw(
         st.none() | st.dictionaries(st.sampled_from(names), st.lists(st.sampled_from(names), unique=True))

@@ -25,7 +25,7 @@ async def lines_of(journal: MemoryJournal) -> list[dict[str, Any]]:
 
 
 async def test_each_speaker_streams_as_an_artifact_of_its_own(room: Any, puppet: Any, watch: Any) -> None:
-    """Ours: and the last word is artifact `answer`."""
+    """Semantics 19. Ours: and the last word is artifact `answer`."""
     replies = await watch(room(puppet("a"), puppet("critic", ["no", "!"]), max_round=3), make_turn("go"))
     assert [(chunk.artifact, chunk.text) for chunk in replies] == [
         ("turn-1-a", "a speaks"), ("turn-2-critic", "no"), ("turn-2-critic", "!"), ("answer", "no!"),
@@ -84,7 +84,7 @@ async def test_a_second_task_of_the_same_context_goes_on_in_the_same_room(room: 
 async def test_a_question_of_a_seat_becomes_the_rooms_own_and_the_answer_finds_back(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Ours: the pause of the room, and a restart in between."""
+    """Semantics 8; demands 7 and 8. Ours: the pause of the room, and a restart in between."""
 
     def script(turn: Turn) -> list[Any]:
         if turn.answer is None:
@@ -130,7 +130,7 @@ async def test_what_is_said_while_the_room_waits_reaches_the_seats_afterwards(
 
 
 async def test_a_credential_is_handed_over_and_never_written_down(room: Any, puppet: Any, watch: Any) -> None:
-    """Ours: a credential is in no log."""
+    """Semantics 9; demand 24. Ours: a credential is in no log."""
     journal = MemoryJournal()
     bank = puppet(
         "bank", lambda turn: [f"in with {turn.answer.value()}"] if turn.answer else [Ask("PIN?", kind="auth")]
@@ -288,7 +288,7 @@ async def test_a_room_in_a_room_answers_as_one_seat(room: Any, puppet: Any, watc
 async def test_a_question_from_two_rooms_down_comes_up_and_its_answer_goes_down(
     room: Any, puppet: Any, watch: Any
 ) -> None:
-    """Ours: the human is one inbox, however deep the question is."""
+    """Semantics 8; demand 7. Ours: the human is one inbox, however deep the question is."""
     asker = puppet("asker", lambda turn: [f"got {turn.answer.value()}"] if turn.answer else [Ask("what?")])
     journal = MemoryJournal()
     manager = room(room(asker, name="inner", max_round=2), name="outer", max_round=2)

@@ -207,7 +207,7 @@ async def test_a_call_of_something_that_is_no_tool_is_told_to_the_model() -> Non
 
 
 async def test_a_model_that_goes_round_in_circles_is_stopped() -> None:
-    """Ours: 25 rounds of calls in one turn are a loop."""
+    """Demand 4. Ours: 25 rounds of calls in one turn are a loop."""
     model = ScriptedModel(lambda messages: ToolCall(str(len(messages)), "f", {}))
     with pytest.raises(Exception, match="has called tools 25 times in one turn"):
         await replies_of(AssistantAgent("bot", llm_config=model, tools=[tool(name="f")(lambda: "")]), make_turn("x"))

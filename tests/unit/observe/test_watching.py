@@ -42,7 +42,7 @@ def by_name(exporter: InMemorySpanExporter) -> dict[str, Any]:
 
 
 async def test_a_room_its_remote_seat_and_the_model_behind_that_are_one_trace(traced: InMemorySpanExporter) -> None:
-    """Issue 3, part 8: W3C context in, through the store, out with calls."""
+    """Demand 23. Issue 3, part 8: W3C context in, through the store, out with calls."""
     with FakeOpenAI() as model:
         critic = AssistantAgent("critic", llm_config={"model": "m1", "base_url": model.base_url, "api_key": "k"})
         async with running(lambda url: Bridge(critic, public_url=url)) as url:
