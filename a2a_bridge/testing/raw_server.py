@@ -52,14 +52,30 @@ class Exchange:
         head = f"HTTP/1.1 {status} Whatever\r\n{media_type}Content-Length: {len(body)}\r\n{more}\r\n"
         await self.raw(head.encode() + body)
 
-    async def result(self, result: Any, **more: Any) -> None:
+    async def result(self, result: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """A JSON-RPC result under the id of the request."""
-        await self.answer(json.dumps({"jsonrpc": "2.0", "id": self.rpc["id"], "result": result}).encode(), **more)
+        await self.answer(
+            json.dumps({"jsonrpc": "2.0", "id": self.rpc["id"], "result": result}).encode(),
+            status=status,
+            headers=headers,
+        )
 
-    async def error(self, code: int, message: str = "no", data: Any = None, **more: Any) -> None:
+    async def error(
+        self,
+        code: int,
+        message: str = "no",
+        data: Any = None,
+        *,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         """A JSON-RPC error."""
         error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-        await self.answer(json.dumps({"jsonrpc": "2.0", "id": self.rpc.get("id"), "error": error}).encode(), **more)
+        await self.answer(
+            json.dumps({"jsonrpc": "2.0", "id": self.rpc.get("id"), "error": error}).encode(),
+            status=status,
+            headers=headers,
+        )
 
     async def stream(self, *events: Any, ids: int | None = None) -> None:
         """The head of a stream that ends with its connection, and events; `ids`: the number of the first one."""
