@@ -29,6 +29,7 @@ from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.seat import OnFailure, Seat, View
 from a2a_bridge.chat.user_proxy import UserProxyAgent
+from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import (
     ChatError,
     ConnectionFailedError,
@@ -265,6 +266,7 @@ class Described:
     async def describe(self) -> AgentCard:
         if isinstance(self._card, Exception):
             raise self._card
+        self.name = self._card.name  # as RemoteAgent has it, unless it was given a name
         return self._card
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
@@ -289,6 +291,13 @@ async def test_a_room_reads_all_cards_before_its_first_turn(room: Any, puppet: A
     )  # fmt: skip
     with pytest.raises(ChatError, match="cannot be told apart"):
         await room(Described("http://x", card("A")), puppet("a")).chat("go")
+
+
+async def test_a_name_that_a_remote_agent_was_given_stays() -> None:
+    """Ours: Seat(name=) first, then RemoteAgent(name=), then the card's."""
+    seat = Seat(RemoteAgent("http://x", name="mine"))
+    assert seat.chair(View(), OnFailure(), card("theirs")).name == "mine"
+    assert Seat(RemoteAgent("http://x", name="mine"), name="other").chair(View(), OnFailure(), None).name == "other"
 
 
 async def test_a_card_that_cannot_be_read_does_not_keep_the_room_from_starting(room: Any, puppet: Any) -> None:
