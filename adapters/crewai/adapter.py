@@ -41,16 +41,24 @@ _silence()
 
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
-    """The crew or agent as an agent."""
-    from adapters.crewai.crew import CrewAgent
+    """The crew, agent or flow as an agent; a function that makes a flow is called for each turn."""
+    from adapters.crewai.crew import CrewAgent, is_crew_or_agent
+    from adapters.crewai.flow import FlowAgent
 
-    return CrewAgent(obj, name=name, description=description)
+    made = CrewAgent if is_crew_or_agent(obj) else FlowAgent
+    return made(obj, name=name, description=description)
 
 
 ADAPTER = Adapter(
     name="crewai",
     requires="a2a-agent-bridge[crewai]",
     package="crewai.crew",
-    classes=frozenset({("crewai.crew", "Crew"), ("crewai.agents.agent_builder.base_agent", "BaseAgent")}),
+    classes=frozenset(
+        {
+            ("crewai.crew", "Crew"),
+            ("crewai.agents.agent_builder.base_agent", "BaseAgent"),
+            ("crewai.flow.runtime", "Flow"),
+        }
+    ),
     adapt=_adapt,
 )

@@ -5,18 +5,23 @@ placeholders are filled with what was said. `work.py` says who owns the thread o
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Set
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
-from a2a_bridge.agent import Fail, Reply, Traits, Turn, speaker_of
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from pydantic import BaseModel
+
+from a2a_bridge.agent import Reply, Traits, Turn, speaker_of
+from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
-from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, Struct, json_bytes
+from a2a_bridge.protocol.objects import JSONValue, Message, Role, Struct
+from adapters.crewai.messages import attributed, fills, transcript, words
+from adapters.crewai.published import GONE, Published
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
 from adapters.crewai.work import Work
 from crewai import BaseLLM, Crew
+from crewai.agents.agent_builder.base_agent import BaseAgent
 from crewai.events.event_listener import event_listener
 
 TRANSCRIPT = "transcript"
@@ -28,12 +33,30 @@ MESSAGE = "message"
 _PLACEHOLDER = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
 
 
-class CrewAgent:
-    """Takes turns with a `Crew`, or with a single CrewAI `Agent`, which is handed the conversation as messages."""
+def is_crew_or_agent(obj: Any) -> bool:
+    """What a `CrewAgent` takes."""
+    return isinstance(obj, Crew | BaseAgent)
 
-    def __init__(self, obj: Any, *, name: str | None = None, description: str | None = None) -> None:
+
+class CrewAgent(Published):
+    """Takes turns with a `Crew`, or with a single CrewAI `Agent`, which is handed the conversation as messages.
+
+    `response_format`: the pydantic model that a single agent answers with; a crew has it at its tasks.
+    """
+
+    def __init__(
+        self,
+        obj: Any,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        response_format: type[BaseModel] | None = None,
+    ) -> None:
         self._obj = obj
         self._is_crew = isinstance(obj, Crew)
+        self._response_format = response_format
+        if self._is_crew and response_format is not None:
+            raise AdapterError("the form of a crew's answer is its last task's: Task(output_pydantic=...)")
         self.name = name or str((obj.name or "crew") if self._is_crew else obj.role)
         self.description = description or _description(obj)
         reviewed = [bool(task.human_input) for task in obj.tasks] if self._is_crew else []
@@ -46,15 +69,12 @@ class CrewAgent:
             framework="crewai", skills=_skills(obj), stops_on_cancel=False, keeps_context=any(reviewed)
         )
 
-    def __repr__(self) -> str:
-        return f"CrewAgent({self.name!r})"
-
-    async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
-        """One kickoff. Whatever CrewAI raises becomes an AdapterFailedError."""
+    async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        """The replies of one kickoff."""
         reading = Reading()
         review = await recall(turn.journal) if turn.answer and self.traits.keeps_context else None
         if turn.answer and review is None:
-            yield Fail("The question that this answers is not open any more. Please start again.")
+            yield GONE
             return
         if turn.answer and review:
             if turn.answer.option() == "yes":
@@ -79,8 +99,6 @@ class CrewAgent:
         except ReviewWanted as wanted:
             await remember(turn.journal, wanted)
             yield QUESTION
-        except Exception as error:  # CrewAI's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the CrewAI agent {self.name!r} failed: {type(error).__name__}") from error
 
     def _kickoff(
         self, inputs: Mapping[str, JSONValue], reading: Reading, *, resumed: bool = False
@@ -110,7 +128,7 @@ class CrewAgent:
         def kickoff() -> Any:
             agent = self._obj.copy()
             _make_quiet(agent)
-            return agent.kickoff(said)
+            return agent.kickoff(said, response_format=self._response_format)
 
         return kickoff
 
@@ -119,45 +137,19 @@ class CrewAgent:
 
     def _as_dict(self, message: Message) -> dict[str, str]:
         if self._is_own(message):
-            return {"role": "assistant", "content": message.text}
-        return {"role": "user", "content": _attributed(message)}
+            return {"role": "assistant", "content": words(message)}
+        return {"role": "user", "content": attributed(message)}
 
     async def _inputs(self, turn: Turn) -> dict[str, JSONValue]:
         """What fills the crew's placeholders; a data part that is an object fills those it names."""
         names = _placeholders(self._obj)
-        said = "\n\n".join(_attributed(message, names) for message in turn.messages)
+        said = "\n\n".join(attributed(message, names) for message in turn.messages)
         inputs: dict[str, JSONValue] = dict.fromkeys(names or {MESSAGE}, said)
         if TRANSCRIPT in names:
-            inputs[TRANSCRIPT] = self._transcript([*await turn.history(), *turn.messages])
-        for part in (part for message in turn.messages for part in message.parts if _fills(part, names)):
+            inputs[TRANSCRIPT] = transcript([*await turn.history(), *turn.messages], self.name)
+        for part in (part for message in turn.messages for part in message.parts if fills(part, names)):
             inputs.update({key: value for key, value in cast(Struct, part.data).items() if key in names})
         return inputs
-
-    def _transcript(self, messages: Iterable[Message]) -> str:
-        lines = []
-        for message in messages:
-            speaker = speaker_of(message) or (self.name if message.role is Role.AGENT else "user")
-            lines.append(f"{speaker}: {_words(message).removeprefix(f'[{speaker}] ')}")
-        return "\n".join(lines)
-
-
-def _fills(part: Part, names: Set[str]) -> bool:
-    """A data part that is an object with a member named like a placeholder."""
-    return isinstance(part.data, Mapping) and not names.isdisjoint(part.data)
-
-
-def _words(message: Message, names: Set[str] = frozenset()) -> str:
-    """Text and data of a message as text, without the data that fills placeholders."""
-    parts = (part for part in message.parts if not _fills(part, names))
-    texts = (json_bytes(part.data).decode() if part.kind == "data" else part.text for part in parts)
-    return "\n".join(text for text in texts if text)
-
-
-def _attributed(message: Message, names: Set[str] = frozenset()) -> str:
-    """The words of a message, after `[name] ` when it is known who said them: CrewAI shows models no names."""
-    words, speaker = _words(message, names), speaker_of(message)
-    prefix = f"[{speaker}] " if speaker else ""
-    return words if words.startswith(prefix) else prefix + words
 
 
 def _placeholders(crew: Any) -> set[str]:

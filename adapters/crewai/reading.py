@@ -66,6 +66,8 @@ class Reading:
             self._begun += 1
             if self.tasks > 1:
                 yield Progress(f"Task {self._begun} of {self.tasks}")
+        elif event.type == "method_execution_started":
+            yield Progress(f"Step {event.method_name}")
         elif event.type == "tool_usage_started":
             yield ToolCall(event.event_id, event.tool_name, to_jsonable_python(event.tool_args, fallback=str))
         elif event.type == "tool_usage_finished":
@@ -99,6 +101,17 @@ class Reading:
             yield Chunk(parts=(part,), append=False)
         elif raw.strip() != self._shown.strip():
             yield Chunk(raw, append=False)
+
+    def whole(self, output: Any) -> Iterator[Reply]:
+        """What is left to say when a flow is done, whose output may be anything."""
+        if hasattr(output, "raw") and hasattr(output, "pydantic"):
+            yield from self.result(output)
+        elif isinstance(output, str):
+            if output.strip() != self._shown.strip():
+                yield Chunk(output, append=False)
+        elif output is not None:
+            part = Part(data=to_jsonable_python(output, fallback=str), media_type="application/json")
+            yield Chunk(parts=(part,), append=False)
 
 
 def _usage(event: Any) -> Iterator[Reply]:

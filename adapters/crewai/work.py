@@ -20,12 +20,14 @@ from a2a_bridge.agent import run_in_thread
 from crewai.core.providers.human_input import HumanInputProvider, set_provider
 from crewai.events.listeners.tracing.utils import set_suppress_tracing_messages
 from crewai.events.stream_context import add_stream_sink
+from crewai.events.utils.console_formatter import set_suppress_console_output
 
 HEARD = frozenset(
     {
         "llm_stream_chunk",
         "llm_call_completed",
         "task_started",
+        "method_execution_started",
         "tool_usage_started",
         "tool_usage_finished",
         "tool_usage_error",
@@ -66,6 +68,7 @@ class Work:
         """In the thread, in a context of its own: what is set here is seen by this run alone."""
         set_provider(self._human)
         set_suppress_tracing_messages(True)
+        set_suppress_console_output(True)
         add_stream_sink(self._sink)
         try:
             return call()

@@ -13,7 +13,9 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # CrewAI's own modules warn while they are imported
-    from crewai import LLM, Agent, Crew, Task
+    from crewai import LLM, Agent, Crew, Flow, Task
+    from crewai.flow.flow import listen, start
+    from crewai.flow.human_feedback import human_feedback
     from crewai.tools import tool
 
 
@@ -37,6 +39,11 @@ class Weather(BaseModel):
 
     city: str
     degrees: float
+
+
+def llm(model: FakeOpenAI) -> LLM:
+    """A model that streams."""
+    return LLM(model="openai/fake-model", base_url=model.base_url, api_key="x", max_retries=0, stream=True)
 
 
 def worker(model: FakeOpenAI, **options: Any) -> Agent:
@@ -84,7 +91,7 @@ class TestCrewAgent(AdapterContract):
         "images": FILES,
         "pauses": "a CrewAI agent outside a crew has no review by a human",
         "restarts": "a CrewAI agent outside a crew has no review by a human",
-        "structured": "the form of an answer belongs to a task, which an agent outside a crew does not have",
+        "structured": "a CrewAI agent does not say the form of its answers; `CrewAgent(agent, response_format=)` does",
     }
 
     def plain(self, model: FakeOpenAI) -> Any:
@@ -92,3 +99,55 @@ class TestCrewAgent(AdapterContract):
 
     def with_tools(self, model: FakeOpenAI) -> Any:
         return worker(model, tools=[add, broken])
+
+
+class Written(Flow[dict]):  # type: ignore[type-arg]
+    """Asks its model."""
+
+    call: Any = None
+    told: str = "transcript"
+
+    @start()
+    def write(self) -> Any:
+        return self.call(self.state[self.told])
+
+
+class Reviewed(Written):
+    """The same, and a human looks at it before it goes on."""
+
+    @start()
+    @human_feedback(message="Is it good?")
+    def write(self) -> Any:
+        return self.call(self.state["message"])
+
+    @listen(write)
+    def publish(self, result: Any) -> str:
+        return f"{result.output} ({result.feedback})"
+
+
+class TestFlow(AdapterContract):
+    """A flow that calls a model."""
+
+    module = "adapters.crewai.adapter"
+    ask = "SAY a draft"
+    done = "a draft"
+    limits = {
+        "cancels": THREAD,
+        "images": FILES,
+        "card": "what a flow calls stands in the code of its methods",
+    }
+
+    def plain(self, model: FakeOpenAI) -> Any:
+        return Written(call=llm(model).call)
+
+    def with_tools(self, model: FakeOpenAI) -> Any:
+        agent = worker(model, tools=[add, broken])
+        agent.llm.stream = True
+        return Written(call=lambda said: agent.copy().kickoff(said), told="message")
+
+    def structured(self, model: FakeOpenAI) -> Any:
+        agent = worker(model)
+        return Written(call=lambda said: agent.copy().kickoff(said, response_format=Weather))
+
+    def asking(self, model: FakeOpenAI, memory: Any) -> Any:
+        return Reviewed(call=llm(model).call)
