@@ -203,7 +203,8 @@ def _maker(obj: Any) -> Callable[[], Any]:
     """What makes a flow for one turn: the function that was given, or the flow's class with its settings."""
     if not isinstance(obj, Flow):
         return obj  # type: ignore[no-any-return]  # a function
-    make = functools.partial(type(obj), **_settings(obj))
+    kind: Callable[..., Any] = type(obj)
+    make = functools.partial(kind, **_settings(obj))
     try:
         make()
     except (TypeError, ValueError) as error:

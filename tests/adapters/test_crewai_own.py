@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # CrewAI's own modules warn while they are imported
     from crewai import LLM, Agent, Crew, Task
 
+    from adapters.crewai.crew import CrewAgent
     from adapters.crewai.reading import Words
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # CrewAI uses what it has deprecated itself
@@ -242,3 +243,24 @@ async def test_a_review_in_the_middle_of_a_crew_is_refused(model: FakeOpenAI) ->
     last = Task(description="then", expected_output="x", agent=agent)
     with pytest.raises(AdapterError, match="last"):
         ADAPTER.adapt(Crew(agents=[agent], tasks=[asks, last]))
+
+
+async def test_a_single_agent_answers_in_the_form_it_is_given(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: structured output is data, not JSON in words."""
+
+    class Weather(BaseModel):
+        city: str
+
+    agent = CrewAgent(worker(model), response_format=Weather)
+    result = await said(agent, make_turn('JSON {"city": "Oslo"}'))
+    assert [part.data for part in result.parts] == [{"city": "Oslo"}]
+    with pytest.raises(AdapterError, match="output_pydantic"):
+        CrewAgent(crew(worker(model), "{topic}"), response_format=Weather)
+
+
+async def test_a_file_is_named_to_the_model(model: FakeOpenAI) -> None:
+    """Ours: a part is never dropped in silence."""
+    message = make_message([Part(text="Look:"), Part(raw=b"x", media_type="image/png", filename="a.png")])
+    for agent in (ADAPTER.adapt(worker(model)), ADAPTER.adapt(crew(worker(model), "{topic}"))):
+        await said(agent, make_turn(message))
+        assert "[a.png: image/png, not readable here]" in prompt(model)
