@@ -109,11 +109,11 @@ async def test_token_and_credentials_travel_in_their_headers(serving: Serve) -> 
     """R-PUSH-10, R-PUSH-11; a scheme without credentials gives no header."""
     served = await serving(Scripted(talks))
     async with Receiver() as hook:
-        said = {"token": "tok", "authentication": {"scheme": "Bearer", "credentials": "secret"}}
+        said = {"token": "tok", "authentication": {"scheme": "Digest", "credentials": 'user="secret"'}}
         await served.wire.result("SendMessage", with_hook(hook.url, **said))
         for found in await hook.until_state("COMPLETED"):
             assert found.headers["x-a2a-notification-token"] == "tok"
-            assert found.headers["authorization"] == "Bearer secret"
+            assert found.headers["authorization"] == 'Digest user="secret"'
             assert found.path == "/hook"
     async with Receiver() as hook:
         await served.wire.result("SendMessage", with_hook(hook.url, authentication={"scheme": "Bearer"}))
