@@ -4,6 +4,7 @@ Nothing here mends what a server gets wrong: that is what the client is for. Ans
 to their end or a number of events; every request is bound by the timeouts of the probe.
 """
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -17,7 +18,7 @@ from a2a_bridge.check.case import Failed, expect, skip
 from a2a_bridge.client.endpoint import EVENT_STREAM, Endpoint, segment
 from a2a_bridge.client.refusal import error_from, rest_error_in
 from a2a_bridge.client.transport import BY_NAME
-from a2a_bridge.errors import A2AError
+from a2a_bridge.errors import A2AError, ConnectionFailedError
 from a2a_bridge.net import Answer, Deadline
 from a2a_bridge.protocol import v03_client
 from a2a_bridge.protocol.card import AgentCard
@@ -28,6 +29,9 @@ from a2a_bridge.protocol.sse import ServerSentEvent, SSEParser
 
 MAX_ANSWER = 8 * 1024 * 1024
 _MAX_EVENTS = 5000
+_PAUSE = 1.0
+_NO_CONNECTION = 403
+"""How a server that wants a certificate refuses whoever has none: as if it had said this."""
 _ids = itertools.count(1)
 
 
@@ -83,7 +87,7 @@ class Line:
     version: str
     card: AgentCard
     endpoint: Endpoint
-    stranger: Endpoint  # the same without credentials
+    stranger: Endpoint  # the same without credentials, a certificate among them
     deadline: Deadline
     text: str
     webhook: str
@@ -91,6 +95,7 @@ class Line:
     extensions: str | None = None  # those that the card requires: nothing is asked that they could change
     known: dict[str, Any] = field(default_factory=dict)
     others: tuple["Line", ...] = ()
+    needs_certificate: bool = False  # no connection without one is a refusal, then
 
     @property
     def is_old(self) -> bool:
@@ -123,12 +128,33 @@ class Line:
         sent = {name: value for name, value in {**usual, **(headers or {})}.items() if value is not None}
         endpoint = self.endpoint if known else self.stranger
         target = self.endpoint.url if url is None else url
-        answer = await endpoint.request(verb, target, headers=sent, body=body, deadline=self.deadline)
+        try:
+            answer = await self._answer(endpoint, verb, target, sent, body)
+        except ConnectionFailedError:
+            if known or not self.needs_certificate:
+                raise
+            return Reply(_NO_CONNECTION, {}, b"")
         async with answer:
             if answer.media_type == EVENT_STREAM:
                 events = [event async for event in _events(answer)]
                 return Reply(answer.status, answer.headers, b"", tuple(events))
             return Reply(answer.status, answer.headers, await answer.read(MAX_ANSWER))
+
+    async def _answer(
+        self, endpoint: Endpoint, verb: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        """The answer; whoever asks us to come again later is asked again later, and a case that cannot wait so long
+        cannot be asked."""
+        while True:
+            answer = await endpoint.request(verb, url, headers=headers, body=body, deadline=self.deadline)
+            if answer.status != 429:
+                return answer
+            await answer.aclose()
+            asked = answer.headers.get("retry-after", "").strip()
+            wait = float(asked) if asked.isdigit() and len(asked) < 9 else _PAUSE
+            if self.deadline.cut(wait) != wait:
+                skip(f"the server says HTTP 429, and to come again in {wait:g} s")
+            await asyncio.sleep(wait)
 
     async def rpc(self, method: str, params: Any = None, *, headers: Mapping[str, str | None] | None = None) -> Reply:
         """A JSON-RPC call; None means no params."""

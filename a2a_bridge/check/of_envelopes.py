@@ -55,6 +55,7 @@ async def errors_come_with_200(line: Line) -> None:
     for method, params in (("GetTask", _NOBODY), ("NoSuchMethod", {}), ("GetTask", {})):
         reply = await line.rpc(method, params)
         expect(reply.status == 200, f"HTTP {reply.status} for an error of {method}")
+        expect(line.refusal(reply) is not None, f"{reply} where an error of {method} was expected")
 
 
 @CASES.add("R-JRPC-05", about='jsonrpc other than "2.0" is an invalid request')
@@ -169,4 +170,5 @@ async def streams_need_an_id(line: Line) -> None:
         skip("the card does not offer streaming")
     envelope = {name: value for name, value in _GET.items() if name != "id"}
     reply = await line.envelope({**envelope, "method": "SubscribeToTask"})
-    expect(reply.status in (200, 202, 204) and not reply.events, f"{reply}")
+    is_refused = line.refusal(reply) is not None or not reply.body.strip()
+    expect(reply.status in (200, 202, 204) and not reply.events and is_refused, f"{reply}")

@@ -127,6 +127,8 @@ async def violations(line: Line) -> None:
 async def no_leaks(line: Line) -> None:
     for params in ({"message": 5}, {"message": {"parts": "x"}}):
         reply = await line.ask("SendMessage", params)
+        if line.refusal(reply) is None:
+            skip("no error came")
         for trace in (b"Traceback", b'File "', b".py", b"pydantic", b"google.protobuf", b"at Object."):
             expect(trace not in reply.body, f"{trace.decode()!r} in {reply}")
 

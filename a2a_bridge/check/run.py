@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from a2a_bridge.check import of_cards, of_envelopes, of_old, of_operations, of_rest, of_streams
 from a2a_bridge.check.case import Case, Cases, Failed, NotApplicable, Verdict
 from a2a_bridge.check.line import MAX_ANSWER, Line
+from a2a_bridge.check.of_operations import NOBODY
 from a2a_bridge.client.auth import Auth, Keyring
 from a2a_bridge.client.endpoint import Endpoint
 from a2a_bridge.client.interface import ANY, OLD_VERSION, Wanted, choose_interface, dialect_of
 from a2a_bridge.client.resolve import card_url, fetch_card
-from a2a_bridge.errors import BridgeError, ClientError, RemoteTimeoutError
-from a2a_bridge.net import Deadline, Http, Timeouts, shared
+from a2a_bridge.errors import BridgeError, ClientError, ConnectionFailedError, RemoteTimeoutError
+from a2a_bridge.net import ClientCertificate, Deadline, Http, Timeouts, shared, shown
 from a2a_bridge.protocol.card import AgentCard, AgentInterface
 
 TEXT = "ping"
@@ -73,15 +74,32 @@ class Probe:
 async def check_agent(probe: Probe) -> AsyncGenerator[Finding, None]:
     """Every finding as it is made: about the card first, then interface by interface.
 
-    CardError and ClientError when there is no card to begin with, or no interface that is wanted and spoken.
+    CardError and ClientError when there is no card to begin with, or no interface that is wanted and spoken;
+    ConnectionFailedError, with its status, when an interface wants other credentials: nothing could be learned there.
     """
     deadline = Deadline(probe.total)
     about_card, lines = await _lines(probe, deadline)
+    for line in lines:
+        await _check_known(line, probe, deadline)
     for line, cases in [(about_card, CARD_CASES), *((line, CASES) for line in lines)]:
         where = _CARD if line is about_card else f"{line.binding} {line.version}"
         for case in cases:
             if case.suits(line.binding, line.version):
                 yield await _asked(case, line, where, probe, deadline)
+
+
+async def _check_known(line: Line, probe: Probe, whole: Deadline) -> None:
+    line.deadline = Deadline(whole.cut(probe.each))
+    try:
+        reply = await line.ask("GetTask", {"id": NOBODY})
+    except (BridgeError, NotApplicable):
+        return  # what is wrong is for the cases to find
+    if reply.status == 401:
+        schemes = ", ".join(line.card.security_schemes or ()) or "none"
+        raise ConnectionFailedError(
+            f"{shown(line.endpoint.url)} answered HTTP 401: it wants credentials (schemes in its card: {schemes})",
+            status=401,
+        )
 
 
 async def _asked(case: Case, line: Line, where: str, probe: Probe, whole: Deadline) -> Finding:
@@ -109,16 +127,22 @@ async def _lines(probe: Probe, deadline: Deadline) -> tuple[Line, list[Line]]:
     timeouts = probe.timeouts
     keyring = Keyring(probe.auth, shared, timeouts, any_origin=probe.allow_other_origin)
 
+    shown_there = keyring.certificate
+    trusted = None if shown_there is None or shown_there.ca is None else ClientCertificate(ca=shown_there.ca)
+
     async def http() -> Http:
-        return await shared(keyring.certificate)
+        return await shared(shown_there)
+
+    async def as_stranger() -> Http:
+        return await shared(trusted)
 
     address = card_url(probe.url)
     card, offered = await _card(probe, keyring, http, address)
 
     def line(url: str, binding: str, version: str, tenant: str | None = None) -> Line:
         def endpoint(*, known: bool) -> Endpoint:
-            signer = keyring.signer(card, url) if known else None
-            return Endpoint(url, http, headers={}, timeouts=timeouts, max_answer_bytes=MAX_ANSWER, signer=signer)
+            signer, way = (keyring.signer(card, url), http) if known else (None, as_stranger)
+            return Endpoint(url, way, headers={}, timeouts=timeouts, max_answer_bytes=MAX_ANSWER, signer=signer)
 
         return Line(
             binding=binding,
@@ -131,6 +155,7 @@ async def _lines(probe: Probe, deadline: Deadline) -> tuple[Line, list[Line]]:
             webhook=probe.webhook,
             tenant=tenant or None,
             extensions=_required(card),
+            needs_certificate=shown_there is not None and shown_there.cert is not None,
         )
 
     lines = [

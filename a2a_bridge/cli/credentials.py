@@ -39,6 +39,11 @@ def credentials_of(options: TalkOptions) -> tuple[Credential, ...]:
     return tuple(found)
 
 
+def identifies(credentials: tuple[Credential, ...]) -> bool:
+    """Whether they tell who we are: authorities to trust do not."""
+    return any(not isinstance(found, ClientCertificate) or found.cert is not None for found in credentials)
+
+
 def wanted_by(options: TalkOptions) -> Wanted:
     """Which interface of the card is asked for."""
     try:

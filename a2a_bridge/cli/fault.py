@@ -11,6 +11,7 @@ document there or as the last line of a stream; otherwise the words go to standa
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ from dataclasses import dataclass
 
 from a2a_bridge.errors import (
     A2AError,
+    AdapterNotFoundError,
+    AdapterNotInstalledError,
     BridgeError,
     CardError,
     ClientError,
     ConfigError,
     ConnectionFailedError,
     RemoteTimeoutError,
+    StoreUnavailableError,
     StreamBrokenError,
     TaskNotFoundError,
 )
@@ -95,12 +99,13 @@ def fault_of(error: BaseException, *, agent: str | None = None, authenticated: b
         message = f"{error.message} ({details})" if details else error.message
         return Fault(type(error).__name__, message, hint, error.code)
     if isinstance(error, ClientError):
-        return _client_fault(error, ref, authenticated)
+        return _client_fault(error, authenticated)
     if isinstance(error, CardError):
         # The client has one class for both; its words tell them apart, and a test holds them to that.
         missing = "there is no agent card" in error.message
-        return Fault(CARD_NOT_FOUND if missing else CARD_INVALID, error.message)
-    if isinstance(error, ConfigError):
+        hint = "if you trust it: --allow-other-origin" if "another origin" in error.message else None
+        return Fault(CARD_NOT_FOUND if missing else CARD_INVALID, _in_a_shell(error.message), hint)
+    if isinstance(error, ConfigError | AdapterNotFoundError | AdapterNotInstalledError | StoreUnavailableError):
         return Fault(USAGE, error.message)
     if isinstance(error, BridgeError):
         return Fault(INTERNAL, error.message)
@@ -112,17 +117,49 @@ def fault_of(error: BaseException, *, agent: str | None = None, authenticated: b
     return Fault(INTERNAL, f"unexpected {type(error).__name__}: {error}", "set A2ACLI_DEBUG=1 to see where")
 
 
-def _client_fault(error: ClientError, ref: str, authenticated: bool) -> Fault:
+_PYTHON = (
+    ("; pass them as auth=..., or as headers={'Authorization': ...}", ""),
+    ("; if you know the header, pass it as headers={...}", ""),
+    ("pass trust=Trust(allow_other_origin=True)", "pass --allow-other-origin"),
+    ("pass it as token_url=...", "pass it as --token-url"),
+    ("pass token_url=...", "pass --token-url"),
+)
+"""Advice of the library, in Python, and what to say in a shell instead; a test looks for what is missing here."""
+
+
+def _in_a_shell(text: str) -> str:
+    for python, shell in _PYTHON:
+        text = text.replace(python, shell)
+    return _WAIT_LONGER.sub("", text)
+
+
+_WAIT_LONGER = re.compile(r"; raise\s+Timeouts\(\w+=\.\.\.\) to wait longer")
+_CREDENTIALS = (
+    "pass what its card asks for: --api-key, --bearer, --basic, --client-id and --client-secret, or --cert; or set"
+    " A2ACLI_API_KEY, A2ACLI_BEARER, ..."
+)
+
+
+def _client_fault(error: ClientError, authenticated: bool) -> Fault:
+    text = _in_a_shell(error.message)
     if isinstance(error, RemoteTimeoutError):
-        return Fault(TIMEOUT, error.message, "wait longer with --timeout, or use --async and a2a-bridge task get")
+        return Fault(TIMEOUT, text, "wait longer with --timeout, or use --async and a2a-bridge task get")
     status = error.status if isinstance(error, ConnectionFailedError) else None
     if status in (401, 403):
         if authenticated:
-            return Fault(AUTH_FAILED, error.message, "check the credentials", status)
-        return Fault(CREDENTIALS_MISSING, error.message, "pass --bearer, or set A2ACLI_BEARER", status)
+            return Fault(AUTH_FAILED, text, "check the credentials", status)
+        return Fault(CREDENTIALS_MISSING, text, _CREDENTIALS, status)
     if isinstance(error, StreamBrokenError) or status in (None, 429, 502, 503, 504):
-        return Fault(UNREACHABLE, error.message, f"a2a-bridge card get{ref}", status)
-    return Fault(INTERNAL, error.message, None, status)
+        return Fault(UNREACHABLE, text, _what_to_try(text, status), status)
+    return Fault(UNREACHABLE, text, None, status)
+
+
+def _what_to_try(text: str, status: int | None) -> str:
+    if status is not None:
+        return "try again later"
+    if "certificate" in text.lower():
+        return "if its certificate is of an authority of your own: --ca FILE"
+    return "check the URL, and that the agent runs there"
 
 
 def _help_hint(error: BaseException) -> str | None:

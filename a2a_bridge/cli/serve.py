@@ -18,7 +18,7 @@ from a2a_bridge.bridge import Bridge, Options, url_name
 from a2a_bridge.cards.modes import Versions
 from a2a_bridge.cards.sign import SigningKey, load_signing_key
 from a2a_bridge.cli.callers import auth_of
-from a2a_bridge.cli.fault import INTERNAL, CommandError, Fault, usage
+from a2a_bridge.cli.fault import usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
 from a2a_bridge.cli.target import load_target
@@ -188,9 +188,8 @@ def _port_to_use(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CommandError(
-                Fault(INTERNAL, f"cannot listen on {host}:{port}: {error.strerror or error}", "another one: --port 0")
-            ) from error
+            told = f"cannot listen on {host}:{port}: {error.strerror or error}"
+            raise usage(told, "another one: --port 0") from error
         return int(probe.getsockname()[1])
 
 

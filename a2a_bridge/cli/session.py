@@ -15,11 +15,11 @@ from typing import NoReturn
 import typer
 
 from a2a_bridge.cli import fault
-from a2a_bridge.cli.credentials import credentials_of, wanted_by
+from a2a_bridge.cli.credentials import credentials_of, identifies, wanted_by
 from a2a_bridge.cli.options import AgentOptions, agent_url, local_card
 from a2a_bridge.cli.output import emit, emit_json, event_json, event_text, field, ids_text, note, reply_text, task_text
 from a2a_bridge.client.client import Client, Retries, Timeouts, Trust
-from a2a_bridge.errors import BridgeError, CardError, RemoteTimeoutError
+from a2a_bridge.errors import BridgeError, RemoteTimeoutError
 from a2a_bridge.protocol.objects import (
     Event,
     Message,
@@ -99,10 +99,7 @@ class Session:
         options = self.options
         if isinstance(error, TimeoutError) or (isinstance(error, RemoteTimeoutError) and self.seen.task_id):
             return self._too_late()
-        found = fault.fault_of(error, agent=options.reference, authenticated=bool(self._credentials))
-        if isinstance(error, CardError) and "another origin" in error.message:
-            return fault.Fault(found.code, found.message, "if you trust it: --allow-other-origin")
-        return found
+        return fault.fault_of(error, agent=options.reference, authenticated=identifies(self._credentials))
 
     def fail(self, error: BaseException) -> NoReturn:
         """Tell about an error and end the command with its exit code."""

@@ -17,9 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from a2a_bridge.bridge import Bridge, serve
+from a2a_bridge.check.case import Verdict
+from a2a_bridge.check.run import Probe, check_agent
+from a2a_bridge.client.client import Wanted
 from a2a_bridge.connection import certificate_name
 from a2a_bridge.errors import ConfigError
 from a2a_bridge.listen import TLS, Listening, check_bind, context_of, guarded, server_for
+from a2a_bridge.net import ClientCertificate, shared
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.identity import ApiKeys, Certificates, Key
 from a2a_bridge.testing.agents import Obedient
@@ -155,30 +159,55 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-@pytest.fixture
-async def secure(authority: Authority) -> AsyncIterator[tuple[Obedient, Callable[..., Any]]]:
-    """A server that asks for certificates; gives its agent, and a caller with a certificate or none."""
+@contextlib.asynccontextmanager
+async def asking(authority: Authority, agent: Any, *, client_required: bool) -> AsyncIterator[str]:
+    """A server that asks for certificates; its URL."""
     certfile, keyfile = authority.issue("server", x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-    agent, bound = Obedient(), free_socket()
+    bound = free_socket()
     port = bound.getsockname()[1]
     bound.close()
-    bridge = Bridge(agent, public_url=f"https://127.0.0.1:{port}", auth=Auth(schemes={"c": Certificates()}))
-    server = server_for(bridge, Listening(port=port, tls=TLS(certfile, keyfile, authority.file)))
+    url = f"https://127.0.0.1:{port}"
+    bridge = Bridge(agent, public_url=url, auth=Auth(schemes={"c": Certificates()}))
+    tls = TLS(certfile, keyfile, authority.file, client_required=client_required)
+    server = server_for(bridge, Listening(port=port, tls=tls))
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     running = asyncio.create_task(server.serve())
-
-    async def call(shown: tuple[Path, Path] | None) -> int:
-        context = ssl.create_default_context(cafile=str(authority.file))
-        if shown is not None:
-            context.load_cert_chain(*shown)
-        async with httpx.AsyncClient(verify=context, base_url=f"https://127.0.0.1:{port}") as http:
-            call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say()}
-            return (await http.post("/", json=call, headers={"a2a-version": "1.0"})).status_code
-
     await eventually(lambda: server.started)
-    yield agent, call
+    yield url
     server.should_exit = True
     await running
+
+
+@pytest.fixture
+async def secure(authority: Authority) -> AsyncIterator[tuple[Obedient, Callable[..., Any]]]:
+    """The agent of a server that asks for certificates, and a caller with a certificate or none."""
+    agent = Obedient()
+    async with asking(authority, agent, client_required=False) as url:
+
+        async def call(shown: tuple[Path, Path] | None) -> int:
+            context = ssl.create_default_context(cafile=str(authority.file))
+            if shown is not None:
+                context.load_cert_chain(*shown)
+            async with httpx.AsyncClient(verify=context, base_url=url) as http:
+                call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say()}
+                return (await http.post("/", json=call, headers={"a2a-version": "1.0"})).status_code
+
+        yield agent, call
+
+
+@pytest.mark.parametrize("client_required", [False, True])
+async def test_a_check_with_a_certificate_finds_nothing_wrong(authority: Authority, client_required: bool) -> None:
+    """R-SEC-02: its stranger shows none, and is refused by an answer or already by TLS."""
+    certfile, keyfile = authority.issue("ann")
+    shown = ClientCertificate(str(certfile), str(keyfile), ca=str(authority.file))
+    async with asking(authority, Obedient(), client_required=client_required) as url:
+        probe = Probe(url, auth=shown, wanted=Wanted("JSONRPC", "1.0"))
+        findings = [finding async for finding in check_agent(probe)]
+        for pool in (shown, ClientCertificate(ca=shown.ca)):
+            await (await shared(pool)).aclose()
+    wrong = [f.case.name for f in findings if f.verdict in (Verdict.FAILED, Verdict.NOT_ASKED)]
+    assert wrong == (["card-is-public"] if client_required else [])  # which is so, then
+    assert "credentials-are-asked-for" in {f.case.name for f in findings if f.verdict is Verdict.OK}
 
 
 async def test_a_certificate_says_who_calls(secure: Any, authority: Authority, tmp_path: Path) -> None:

@@ -261,3 +261,20 @@ async def test_the_command_says_when_it_could_not_ask() -> None:
         code, out, _ = await run_command(url, "--timeout", "1s")
     assert code == 5
     assert "not-asked" in out
+
+
+async def test_a_server_that_says_yes_to_everything_passes_nothing_that_it_did_not_do() -> None:
+    """A result where an error belongs is no error with HTTP 200."""
+
+    def yes(status: int, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if b"supportedInterfaces" in body:
+            return status, headers, body
+        answer = b'{"jsonrpc":"2.0","id":"check","result":{"id":"x","status":{"state":"TASK_STATE_COMPLETED"}}}'
+        return 200, {"content-type": "application/json"}, answer
+
+    async with running(lambda url: Spoiled(url, yes)) as url:
+        findings = await findings_at(url, wanted=Wanted("JSONRPC", "1.0"))
+    verdicts = {finding.case.name: finding.verdict for finding in findings if finding.where == "JSONRPC 1.0"}
+    assert verdicts["errors-come-with-200"] is Verdict.FAILED
+    assert verdicts["streams-need-an-id"] is Verdict.FAILED
+    assert verdicts["no-leaks"] is Verdict.NOT_APPLICABLE

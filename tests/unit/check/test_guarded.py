@@ -7,6 +7,7 @@ import pytest
 from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.check.case import Verdict
 from a2a_bridge.client.auth import ApiKey
+from a2a_bridge.client.client import Wanted
 from a2a_bridge.errors import ConnectionFailedError
 from a2a_bridge.guard import Guard
 from a2a_bridge.protocol.card import AgentCard
@@ -15,7 +16,7 @@ from a2a_bridge.server.identity import ApiKeys, Key
 from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.server import running
 
-from .conftest import echo, findings_at
+from .conftest import Spoiled, echo, findings_at
 
 SECRET = "ann-s-key-0123456789abcdefghijklmnop"
 
@@ -44,10 +45,37 @@ async def test_a_guarded_server_of_ours_passes_with_a_key(location: Location) ->
     assert {"credentials-are-asked-for", "challenge", "extended-card-is-given", "extended-card-is-guarded"} <= right
 
 
-async def test_without_a_key_nothing_is_learned_but_the_refusals() -> None:
-    """The probe tells what it sees, and goes on to its end."""
+@pytest.mark.parametrize("given", [None, ApiKey("eve-s-key-0123456789abcdefghijklmnop")])
+async def test_without_good_credentials_nothing_is_asked(given: ApiKey | None) -> None:
+    """One sentence, and not a hundred answers that are wrong for one reason."""
     async with running(lambda url: guarded(url, "header")) as url:
-        findings = await findings_at(url)
-    failed = {finding.case.name for finding in findings if finding.verdict is Verdict.FAILED}
-    assert {"gets-nobody", "task-or-message"} <= failed
-    assert ConnectionFailedError.__name__ not in "".join(finding.why for finding in findings)
+        with pytest.raises(ConnectionFailedError, match=r"credentials \(schemes in its card: key\)") as caught:
+            await findings_at(url, auth=given)
+    assert caught.value.status == 401
+
+
+async def test_a_server_that_asks_to_come_again_is_asked_again() -> None:
+    """R-SEC-10: a rate is no fault of the protocol. Every third answer is a refusal."""
+    seen: list[int] = []
+
+    def spoil(status: int, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        seen.append(status)
+        return (429, {"retry-after": "0"}, b"") if len(seen) % 3 == 0 else (status, headers, body)
+
+    async with running(lambda url: Spoiled(url, spoil)) as url:
+        findings = await findings_at(url, wanted=Wanted("JSONRPC", "1.0"))
+    told = [finding for finding in findings if finding.where != "CARD"]
+    assert [(f.case.name, f.why) for f in told if f.verdict in (Verdict.FAILED, Verdict.NOT_ASKED)] == []
+
+
+async def test_who_asks_to_wait_too_long_cannot_be_asked() -> None:
+    """Longer than one question may take: neither right nor wrong."""
+
+    def spoil(status: int, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        return (status, headers, body) if b"supportedInterfaces" in body else (429, {"retry-after": "99"}, b"")
+
+    async with running(lambda url: Spoiled(url, spoil)) as url:
+        findings = await findings_at(url, wanted=Wanted("JSONRPC", "1.0"))
+    told = [finding for finding in findings if finding.where != "CARD"]
+    assert {finding.verdict for finding in told} == {Verdict.NOT_APPLICABLE}
+    assert any(finding.why == "the server says HTTP 429, and to come again in 99 s" for finding in told)

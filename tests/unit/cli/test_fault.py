@@ -1,10 +1,14 @@
 """Every kind of failure has one code, one exit code and words that help."""
 
+import ast
 import errno
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from a2a_bridge.cli import fault
 from a2a_bridge.cli.fault import CommandError, Fault, fault_of, report, say, usage
 from a2a_bridge.errors import (
     A2AError,
@@ -30,14 +34,14 @@ from a2a_bridge.errors import (
         (CardError("http://x answered HTTP 404: there is no agent card."), "A2ACLI_ERR_CARD_NOT_FOUND", 3),
         (ConnectionFailedError("x"), "A2ACLI_ERR_UNREACHABLE", 3),
         (ConnectionFailedError("x", status=503), "A2ACLI_ERR_UNREACHABLE", 3),
-        (ConnectionFailedError("x", status=500), "A2ACLI_ERR_INTERNAL", 1),
+        (ConnectionFailedError("x", status=500), "A2ACLI_ERR_UNREACHABLE", 3),
         (ConnectionFailedError("x", status=401), "A2ACLI_ERR_CREDENTIALS_MISSING", 4),
         (StreamBrokenError("x"), "A2ACLI_ERR_UNREACHABLE", 3),
         (RemoteTimeoutError("x"), "A2ACLI_ERR_TIMEOUT", 5),
         (TaskNotFoundError(), "TaskNotFoundError", 1),
         (A2AError(), "A2AError", 1),
-        (AdapterNotFoundError("x"), "A2ACLI_ERR_INTERNAL", 1),
-        (StoreUnavailableError("x"), "A2ACLI_ERR_INTERNAL", 1),
+        (AdapterNotFoundError("x"), "A2ACLI_ERR_USAGE", 2),
+        (StoreUnavailableError("x"), "A2ACLI_ERR_USAGE", 2),
         (OSError(errno.ENOSPC, "No space left on device", "file"), "A2ACLI_ERR_INTERNAL", 1),
         (ZeroDivisionError("x"), "A2ACLI_ERR_INTERNAL", 1),
     ],
@@ -112,3 +116,31 @@ def test_the_exception_of_a_command_carries_its_fault() -> None:
     fault = Fault("X", "y")
     assert fault_of(CommandError(fault)) is fault
     assert str(CommandError(fault)) == "y"
+
+
+def test_advice_in_python_is_not_given_in_a_shell() -> None:
+    """Every phrase of the library that says what to pass, as `name=...`, has another one here."""
+    root = Path(fault.__file__).parents[1]
+    advice = re.compile(r"(?:pass|raise) [^\"]*?(?:=\.\.\.|=\{|=True)")
+    for path in [*root.glob("client/*.py"), root / "net.py"]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and advice.search(node.value):
+                if "\n" in node.value or path.name in ("sending.py",):  # a docstring; options that no command has
+                    continue
+                told = fault_of(ConnectionFailedError(f"it failed{node.value}"))
+                assert not advice.search(told.message), (path.name, node.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (ConnectionFailedError("cannot connect to x: All connection attempts failed."), "check the URL"),
+        (ConnectionFailedError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), "--ca FILE"),
+        (ConnectionFailedError("x", status=429), "try again later"),
+        (ConnectionFailedError("x", status=401), "--api-key"),
+        (CardError("the card points to another origin."), "--allow-other-origin"),
+    ],
+)
+def test_a_hint_is_something_that_may_help(error: Exception, hint: str) -> None:
+    """`card get` of an agent that cannot be reached fails like everything else."""
+    assert hint in (fault_of(error).hint or "")
