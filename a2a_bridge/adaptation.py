@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import json
 import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -180,12 +181,25 @@ def _named(agent: Any, name: str | None, description: str | None) -> Agent:
     return _Named(agent, name, description)
 
 
+def _words(turn: Turn) -> str:
+    return "\n".join("\n".join(map(_part_words, message.parts)) for message in turn.messages)
+
+
+def _part_words(part: Part) -> str:
+    """A part for whoever reads text: nothing that was sent is lost without a word."""
+    if part.text is not None:
+        return part.text
+    if part.kind == "data":
+        return json.dumps(part.data, ensure_ascii=False)
+    return f"[{part.filename or part.url or part.media_type or 'a file'}]"
+
+
 class FunctionAgent:
     """A plain Python function as an agent.
 
-    With one positional parameter annotated `Turn` it gets the turn, otherwise the text of the new messages. It may
-    return or yield `str`, a reply, a Part, a Message, a pydantic model, a JSON value or None. A sync function runs in
-    a thread, which cannot be stopped: it says `stops_on_cancel=False`.
+    With one positional parameter annotated `Turn` it gets the turn, otherwise the new messages as text: data as JSON,
+    files by name. It may return or yield `str`, a reply, a Part, a Message, a pydantic model, a JSON value or None. A
+    sync function runs in a thread, which cannot be stopped: it says `stops_on_cancel=False`.
     """
 
     def __init__(
@@ -206,7 +220,7 @@ class FunctionAgent:
         return f"FunctionAgent({self.name!r})"
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
-        argument = turn if self._takes_turn else turn.text
+        argument = turn if self._takes_turn else _words(turn)
         if self._yields_async or self._yields:
             said = self._function(argument)
             async with aclosing(said if self._yields_async else _from_thread(said)) as values:

@@ -24,6 +24,7 @@ from a2a_bridge.net import is_loopback
 from a2a_bridge.observe import log
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.http import Answer
+from a2a_bridge.server.identity import Certificates
 
 ANY_HOST = "*"
 _PROBES = ("/healthz", "/readyz", "/health")
@@ -72,6 +73,16 @@ def check_bind(host: str, auth: Auth) -> None:
             " [auth.schemes], or say that anybody may: allow_anonymous = true in [auth], --allow-anonymous, or"
             " Auth(allow_anonymous=True)"
         )
+
+
+def check_certificates(auth: Auth, tls: TLS | None) -> None:
+    """Certificates that nobody asks for would be a door that never opens."""
+    for name, scheme in auth.schemes.items():
+        if isinstance(scheme, Certificates) and scheme.needs_tls and (tls is None or tls.ca_certs is None):
+            raise ConfigError(
+                f"the scheme {name!r} wants client certificates, and nothing here asks for them: set ca_certs, certfile"
+                " and keyfile in [server.tls], or header and proxies of the scheme for a proxy that names the caller"
+            )
 
 
 class HostGuard:
@@ -149,6 +160,7 @@ def run_server(served: Served, listening: Listening = Listening()) -> None:
 def server_for(served: Served, listening: Listening) -> uvicorn.Server:
     """The server that `run_server` runs. ConfigError says why it cannot start."""
     check_bind(listening.host, served.auth)
+    check_certificates(served.auth, listening.tls)
     check_port(listening.host, listening.port)
     log.configure(listening.log_level)
     tls = listening.tls

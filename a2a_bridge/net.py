@@ -117,9 +117,16 @@ def _parsed(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(f"{shown(url)!r} is not a URL: {error}") from None
+    if (parsed.port or 0) > 65535:
+        raise ValueError(f"{shown(url)!r} is not a URL: there is no such port")
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{shown(url)!r} is not a URL of an agent: it must start with http:// or https://")
     return parsed
+
+
+def check_url(url: str) -> None:
+    """ValueError says why nothing can be sent there."""
+    _parsed(url)
 
 
 def shown(url: str) -> str:

@@ -18,6 +18,7 @@ import typer
 
 from a2a_bridge.cli import environment
 from a2a_bridge.cli.fault import usage
+from a2a_bridge.net import check_url
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -165,8 +166,15 @@ def agent_url(reference: str) -> str:
 
     A host that is this machine is asked with http, any other with https.
     """
-    if reference.startswith(("http://", "https://")):
-        return reference
+    url = reference if reference.startswith(("http://", "https://")) else _with_scheme(reference)
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise usage(str(error)) from None
+    return url
+
+
+def _with_scheme(reference: str) -> str:
     if "://" in reference:
         raise usage(f"{reference}: an agent is reached by http:// or https://")
     host = reference.partition("/")[0]

@@ -92,8 +92,9 @@ class Client:
     Nothing is fetched until the first call; the card says which binding and version are spoken, among those that
     `interface` wants. Errors that the agent reports are the A2AError classes it raised; others are CardError and
     ClientError. No connection, 429, 502 and 503 are tried again as `retries` says, always with the same messageId.
-    `auth` goes to the agent's interface, as its card declares; see auth.py. `headers` go with every request, the card's
-    included. `transport` carries the requests instead of the network and stays the caller's.
+    `auth` goes to the agent's interface: keys and OAuth as its card declares, others in any case; see auth.py.
+    `headers` go with every request, the card's included. `transport` carries the requests instead of the network and
+    stays the caller's.
     """
 
     def __init__(

@@ -256,6 +256,11 @@ class Certificates:
         if (header is None) != (not self._proxies):
             raise ValueError("certificates: header and proxies go together: from whom is the header to be believed?")
 
+    @property
+    def needs_tls(self) -> bool:
+        """No proxy names the caller: it is our own TLS that must ask for certificates."""
+        return self._header is None
+
     def card(self) -> SecurityScheme:
         """As it stands in a card."""
         return SecurityScheme(mtls_security_scheme=MutualTlsSecurityScheme(description=self._description))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,17 @@ async def test_every_kind_of_function_is_an_agent() -> None:
     assert await text_of(awaited) == "HELLO"
     assert await text_of(streamed) == "hello"
     assert await text_of(generated) == "hello!"
+
+
+async def test_a_function_of_text_gets_data_as_json_and_files_by_name() -> None:
+    """The card promises to take application/json: what is sent must not be lost without a word."""
+    parts = (
+        Part(text="see"), Part(data={"\u00e9": [1]}), Part(data=None), Part(raw=b"x", filename="x.bin"),
+        Part(url="https://h/y"), Part(raw=b"x", media_type="image/png"), Part(raw=b"x"),
+    )  # fmt: skip
+    turn = replace(make_turn("x"), messages=(Message(message_id="1", role=Role.USER, parts=parts),))
+    (reply,) = await replies_of(adapt(lambda text: text), turn)
+    assert reply == 'see\n{"\u00e9": [1]}\nnull\n[x.bin]\n[https://h/y]\n[image/png]\n[a file]'
 
 
 async def test_a_function_may_give_parts_messages_and_json() -> None:

@@ -22,7 +22,7 @@ from a2a_bridge.check.run import Probe, check_agent
 from a2a_bridge.client.client import Wanted
 from a2a_bridge.connection import certificate_name
 from a2a_bridge.errors import ConfigError
-from a2a_bridge.listen import TLS, Listening, check_bind, context_of, guarded, server_for
+from a2a_bridge.listen import TLS, Listening, check_bind, check_certificates, context_of, guarded, server_for
 from a2a_bridge.net import ClientCertificate, shared
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.identity import ApiKeys, Certificates, Key
@@ -242,3 +242,8 @@ def test_tls_that_cannot_work_is_a_sentence(tmp_path: Path) -> None:
         context_of(TLS("x", client_required=True))
     with pytest.raises(ConfigError, match="cannot be used"):
         context_of(TLS(tmp_path / "none.pem"))
+    for tls in (None, TLS(tmp_path / "none.pem")):
+        bridge = Bridge(Obedient(), auth=Auth(schemes={"c": Certificates()}))
+        with pytest.raises(ConfigError, match="'c' wants client certificates, and nothing here asks for them"):
+            server_for(bridge, Listening(port=0, tls=tls))
+    check_certificates(Auth(schemes={"c": Certificates(header="x-cert", proxies=["10.0.0.0/8"])}), None)

@@ -99,3 +99,12 @@ def test_a_certificate_that_cannot_be_read_is_wrong_use(run: Any) -> None:
     done = run("task", "get", "t1", "-a", "https://127.0.0.1:9/", "--cert", "nowhere.pem")
     assert done.code == 2
     assert "nowhere.pem" in done.err
+
+
+@pytest.mark.parametrize("reference", ["notaurl::::", "http://", "https://[::1", "http://h:99999/", "ftp://h/"])
+@pytest.mark.parametrize("command", [["send", "hey", "-a"], ["check"], ["card", "lint"]])
+def test_what_is_no_url_is_wrong_use(run: Any, command: list[str], reference: str) -> None:
+    """And no error of ours."""
+    done = run(*command, reference)
+    assert (done.code, done.out) == (2, "")
+    assert "unexpected" not in done.err

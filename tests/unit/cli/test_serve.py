@@ -89,14 +89,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     [
         ((), 2, "there is nothing to serve"),
         (("mine",), 2, "'mine' is not MODULE:ATTRIBUTE"),
-        (("mine:number",), 1, "int is not an agent"),
+        (("mine:number",), 2, "int is not an agent"),
         (("mine:shout", "mine:shout"), 2, "there is an agent 'shout' already"),
         (("mine:shout", "mine:shout", "--name", "x"), 2, "single TARGET"),
         (("mine:shout", "--public-url", "x"), 2, "--public-url: server.public_url: must be an absolute URL"),
         (("mine:shout", "--config", "none.toml"), 2, "none.toml: cannot be read"),
         (("mine:shout", "--name", "tasks"), 2, "'tasks' is a path of the server itself"),
-        (("mine:shout", "--store", "no/folder/x.sqlite"), 1, "does not exist"),
-        (("mine:shout", "--host", "203.0.113.7", "--allow-anonymous"), 1, "cannot listen on 203.0.113.7:0"),
+        (("mine:shout", "--store", "no/folder/x.sqlite"), 2, "does not exist"),
+        (("mine:shout", "--host", "203.0.113.7", "--allow-anonymous"), 2, "cannot listen on 203.0.113.7:0"),
         (("mine:shout", "--host", "203.0.113.7"), 2, "nothing says who may call"),
         (("--config", "root.toml"), 2, "root='nobody' is none of the agents: loud"),
         (("--config", "card.toml"), 1, "none.json: the agent card cannot be read"),
@@ -119,15 +119,15 @@ def test_what_cannot_be_served_is_a_sentence(  # type: ignore[no-untyped-def]
 
 
 def test_a_taken_port_and_a_taken_store_are_sentences(start, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Exit code 1, before anything is started."""
+    """Exit code 2, before anything is started."""
     write_agents(tmp_path)
     served = start("mine:shout", "--store", "one.sqlite", cwd=tmp_path)
     port = served.url.rpartition(":")[2]
     taken = shell("serve", "mine:shout", "--port", port, "--store", "memory")
-    assert taken.code == 1
+    assert taken.code == 2
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in taken.err
     held = shell("serve", "mine:shout", "--port", "0", "--store", "one.sqlite")
-    assert held.code == 1
+    assert held.code == 2
     assert "belongs to process" in held.err
     assert "Traceback" not in held.err
 
