@@ -22,10 +22,14 @@ from autogen.oai.client import OpenAIWrapper
 from a2a_bridge.errors import AdapterError
 
 _TAKEN_APART = (ConversableAgent, GroupChat)
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None), type, FunctionType})
+"""What is shared, told by its class at once: it is most of what there is."""
 
 
 def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
     """The value for one turn. `memo`: what has been copied already, by id."""
+    if type(value) in _PLAIN:
+        return value
     memo = {} if memo is None else memo
     if id(value) in memo:
         return memo[id(value)]

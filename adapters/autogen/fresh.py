@@ -27,6 +27,9 @@ from adapters.autogen.streams import for_one_turn
 _SHARED = (Workbench, Memory, CodeExecutor, BaseTool)
 _LOOKED_INTO = (ChatAgent, Team, TerminationCondition, ChatCompletionContext, list, tuple, dict)
 
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None), type})
+"""What nothing can be in: told by its class, because asking AutoGen's protocols costs more than everything else."""
+
 Make = Callable[[], Any]
 
 
@@ -57,7 +60,7 @@ def _copied(obj: Any) -> Any:
         elif isinstance(part, asyncio.Queue):
             memo[id(part)] = asyncio.Queue()
     made = copy.deepcopy(obj, memo)
-    for part in parts_of(made):
+    for part in parts_of(made) if isinstance(made, Team) else ():
         if isinstance(part, Team):
             # The original may have been run: its copy has a runtime in which nobody is registered yet.
             vars(part).update({name: False for name in ("_initialized", "_is_running") if name in vars(part)})
@@ -77,7 +80,8 @@ def _parts(obj: Any, seen: set[int]) -> Iterator[Any]:
     if isinstance(obj, _LOOKED_INTO):
         held = obj.values() if isinstance(obj, dict) else obj if isinstance(obj, list | tuple) else vars(obj).values()
         for part in list(held):
-            yield from _parts(part, seen)
+            if type(part) not in _PLAIN:
+                yield from _parts(part, seen)
 
 
 def people(obj: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """One agent of each framework that talks to the fake model, and the framework's own way to take a turn and stream.
 
-Each is a function from the model's URL to the object and its own turn; frameworks are imported when they are asked for.
+Tokens are counted both ways, as our adapters do. Each is a function from the model's URL to the object and its own
+turn; frameworks are imported when they are asked for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -64,7 +65,9 @@ def ag2_classic(url: str) -> Subject:
         def print(self, *objects: Any, sep: str = " ", end: str = "\n", flush: bool = False) -> None: ...
 
     entry = {"model": "fake-model", "base_url": url, "api_key": "x", "price": [0, 0], "stream": True}
-    agent = ConversableAgent("worker", llm_config=LLMConfig(entry, cache_seed=None), human_input_mode="NEVER")
+    config = LLMConfig(entry, cache_seed=None)
+    # Its own turns are counted by the agent itself, and there are many.
+    agent = ConversableAgent("worker", llm_config=config, human_input_mode="NEVER", max_consecutive_auto_reply=10**9)
 
     async def own(text: str) -> None:
         with IOStream.set_default(Silent()):
@@ -105,11 +108,11 @@ def autogen(url: str) -> Subject:
 
 def openai_agents(url: str) -> Subject:
     """An agent of the OpenAI Agents SDK on chat completions."""
-    from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
+    from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, RunConfig, Runner
     from openai import AsyncOpenAI
 
     model = OpenAIChatCompletionsModel("fake-model", openai_client=AsyncOpenAI(base_url=url, api_key="x"))
-    agent: Any = Agent(name="worker", model=model)
+    agent: Any = Agent(name="worker", model=model, model_settings=ModelSettings(include_usage=True))
     config = RunConfig(tracing_disabled=True)
 
     async def own(text: str) -> None:
