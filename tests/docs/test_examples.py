@@ -67,3 +67,9 @@ def test_the_red_team_finds_the_leak() -> None:
     shown = run_example(ROOT / "examples" / "red_team.py")
     assert shown.count("judge: Held.") == 2
     assert shown.splitlines()[-1] == "3 attempts; stopped: terminated by judge"
+
+
+def test_a_crew_writes_down_what_a_published_room_came_to() -> None:
+    """Issue 5, part 5: a CrewAI crew that uses a published room as a tool."""
+    shown = run_example(ROOT / "examples" / "crew_uses_a_room.py")
+    assert shown.strip() == "Memo: Yes, if they work without a network."
