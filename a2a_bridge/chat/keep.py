@@ -47,10 +47,19 @@ class RoomStore:
         self._users = 0
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[Store, None]:
-        """The store, open for as long as the block lasts. StoreUnavailableError says why it cannot be had."""
+    async def opened(self, *, reading: bool = False) -> AsyncGenerator[Store, None]:
+        """The store, open for as long as the block lasts. `reading`: also while another process writes to the file.
+        StoreUnavailableError says why it cannot be had."""
         if self._given is not None:
             yield self._given
+            return
+        if reading and self._opened is None and self._path is not None and Path(self._path).is_file():
+            looked_at = SQLiteStore(self._path, readonly=True)
+            await looked_at.open()
+            try:
+                yield looked_at
+            finally:
+                await looked_at.close()
             return
         if self._opened is None:
             assert self._path is not None

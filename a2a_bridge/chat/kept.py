@@ -4,12 +4,17 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from a2a_bridge.agent import Chunk, Reply, Turn
+from a2a_bridge.chat.ask import Human
+from a2a_bridge.chat.audit import audited
 from a2a_bridge.chat.classic import content_parts
 from a2a_bridge.chat.entry import Entry
+from a2a_bridge.chat.explain import explain
 from a2a_bridge.chat.exported import Imported, exported
 from a2a_bridge.chat.guest import is_guest, is_of
 from a2a_bridge.chat.keep import KeptRoom, RoomStore, UnknownRoomError
@@ -26,11 +31,11 @@ from a2a_bridge.store.contract import Store
 from a2a_bridge.store.journal import MemoryJournal, StreamJournal
 
 
-class Keeping(Host):
+class RoomKeeper(Host):
     """The rooms of one manager."""
 
     name: str
-    _store: RoomStore | None
+    room_store: RoomStore | None
 
     async def chat(self, task: Any, *, opener: str | None = None) -> ChatResult:
         """Put a task to the room and see the conversation through. `task`: a text, a dict with `content`, a Message.
@@ -39,14 +44,14 @@ class Keeping(Host):
         With `store=` the room is kept while it runs: `ChatResult.room_id` names it, and `resume` goes on with it
         after a crash. Cancelling the call cancels whoever speaks.
         """
-        return await _result(self._driven(message_of(task), opener))
+        return await _result(self.driven(task, opener))
 
     async def stream(self, task: Any) -> AsyncGenerator[Entry | Chunk, None]:
         """The same, to watch: the entries of the log and, between them, the words as they come.
 
         Read it within `contextlib.aclosing`, or to its end.
         """
-        async with aclosing(self._driven(message_of(task))) as shown:
+        async with aclosing(self.driven(task)) as shown:
             async for said in shown:
                 if isinstance(said, Entry | Chunk):
                     yield said
@@ -112,10 +117,35 @@ class Keeping(Host):
         """
         if not isinstance(room, str):
             return await replay(self.rules, room)
-        async with self._rooms().opened() as store:
+        async with self._rooms().opened(reading=True) as store:
             await self._rooms().find(store, room)
             lines = await self._lines(store, room)
         return await replay(self.rules, lines)
+
+    async def explain(self, room: str) -> str:
+        """Why a room went as it did: each choice with its reason, candidates and what was rejected, each failure, each
+        stop; also while it runs. For whoever runs the room, see `chat.explain`."""
+        return explain(await self.entries(room))
+
+    async def audit(self, room: str) -> AsyncIterator[str]:
+        """What happened in a room, line by line, chained by digests: see `chat.audit`."""
+        async with self._rooms().opened(reading=True) as store:
+            await self._rooms().find(store, room)
+            lines = await self._lines(store, room)
+        for line in audited(room, self.rules.manager, lines):
+            yield line
+
+    def answered_by(self, human: Human) -> Self:
+        """The same manager, whose questions this function answers."""
+        other = copy(self)
+        other.human = human
+        return other
+
+    def at(self, store: Store | str | Path) -> Self:
+        """The same manager with its rooms in another store."""
+        other = copy(self)
+        other.room_store = RoomStore(store, self.name)
+        return other
 
     async def entries(self, room: str) -> list[Entry]:
         """What is written down of a room so far, also while it runs. See `chat.explain` for what it says."""
@@ -123,7 +153,7 @@ class Keeping(Host):
 
     async def log(self, room: str) -> RoomLog:
         """The log of a room so far, for reading."""
-        async with self._rooms().opened() as store:
+        async with self._rooms().opened(reading=True) as store:
             await self._rooms().find(store, room)
             log = RoomLog(await self._rooms().look(store, room), self.rules.manager)
             await log.load()
@@ -132,7 +162,7 @@ class Keeping(Host):
     async def export(self, room: str) -> AsyncIterator[str]:
         """A room as JSON Lines, all of it: see `chat.exported`. Nothing in it is a credential, but it is all that was
         said."""
-        async with self._rooms().opened() as store:
+        async with self._rooms().opened(reading=True) as store:
             kept = await self._rooms().find(store, room)
             journal = await self._rooms().look(store, room)
             lines = exported(kept, self.name, await journal.read(), journal.inner())
@@ -155,17 +185,17 @@ class Keeping(Host):
 
     async def rooms(self) -> list[KeptRoom]:
         """The rooms in this manager's store, the newest first; at most 50."""
-        if self._store is None:
+        if self.room_store is None:
             return []
-        async with self._store.opened() as store:
-            return await self._store.rooms(store)
+        async with self.room_store.opened(reading=True) as store:
+            return await self.room_store.rooms(store)
 
     # How a run is driven from here.
 
     def _rooms(self) -> RoomStore:
-        if self._store is None:
+        if self.room_store is None:
             raise ChatError("only rooms that are kept can be gone back to: GroupChatManager(store='rooms.sqlite')")
-        return self._store
+        return self.room_store
 
     async def _lines(self, store: Store, room: str) -> list[str]:
         journal = await self._rooms().look(store, room)
@@ -180,18 +210,18 @@ class Keeping(Host):
         rules = replace(self.rules, earlier=began)
         return await _result(_played(Room(rules, turn_of(opening), human=self.human, opener=last.get("name"))))
 
-    async def _driven(
-        self, message: Message, opener: str | None = None
-    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+    async def driven(self, task: Any, opener: str | None = None) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        """All that happens when a task is put to the room, and at the end what it came to."""
+        message = message_of(task)
         turn = turn_of(message)
-        if self._store is None:
+        if self.room_store is None:
             async with aclosing(_played(Room(self.rules, turn, human=self.human, opener=opener))) as shown:
                 async for said in shown:
                     yield said
             return
         kept = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, message, "running", time.time())
-        async with self._store.opened() as store:
-            journal = await self._store.claim(store, kept)
+        async with self.room_store.opened() as store:
+            journal = await self.room_store.claim(store, kept)
             async with aclosing(self._kept_run(store, kept, journal, opener)) as shown:
                 async for said in shown:
                     yield said

@@ -21,7 +21,7 @@ from a2a_bridge.chat.debate.rounds import Rounds
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.keep import RoomStore
-from a2a_bridge.chat.kept import Keeping, message_of
+from a2a_bridge.chat.kept import RoomKeeper, message_of
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room, abandon_room
@@ -35,7 +35,7 @@ from a2a_bridge.protocol.objects import Part
 from a2a_bridge.store.contract import Store
 
 
-class GroupChatManager(Keeping):
+class GroupChatManager(RoomKeeper):
     """Runs a group chat, and is an agent itself: it can be published, and can take a seat in another room.
 
     `llm_config` is the model that chooses the speakers and may end the conversation (speaker selection "auto").
@@ -76,7 +76,7 @@ class GroupChatManager(Keeping):
         self.description = description or f"A conversation of {', '.join(seat.key for seat in groupchat.seats)}."
         self.protocol = protocol
         self._summary_method = summary_method
-        self._store = None if store is None else RoomStore(store, name)
+        self.room_store = None if store is None else RoomStore(store, name)
         self.rules = self._rules(is_termination_msg)
         if protocol is not None:
             _check_debate(protocol, groupchat, self.model)

@@ -24,6 +24,8 @@ COMMANDS = {
     "check": "Hold somebody's server to the protocol, from outside.",
     "eval": "Hold an agent to a file of cases.",
     "serve": "Publish agents over A2A.",
+    "group": "Group chats: run, watch, explain, replay, resume.",
+    "audit": "Audits of group chats: export, verify, redact.",
     "auth": "Keys for those who may call a server.",
     "demo": "A group chat of agents of several frameworks, over A2A.",
     "version": "Print the version.",

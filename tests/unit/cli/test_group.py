@@ -1,0 +1,130 @@
+"""`a2a-bridge group` and `a2a-bridge audit`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from a2a_bridge.cli.main import main
+
+MODULE = """
+from a2a_bridge.chat.group_chat import GroupChat
+from a2a_bridge.chat.manager import GroupChatManager
+
+def a(text: str) -> str:
+    return "A speaks"
+
+def b(text: str) -> str:
+    return "B speaks"
+
+def room(first, **rules):
+    chat = GroupChat([first, b], max_round=rules.pop("max_round", 3), speaker_selection_method="round_robin")
+    return GroupChatManager(chat, **rules)
+
+manager = room(a, store="rooms.sqlite")
+longer = room(a, store="rooms.sqlite", max_round=4)
+unkept = room(a)
+nothing = 5
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command line in a folder with rooms; its exit code and what it says."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some_rooms.py").write_text(MODULE)
+
+    def ran(*words: str) -> tuple[int, str, str]:
+        code = main([*words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return ran
+
+
+@pytest.fixture
+def room_id(run: Any) -> str:
+    code, out, _ = run("group", "run", "some_rooms:manager", "go", "-o", "json")
+    assert code == 0
+    return str(json.loads(out.splitlines()[-1])["room"])
+
+
+def test_a_room_is_run_and_what_is_said_is_shown(run: Any) -> None:
+    """Issue 4, part 12."""
+    code, out, _ = run("group", "run", "some_rooms:manager", "go")
+    assert code == 0
+    assert out.splitlines()[:3] == ["user: go", "a: A speaks", "b: B speaks"]
+    assert out.splitlines()[4:] == ["Stop: max_round (3 rounds, the opening one counted)", "Summary: B speaks"]
+    code, out, _ = run("group", "list", "some_rooms:manager")
+    assert (code, out.splitlines()[1:]) == (0, ["State: max_round", "Task: go"])
+
+
+def test_a_room_is_explained_watched_replayed_and_resumed(run: Any, room_id: str) -> None:
+    """Issue 4, part 12."""
+    code, out, _ = run("group", "explain", "some_rooms:manager", room_id)
+    assert code == 0
+    assert "next a, whose turn it is in the order of the seats" in out
+    code, out, _ = run("group", "explain", "some_rooms:manager", room_id, "-o", "json")
+    assert [json.loads(line)["kind"] for line in out.splitlines()][-1] == "stopped"
+    code, out, _ = run("group", "watch", "some_rooms:manager", room_id)
+    assert (code, out.splitlines()) == (0, ["user: go", "a: A speaks", "b: B speaks"])
+    code, out, _ = run("group", "replay", "some_rooms:manager", room_id)
+    assert (code, out.splitlines()) == (0, ["Same: yes", "Entries: 8"])
+    code, out, _ = run("group", "replay", "some_rooms:longer", room_id, "-o", "json")
+    assert (code, json.loads(out)["difference"]["seq"]) == (1, 8)
+    code, out, _ = run("group", "replay", "some_rooms:longer", room_id)
+    assert "Differs at: entry 8" in out
+    code, out, _ = run("group", "resume", "some_rooms:manager", room_id)
+    assert (code, out.splitlines()[-1]) == (0, "Summary: B speaks")
+
+
+def test_a_room_is_forked_exported_and_imported(run: Any, room_id: str, tmp_path: Path) -> None:
+    """Issue 4, part 5, from the command line."""
+    code, out, _ = run("group", "fork", "some_rooms:longer", room_id, "--at", "4")
+    assert (code, out.splitlines()[-1]) == (0, "Summary: A speaks")
+    assert run("group", "fork", "some_rooms:longer", room_id, "--at", "4", "--rename", "b")[0] == 2
+    code, out, _ = run("group", "export", "some_rooms:manager", room_id)
+    (tmp_path / "room.jsonl").write_text(out)
+    assert run("group", "replay", "some_rooms:manager", "room.jsonl")[0] == 0
+    code, out, _ = run("group", "import", "some_rooms:manager", "room.jsonl", "--store", "other.sqlite")
+    assert (code, out) == (0, f"Room: {room_id}\n")
+    assert run("group", "import", "some_rooms:manager", "room.jsonl", "--store", "other.sqlite")[0] == 1
+    assert run("audit", "verify", "room.jsonl")[0] == 0
+    (tmp_path / "room.jsonl").write_text(out.replace("A speaks", "C speaks"))
+    assert run("audit", "verify", "room.jsonl")[0] == 1
+
+
+def test_an_audit_is_exported_verified_and_redacted(run: Any, room_id: str, tmp_path: Path) -> None:
+    """Issue 4, part 6: `a2a-bridge audit verify FILE` says which line."""
+    _, audit, _ = run("audit", "export", "some_rooms:manager", room_id)
+    (tmp_path / "audit.jsonl").write_text(audit)
+    code, out, _ = run("audit", "verify", "audit.jsonl", "-o", "json")
+    found = json.loads(out)
+    assert (code, found["whole"], found["findings"]) == (0, True, [])
+    assert run("audit", "verify", "audit.jsonl", "--digest", found["digest"])[0] == 0
+    assert run("audit", "verify", "audit.jsonl", "--digest", "abc")[0] == 1
+    _, out, _ = run("audit", "redact", "audit.jsonl", "--entry", "5", "--reason", "privacy", "--field", "text")
+    (tmp_path / "short.jsonl").write_text(out)
+    assert run("audit", "verify", "short.jsonl")[:2] == (
+        0, f"Whole: yes\nLines: 11\nRedacted: 1\nDigest: {found['digest']}\n",
+    )  # fmt: skip
+    lines = audit.splitlines(keepends=True)
+    (tmp_path / "audit.jsonl").write_text("".join([*lines[:4], *lines[5:]]))
+    code, out, _ = run("audit", "verify", "audit.jsonl")
+    assert (code, out.splitlines()[-1]) == (1, "Line: 5 is number 5: 1 line is missing before it")
+
+
+def test_a_room_may_be_named_in_the_settings(run: Any, tmp_path: Path) -> None:
+    """Issue 4, part 12: by name in a2a-bridge.toml."""
+    code, _, err = run("group", "list", "talk")
+    assert (code, "--config FILE" in err) == (2, True)
+    (tmp_path / "a2a-bridge.toml").write_text('[agents.talk]\ntarget = "some_rooms:unkept"\n')
+    code, out, _ = run("group", "run", "talk", "go", "--store", "mine.sqlite")
+    assert (code, out.splitlines()[0]) == (0, "user: go")
+    assert (tmp_path / "mine.sqlite").is_file()
+    assert run("group", "list", "else")[0] == 2
+    assert run("group", "list", "some_rooms:nothing")[0] == 2
+    code, _, err = run("group", "explain", "talk", "x")
+    assert (code, "store=" in err) == (1, True)
