@@ -22,7 +22,8 @@ class GroupChat:
     the first, as in AutoGen. `speaker_selection_method`: "auto", "round_robin", "random", "manual", a function of
     (last_speaker, groupchat), or a `Selector`. `until`: a condition of `chat.termination` that ends the conversation.
     `view` and `on_failure` hold for seats that say nothing else. `min_seats`: fewer seats that can answer end it.
-    `eligibility`: functions of (agent, room) that say who may speak now. `budget` bounds what a run may cost. The
+    `eligibility`: functions of (agent, room) that say who may speak now. `budget` bounds what a run may cost.
+    `courtesies_end`: four messages in a row that only thank, take leave or echo end it, whatever else does. The
     templates and the role are for a model that chooses speakers, see `Selector`. `admin_name`: whose words a room
     takes as its person's when it is interrupted at the terminal.
 
@@ -52,6 +53,7 @@ class GroupChat:
         role_for_select_speaker_messages: Literal["system", "user", "assistant"] | None = None,
         eligibility: Filter | Sequence[Filter] = (),
         budget: Budget | None = None,
+        courtesies_end: bool = True,
         **other: Never,
     ) -> None:
         refuse_words("GroupChat", other)
@@ -76,6 +78,7 @@ class GroupChat:
         self.admin_name = admin_name
         self.eligibility: tuple[Filter, ...] = (eligibility,) if callable(eligibility) else tuple(eligibility)
         self.budget = budget
+        self.courtesies_end = courtesies_end
         self.allow_repeat_speaker = allow_repeat_speaker
         self.transitions = allowed_or_disallowed_speaker_transitions
         self.transitions_kind = speaker_transitions_type

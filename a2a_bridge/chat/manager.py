@@ -102,7 +102,7 @@ class GroupChatManager(RoomKeeper):
 
     def _rules(self, is_termination_msg: TerminationMessage | None) -> Rules:
         chat = self.groupchat
-        until: Condition = MessageTermination(is_termination_msg)
+        until: Condition = MessageTermination(is_termination_msg, courtesies=chat.courtesies_end)
         if chat.until is not None:
             until = until | chat.until
         return Rules(

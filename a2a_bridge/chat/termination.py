@@ -9,7 +9,7 @@ not looked at. Conditions are looked at between turns, never in the middle of on
 seat's business. The long names are those of AutoGen.
 
 Without any condition a room ends when somebody says TERMINATE and nothing else, and when it is down to courtesies
-(`courtesy.py`).
+(`courtesy.py`; `GroupChat(courtesies_end=False)` for one in which they do not).
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from typing import Any
 from a2a_bridge.chat import budget as bounds
 from a2a_bridge.chat.classic import TerminationMessage, check_count, to_dict
 from a2a_bridge.chat.condition import Condition, RoundsHad, ends_turn
-from a2a_bridge.chat.courtesy import NO_COURTESY, Courtesy, likeness, words_in
+from a2a_bridge.chat.courtesy import NO_COURTESY, Courtesy, after, down_to_courtesies, likeness, words_in
 from a2a_bridge.chat.entry import END, EXTERNAL, Entry, StopReason, words_of
 from a2a_bridge.chat.position import Position, stated_in
 
@@ -106,10 +106,11 @@ class FunctionalTermination(Condition):
 
 class MessageTermination(Condition):
     """The condition that every room has: the classic `is_termination_msg`, asked about each message as a dict (without
-    one, TERMINATE and nothing else), and four courtesies in a row."""
+    one, TERMINATE and nothing else), and, unless `courtesies` is False, four courtesies in a row."""
 
-    def __init__(self, is_termination_msg: TerminationMessage | None = None) -> None:
+    def __init__(self, is_termination_msg: TerminationMessage | None = None, *, courtesies: bool = True) -> None:
         self._function = is_termination_msg
+        self._courtesies = courtesies
 
     def start(self) -> Courtesy:
         return NO_COURTESY
@@ -117,19 +118,22 @@ class MessageTermination(Condition):
     def step(self, state: Courtesy | StopReason, entry: Entry) -> Courtesy | StopReason:
         if entry.kind != "said" or isinstance(state, StopReason):
             return state
-        assert entry.message is not None
-        assert entry.speaker is not None
-        if entry.speaker.may_terminate:
+        message, speaker = entry.message, entry.speaker
+        assert message is not None
+        assert speaker is not None
+        parts = message.parts
+        text = parts[0].text if len(parts) == 1 else None
+        if speaker.may_terminate:
             if self._function is None:
-                ends = is_closing_word(entry.message.text)
+                ends = is_closing_word(message.text if text is None else text)
             else:
-                ends = bool(self._function(to_dict(entry.message)))
+                ends = bool(self._function(to_dict(message)))
             if ends:
-                return StopReason("terminated", entry.speaker.name, "is_termination_msg")
-        return state.step(entry)
+                return StopReason("terminated", speaker.name, "is_termination_msg")
+        return after(state, text, entry) if self._courtesies and text is not None else NO_COURTESY
 
     def verdict(self, state: Courtesy | StopReason) -> StopReason | None:
-        return state if isinstance(state, StopReason) else state.verdict()
+        return state if isinstance(state, StopReason) else down_to_courtesies(state)
 
 
 def is_closing_word(text: str) -> bool:

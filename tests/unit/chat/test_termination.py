@@ -303,6 +303,12 @@ async def test_polite_ping_pong_ends_by_itself(room: Any, puppet: Any) -> None:
     assert len([entry for entry in result.entries if entry.kind == "said"]) == 5
 
 
+async def test_a_room_may_be_as_polite_as_it_likes(room: Any, puppet: Any) -> None:
+    """Ours: what ends a room by default can be switched off."""
+    result = await room(puppet("a", "Thanks!"), puppet("b", "Bye."), courtesies_end=False, max_round=20).chat("go")
+    assert result.stop.kind == "max_round"
+
+
 async def test_empty_echoes_end_by_themselves_and_a_vote_is_none(room: Any, puppet: Any) -> None:
     """Demand 3: an echo is what both have said before."""
     result = await room(puppet("a", "agreed"), puppet("b", "agreed"), max_round=500).chat("go")
