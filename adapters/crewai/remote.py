@@ -166,9 +166,7 @@ class A2ALLM(BaseLLM):  # type: ignore[misc]  # checked without the framework's 
             self._emit_call_completed_event(
                 response=words, call_type=LLMCallType.LLM_CALL, from_task=task, from_agent=agent, usage=usage
             )
-        wants_form = any("Final Answer:" in message.text for message in said)
-        # Where an agent of CrewAI's has tools of its own, it reads its models' answers in this form only.
-        return f"Thought: I now can give a great answer\nFinal Answer: {words}" if wants_form else words
+        return words
 
 
 def _speaker(line: Any) -> str | None:
