@@ -191,3 +191,10 @@ def test_kagent_runs_what_compose_runs() -> None:
     assert arguments
     elsewhere = arguments[1].replace("planner.kagent:", "planner:")
     assert [command[1], *json.loads(elsewhere)] == json.loads(composed[1])
+
+
+def test_the_debate_of_the_readme_can_be_had() -> None:
+    """Issue 4: the block makes three seats of three models, and a protocol."""
+    debate = run_block("Rounds(rounds=3")["debate"]
+    assert [seat.key for seat in debate.groupchat.seats] == ["sceptic", "optimist", "auditor"]
+    assert (debate.protocol.rounds, debate.protocol.decide) == (3, "confidence")

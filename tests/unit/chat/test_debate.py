@@ -15,6 +15,7 @@ from a2a_bridge.chat.debate.outcome import Debate
 from a2a_bridge.chat.debate.rounds import Judge, Rounds
 from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.position import Position, answer_key, position_in, stated_in
+from a2a_bridge.chat.replay import replay
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room
 from a2a_bridge.errors import ChatError
@@ -333,3 +334,19 @@ def test_entries_of_other_turns_are_no_part_of_a_debate(room: Any) -> None:
     entries: list[Entry] = []
     found = Rounds().measure(entries)
     assert (found.outcome, found.over, found.rounds, found.summary[:11]) == ("unresolved", "cut off", (), "Unresolved.")
+
+
+async def test_a_debate_is_replayed_without_asking_anybody(room: Any, puppet: Any) -> None:
+    """Semantics 16: positions and the judge's word are in the log."""
+    model = ScriptedModel(holds("41"))
+    a, b = puppet("a", holds("42")), puppet("b", holds("41"))
+    made = room(a, b)
+    manager = type(made)(made.groupchat, protocol=Rounds(decide=Judge(model)))
+    journal = MemoryJournal()
+    async with aclosing(Room(manager.rules, make_turn("go", journal=journal)).play()) as shown:
+        async for _ in shown:
+            pass
+    lines = [line for _, record in await journal.read() for line in record.split(b"\n")]
+    found = await replay(manager.rules, lines)
+    assert found.is_same, found
+    assert (len(model.calls), len(a.turns), len(b.turns)) == (1, 2, 2)
