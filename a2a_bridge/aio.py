@@ -45,6 +45,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             answer = await self._sent(request)
         except aiohttp.ServerTimeoutError as error:
             raise httpx.ConnectTimeout(str(error)) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise httpx.ConnectError(str(error.certificate_error)) from error
+        except aiohttp.ClientConnectorSSLError as error:
+            raise httpx.ConnectError(str(error.os_error)) from error
         except aiohttp.ClientConnectorError as error:
             reason = os.strerror(error.os_error.errno) if error.os_error.errno else "connection failed"
             raise httpx.ConnectError(reason) from error  # without the address, which others may read

@@ -57,7 +57,8 @@ class BasicSettings(Section):
 
 class TokenSettings(Section):
     """JWTs as bearer tokens; `a2a_bridge.server.auth.Tokens` tells what each setting means. `discovery_url` makes it
-    OpenID Connect in the card, `token_url` OAuth 2 client credentials."""
+    OpenID Connect in the card, `token_url` OAuth 2 client credentials. `scopes` only stand in the card; `require` of
+    [auth] says which a token must bring."""
 
     kind: Literal["jwt"]
     issuer: str = Field(min_length=1)

@@ -186,13 +186,19 @@ def context_of(tls: TLS) -> Callable[..., ssl.SSLContext]:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.client_required and tls.ca_certs is None:
         raise ConfigError("tls.client_required needs ca_certs: whose certificates are good?")
+    used = f"certfile {tls.certfile}" if tls.keyfile is None else f"certfile {tls.certfile} with keyfile {tls.keyfile}"
     try:
+        for file in filter(None, (tls.certfile, tls.keyfile, tls.ca_certs)):
+            Path(file).read_bytes()  # an error of the system names the file, one of TLS does not
         context.load_cert_chain(tls.certfile, tls.keyfile)
         if tls.ca_certs is not None:
+            used = f"ca_certs {tls.ca_certs}"
             context.load_verify_locations(tls.ca_certs)
             context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
+    except ssl.SSLError as error:
+        raise ConfigError(f"tls: {used} cannot be used: {error}") from None
     except OSError as error:
-        raise ConfigError(f"tls: {tls.certfile}, {tls.keyfile} or {tls.ca_certs} cannot be used: {error}") from None
+        raise ConfigError(f"tls: {error.filename} cannot be used: {error.strerror or error}") from None
     return lambda *_: context
 
 

@@ -89,7 +89,8 @@ def _of_1_0(body: Mapping[str, Any], is_hybrid: bool, served: bool) -> Iterator[
 
 
 def _of_0_3(body: Mapping[str, Any]) -> Iterator[Finding]:
-    yield Finding("C301", "", "clients of 1.0 cannot read this card", "serve supportedInterfaces too: card_mode hybrid")
+    hint = 'serve supportedInterfaces too; here: card = "hybrid" in [versions]'
+    yield Finding("C301", "", "clients of 1.0 cannot read this card", hint)
     for name in _REQUIRED_IN_0_3:
         if body.get(name) in (None, ""):
             yield Finding("C304", name, "0.3 requires it")

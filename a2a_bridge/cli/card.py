@@ -144,7 +144,8 @@ def _report_text(name: str, shape: str, findings: Sequence[Finding]) -> str:
         where = f" {finding.field}:" if finding.field else ""
         text += safe(f"{finding.code} {finding.severity}{where} {finding.message}".replace("\n", " ")) + "\n"
         text += safe(f"    {finding.hint}") + "\n" if finding.hint else ""
-    return text + field("Found", f"{_count(findings, 'error')} errors, {_count(findings, 'warning')} warnings")
+    counted = (f"{n} {kind}{'' if n == 1 else 's'}" for kind in ("error", "warning") for n in [_count(findings, kind)])
+    return text + field("Found", ", ".join(counted))
 
 
 @app.command("sign")

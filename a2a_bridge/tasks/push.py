@@ -144,7 +144,7 @@ class Webhooks:
         """R-PUSH-05: what there is not is TaskNotFoundError."""
         entry = await self._store.get("webhook", webhook_key(who.key, request.id))
         if entry is None:
-            raise TaskNotFoundError
+            raise TaskNotFoundError("The task has no webhook with this id.")
         return self._shown(entry)
 
     async def list_configs(self, who: Identity, request: ListTaskPushNotificationConfigsRequest) -> bytes:

@@ -240,8 +240,13 @@ def test_a_certificate_has_one_name(certificate: Any, name: str) -> None:
 def test_tls_that_cannot_work_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="whose certificates are good"):
         context_of(TLS("x", client_required=True))
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(ConfigError, match=r"none\.pem cannot be used: No such file"):
         context_of(TLS(tmp_path / "none.pem"))
+    certfile, keyfile = Authority(tmp_path).issue("server")
+    with pytest.raises(ConfigError, match=r"tls: .*none\.key cannot be used: No such file"):
+        context_of(TLS(certfile, tmp_path / "none.key"))
+    with pytest.raises(ConfigError, match=r"tls: ca_certs .*server\.key cannot be used"):
+        context_of(TLS(certfile, keyfile, keyfile))
     for tls in (None, TLS(tmp_path / "none.pem")):
         bridge = Bridge(Obedient(), auth=Auth(schemes={"c": Certificates()}))
         with pytest.raises(ConfigError, match="'c' wants client certificates, and nothing here asks for them"):

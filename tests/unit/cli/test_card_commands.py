@@ -54,7 +54,7 @@ def test_lint_tells_code_place_and_hint(files: Path, run) -> None:  # type: igno
         "    leave empty members out\n"
         "C701 note signatures: nobody can tell whether it was changed\n"
         "    a2a-bridge card sign --key KEY\n"
-        "Found: 1 errors, 3 warnings\n"
+        "Found: 1 error, 3 warnings\n"
     )
 
 

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from a2a_bridge.aio import AiohttpTransport
 from a2a_bridge.client.auth import ApiKey, Basic, Bearer, ClientCredentials, Keyring
 from a2a_bridge.client.client import Client, Retries, SendOptions, Timeouts, Trust
 from a2a_bridge.client.remote import RemoteAgent
@@ -33,7 +34,7 @@ from a2a_bridge.errors import (
     ExtensionSupportRequiredError,
     InvalidAgentResponseError,
 )
-from a2a_bridge.net import ClientCertificate, Deadline, shared
+from a2a_bridge.net import ClientCertificate, Deadline, Http, shared
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 
@@ -539,6 +540,15 @@ async def test_authorities_of_ones_own_are_trusted_without_a_certificate_to_show
             trusted = ClientCertificate(ca=files["ca.pem"])
             assert (await raw.client(auth=[trusted, Bearer("abc")]).get("t1")).id == "t1"
     finally:
+        listening.close()
+    for way in (None, AiohttpTransport(ssl.create_default_context(), 1.0)):
+        listening = await asyncio.start_server(raw.serve, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        http = Http(way)
+        with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
+            await http.request("GET", url, headers={}, timeouts=Timeouts(), deadline=Deadline(5))
+        await http.aclose()
+        await (http if way is None else way).aclose()
         listening.close()
     with pytest.raises(ConfigError, match=r"authorities nowhere\.pem cannot be used"):
         await raw.client(auth=ClientCertificate(ca="nowhere.pem")).card()
