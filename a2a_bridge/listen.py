@@ -188,8 +188,9 @@ def context_of(tls: TLS) -> Callable[..., ssl.SSLContext]:
         raise ConfigError("tls.client_required needs ca_certs: whose certificates are good?")
     used = f"certfile {tls.certfile}" if tls.keyfile is None else f"certfile {tls.certfile} with keyfile {tls.keyfile}"
     try:
-        for file in filter(None, (tls.certfile, tls.keyfile, tls.ca_certs)):
-            Path(file).read_bytes()  # an error of the system names the file, one of TLS does not
+        for file in (tls.certfile, tls.keyfile, tls.ca_certs):
+            if file is not None:
+                Path(file).read_bytes()  # an error of the system names the file, one of TLS does not
         context.load_cert_chain(tls.certfile, tls.keyfile)
         if tls.ca_certs is not None:
             used = f"ca_certs {tls.ca_certs}"
