@@ -101,11 +101,14 @@ class Hearing:
         trouble: Exception | None = None
         with watch_turn(run.rules.manager.name, chair, turn) as watched:
             try:
-                async with aclosing(heard(chair.speak(turn), chair.timeout, self._watch)) as replies:
+                replies = heard(chair.speak(turn), chair.timeout, self._watch)
+                try:
                     async for reply in replies:
                         shown = speech.take(reply)
                         if shown is not None:
                             yield shown
+                finally:
+                    await replies.aclose()
             except StoreError:  # our own log, not the seat: the run must end
                 raise
             except CanceledError as error:

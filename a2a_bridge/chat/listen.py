@@ -10,7 +10,6 @@ somebody else in the meantime goes through. When the reader is closed the timer 
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from a2a_bridge.chat.control import CanceledError
 from a2a_bridge.chat.spoken import Spoken
@@ -34,7 +33,7 @@ async def heard(
     KeyboardInterrupt and SystemExit go through: a signal handler may raise them anywhere, and then the program is
     meant.
     """
-    async with aclosing(replies):
+    try:
         while True:
             watch.begin(seconds)
             try:
@@ -47,6 +46,8 @@ async def heard(
             finally:
                 watch.end()
             yield reply
+    finally:
+        await replies.aclose()
 
 
 class Watch:
@@ -67,8 +68,8 @@ class Watch:
     def begin(self, seconds: float | None) -> None:
         """The reader waits for the seat from now on, for so long."""
         self._seconds = seconds
-        self._task = asyncio.current_task()
-        self._base = self._task.cancelling() if self._task is not None else 0
+        self._task = task = asyncio.current_task(self._loop)
+        self._base = task.cancelling() if task is not None else 0
         if seconds is None:
             return
         self._since = self._loop.time()

@@ -1,12 +1,13 @@
 """The engine: one run of one room, from the message that opens it to the reason why it stopped.
 
 Concurrency, in prose. A `Room` is one run and belongs to whoever reads `play()`. The seat that has the floor runs
-inside that reader's task, within `aclosing`: cancelling the task reaches the seat at its `await`, a `RemoteAgent` then
-cancels its remote task, and the generator is closed before the room's is. Several seats that speak at once have tasks
-of their own (`hearing.py`), which end before `play()` does. A room that is served has one more task, which takes what
-is sent to it meanwhile; it is cancelled with the run. A reader that goes away without cancelling closes `play()`, with
-the same effect. Nothing is written while being cancelled: the log then ends in the middle of a run. Being killed leaves
-the same log. When the same turn is asked for again, the run goes on from there (`resume.py`): who has answered is not
+inside that reader's task: cancelling the task reaches the seat at its `await`, a `RemoteAgent` then cancels its remote
+task, and the generator is closed before the room's is (by a `finally`: `aclosing` costs more than a word does).
+Several seats that speak at once have tasks of their own (`hearing.py`), which end before `play()` does. A room that is
+served has one more task, which takes what is sent to it meanwhile; it is cancelled with the run. A reader that goes
+away without cancelling closes `play()`, with the same effect. Nothing is written while being cancelled: the log then
+ends in the middle of a run. Being killed leaves the same log. When the same turn is asked for again, the run goes on
+from there (`resume.py`): who has answered is not
 asked again, and who had been asked is asked once more under the same id. Another turn closes it as interrupted.
 If the journal refuses a write, the run ends with that error; what was not committed was shown to nobody.
 
@@ -18,7 +19,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from a2a_bridge.agent import Answer, Ask, Reply, Turn, Usage, abandon, speaker_of
 from a2a_bridge.chat.ask import Human
@@ -109,13 +109,15 @@ class Room:
                         yield entry
                     if step is None:
                         continue
-                    async with aclosing(step) as said:
-                        async for shown in said:
+                    try:
+                        async for shown in step:
                             yield shown
                             if run.control.said:  # somebody interjects while somebody speaks
                                 self._take_in()
                                 for entry in await run.commit():
                                     yield entry
+                    finally:
+                        await step.aclose()
                 for last in await self._end():
                     yield last
             finally:

@@ -208,6 +208,8 @@ class Message(WireObject):
     @property
     def text(self) -> str:
         """The text parts, one below the other; other parts are left out."""
+        if len(self.parts) == 1:
+            return self.parts[0].text or ""
         return "\n".join(part.text for part in self.parts if part.text is not None)
 
 
