@@ -150,8 +150,8 @@ class RoomLog:
     ) -> Entry:
         """The entry that comes next: its number, the time, and the number of the open turn."""
         return Entry(
-            len(self.entries) + 1, kind, self.turn, speaker, message, attempt, usage, detail=detail, flags=flags,
-            at=self.now, heard=heard,
+            len(self.entries) + 1, kind, self.turn, speaker, message, attempt, usage, None, (), detail, flags, None,
+            self.now, None, heard,
         )  # fmt: skip
 
     @property

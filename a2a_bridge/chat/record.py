@@ -22,6 +22,21 @@ def _names(names: tuple[str, ...]) -> str:
     return _encode(names)
 
 
+class _Names:
+    """The JSON of candidates. Mostly they are those of the decision before, which is told by identity: to look up
+    fifty names costs more than the rest of the line."""
+
+    latest: tuple[tuple[str, ...], str] = (), "[]"
+
+    @classmethod
+    def written(cls, names: tuple[str, ...]) -> str:
+        known, text = cls.latest
+        if names is not known:
+            text = _names(names)
+            cls.latest = names, text
+        return text
+
+
 def to_record(entry: Entry, known: Mapping[str, Speaker]) -> str:
     """The line that is kept. Speakers in `known` (those who joined) are written by name."""
     speaker = entry.speaker
@@ -96,7 +111,7 @@ def _why_record(why: Decision) -> str:
     rejected = _encode(why.rejected) if why.rejected else "[]"
     chosen = f"{_quote(why.chosen)},{_quote(why.chosen_by)},{_quote(why.reason)}"
     more = f",{_encode(why.also)},{_encode(why.answers)}" if why.also or why.answers else ""
-    return f"[{_names(why.candidates)},{chosen},{rejected}{more}]"
+    return f"[{_Names.written(why.candidates)},{chosen},{rejected}{more}]"
 
 
 def _why_from(found: list[Any]) -> Decision:

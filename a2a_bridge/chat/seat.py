@@ -31,6 +31,7 @@ from a2a_bridge.protocol.extensions import with_decision
 from a2a_bridge.protocol.objects import JSONValue, dump
 
 _log = logging.getLogger(__name__)
+_VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _NAMESPACE = uuid.UUID("7d0f6c1e-54a1-5d0e-9a53-3f5f0a5b8c11").bytes
 
 
@@ -385,5 +386,4 @@ def check_names(names: tuple[str, ...]) -> None:
 def uuid_of(*names: object) -> str:
     """A UUID (version 5) that is the same whenever the names are; uuid.uuid5, without its detour over an object."""
     found = sha1(_NAMESPACE + "\n".join(map(str, names)).encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(found[16], 16) & 3]
-    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{_VARIANTS[found[16]]}{found[17:20]}-{found[20:32]}"

@@ -13,7 +13,7 @@ from a2a_bridge.chat.run import Run, used
 from a2a_bridge.chat.seat import Chair
 from a2a_bridge.chat.speech import Speech, cleaned
 from a2a_bridge.chat.spoken import StopChat
-from a2a_bridge.protocol.objects import JSONValue, Message, Role
+from a2a_bridge.protocol.objects import JSONValue, Message, user_message
 
 _log = logging.getLogger(__name__)
 TRY_AGAIN = ("retry", "skip", "end")
@@ -77,7 +77,7 @@ class Settlement:
         escaped, kind = bool(flags), chair.speaker.kind
         speaker = chair.voice("human" if speech.by_human else "local" if kind == "human" else kind)
         metadata = chair.metadata if speaker is chair.speaker else metadata_of(speaker)
-        message = Message(message_id=f"{run.id}:{log.next_seq}", role=Role.USER, parts=parts, metadata=metadata)
+        message = user_message(f"{run.id}:{log.next_seq}", parts, metadata)
         if usage is None and run.meter.counts:
             usage, flags = estimated(words_of(parts)), (*flags, ESTIMATED)
         raw = speech.raw

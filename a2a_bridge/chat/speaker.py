@@ -125,7 +125,8 @@ class Floor:
     ) -> None:
         self.chairs = {chair.name: chair for chair in chairs}
         self._active = tuple(chair.name for chair in chairs if all_speak or not chair.is_passive)
-        self._place = {chair.name: at for at, chair in enumerate(chairs)}
+        self._order = tuple(self.chairs)
+        self._place = {name: at for at, name in enumerate(self._order)}
         self._may_repeat = may_repeat
         self._allowed = allowed
         self._candidates: dict[str | None, tuple[str, ...]] = {}
@@ -165,8 +166,10 @@ class Floor:
         return self._in_turn(last, everybody if names is None else names, together)
 
     def _in_turn(self, last: str | None, names: tuple[str, ...], together: int) -> Decision:
-        order = list(self._place)
+        order = self._order
         after = self._place.get(last, -1) + 1 if last is not None else 0
+        if together == 1 and after < len(order) and order[after] in names:
+            return Decision(names, order[after], "round_robin")
         chosen = itertools.islice((name for name in (*order[after:], *order[:after]) if name in names), together)
         first, *others = chosen
         return Decision(names, first, "round_robin", also=tuple(others))

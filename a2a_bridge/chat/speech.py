@@ -12,7 +12,7 @@ from a2a_bridge.agent import Ask, Chunk, Outcome, OutcomeFold, Progress, Reply, 
 from a2a_bridge.chat.seat import Chair, fold_name
 from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
 from a2a_bridge.errors import ChatError
-from a2a_bridge.protocol.objects import JSONValue, Part
+from a2a_bridge.protocol.objects import JSONValue, Part, plain_part
 
 _LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
 
@@ -115,7 +115,7 @@ class Speech:
         """What the turn came to."""
         if self._fold is not None:
             return self._fold.outcome()
-        return Outcome((Part(text="".join(self._words)),)) if self._words else Outcome()
+        return Outcome((plain_part("".join(self._words)),)) if self._words else Outcome()
 
     @property
     def raw(self) -> tuple[Part, ...] | None:

@@ -1,5 +1,6 @@
 """The data model in Python: presence, times, bytes, parts, writing (`protocol/objects.py`, `protocol/lifecycle.py`)."""
 
+import copy
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -33,7 +34,9 @@ from a2a_bridge.protocol.objects import (
     format_timestamp,
     json_bytes,
     parse_timestamp,
+    plain_part,
     to_json,
+    user_message,
 )
 from a2a_bridge.protocol.requests import (
     SendMessageConfiguration,
@@ -84,6 +87,20 @@ def test_objects_cannot_be_changed() -> None:
     """House rule: wire objects are values."""
     with pytest.raises(ValidationError):
         Part(text="a").text = "b"  # type: ignore[misc]
+
+
+@given(st.text(st.characters(exclude_categories=[])), st.text(min_size=1).filter(str.isascii))
+def test_objects_that_are_put_together_unchecked_are_the_same_as_checked_ones(text: str, message_id: str) -> None:
+    metadata = {"where": {"speaker": text}}
+    made = user_message(message_id, (plain_part(text),), metadata)
+    checked = Message(message_id=message_id, role=Role.USER, parts=(Part(text=text),), metadata=metadata)
+    assert made == checked
+    assert made.parts[0] == checked.parts[0]
+    assert repr(made) == repr(checked)
+    assert dump(made) == dump(checked)
+    assert copy.deepcopy(made) == checked
+    assert made.model_copy(update={"task_id": "t"}) == checked.model_copy(update={"task_id": "t"})
+    assert made.metadata is not metadata
 
 
 # --- times, bytes, numbers
