@@ -34,7 +34,7 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("tokens", "usd", "seconds", "messages", "remote_calls"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
                 raise ValueError(f"Budget({name}={value!r}): a number above 0, or None for no bound")
 
 

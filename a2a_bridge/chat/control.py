@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from a2a_bridge.chat.names import check_names, fold_name
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message
 
@@ -43,7 +44,7 @@ class Cancels(Protocol):
 
 class Control:
     """The outside's end of one run. `is_wanted`: the room must look here before its next turn. `watch`
-    waits for the seat that speaks alone."""
+    waits for the seat that speaks alone. `names`: who has a seat, or is about to take one."""
 
     def __init__(self, room: str) -> None:
         self.room = room
@@ -54,6 +55,7 @@ class Control:
         self.is_wanted = False
         self._goes_on: asyncio.Event | None = None
         self.watch: Cancels | None = None
+        self.names: tuple[str, ...] = ()
         self._waiting: asyncio.Task[Any] | None = None
         self._cancels = 0
 
@@ -68,7 +70,9 @@ class Control:
         self.is_wanted = True
 
     def join(self, seat: Any) -> None:
-        """Somebody takes a seat."""
+        """Somebody takes a seat; ChatError when the name cannot be told from another one in the room."""
+        check_names((*self.names, seat.key))
+        self.names = (*self.names, seat.key)
         self.change(lambda changes: (*changes, seat))
 
     def change(self, seats: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
@@ -77,7 +81,10 @@ class Control:
         self.is_wanted = True
 
     def leave(self, name: str) -> None:
-        """Somebody is to leave; ChatError if there is nobody of that name, when the room looks at it."""
+        """Somebody is to leave; ChatError if there is nobody of that name."""
+        if fold_name(name) not in map(fold_name, self.names):
+            raise ChatError(f"nobody called {name!r} has a seat in the room; there are {', '.join(self.names)}")
+        self.names = tuple(known for known in self.names if fold_name(known) != fold_name(name))
         self.change(lambda changes: (*changes, Gone(name)))
 
     def pause(self) -> None:

@@ -5,8 +5,9 @@ from typing import Any, Literal, Never
 
 from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.classic import check_count, content_parts, refuse_words
+from a2a_bridge.chat.names import check_names
 from a2a_bridge.chat.result import ChatResult
-from a2a_bridge.chat.seat import OnFailure, Seat, View, check_names, seated
+from a2a_bridge.chat.seat import OnFailure, Seat, View, seated
 from a2a_bridge.chat.speaker import SelectionFunction, Selector
 from a2a_bridge.chat.termination import Condition
 from a2a_bridge.protocol.objects import Part

@@ -10,7 +10,8 @@ from typing import Any, cast
 from a2a_bridge.agent import Reply, Traits, Turn
 from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.entry import Entry, Speaker
-from a2a_bridge.chat.seat import OnFailure, Seat, fold_name
+from a2a_bridge.chat.names import fold_name
+from a2a_bridge.chat.seat import OnFailure, Seat
 from a2a_bridge.protocol.objects import JSONValue
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from a2a_bridge.agent import Turn, speaker_of
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
+from a2a_bridge.chat.names import fold_name
 from a2a_bridge.chat.run import Run
-from a2a_bridge.chat.seat import REPLACED, fold_name
+from a2a_bridge.chat.seat import REPLACED
 from a2a_bridge.protocol.objects import Message, Part, Role
 
 CARD_CHANGED = "card_changed"

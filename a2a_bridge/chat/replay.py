@@ -16,12 +16,13 @@ from a2a_bridge.agent import Answer, Caller, Turn
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.guest import guest_seat, is_of, named_seat
 from a2a_bridge.chat.log import RoomLog, RunHead
+from a2a_bridge.chat.names import fold_name
 from a2a_bridge.chat.recorded import RecordedOutside
 from a2a_bridge.chat.retell import said_outside
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.seal import is_seal
-from a2a_bridge.chat.seat import Seat, fold_name
+from a2a_bridge.chat.seat import Seat
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, Role
 from a2a_bridge.store.contract import Numbered

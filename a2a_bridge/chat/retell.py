@@ -7,8 +7,8 @@ from a2a_bridge.agent import Chunk, Say, ToolCall, ToolResult
 from a2a_bridge.chat.budget import ESTIMATED
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
 from a2a_bridge.chat.failure import Failure, RecordedError
+from a2a_bridge.chat.names import fold_name
 from a2a_bridge.chat.opening import OUTSIDER
-from a2a_bridge.chat.seat import fold_name
 from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role
 

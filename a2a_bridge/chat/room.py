@@ -28,13 +28,14 @@ from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
 from a2a_bridge.chat.hearing import Hearing
 from a2a_bridge.chat.log import RoomLog, RunHead
+from a2a_bridge.chat.names import check_names, fold_name
 from a2a_bridge.chat.opening import Opening
 from a2a_bridge.chat.outside import OUTSIDE, Outside
 from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speaker
 from a2a_bridge.chat.resume import take_up
 from a2a_bridge.chat.rules import Rules, Summarise
 from a2a_bridge.chat.run import NO_USAGE, Run, room_id, used
-from a2a_bridge.chat.seat import REPLACED, Seat, check_names, fold_name, take_chairs
+from a2a_bridge.chat.seat import REPLACED, Seat, take_chairs
 from a2a_bridge.chat.speaker import Floor, check_transitions, fallback, parse_manual, who_repeats
 from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.turns import SeatTurns

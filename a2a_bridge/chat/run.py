@@ -14,8 +14,9 @@ from a2a_bridge.chat.condition import Checked
 from a2a_bridge.chat.control import CanceledError, Control
 from a2a_bridge.chat.entry import END, EXTERNAL, Decision, Entry, StopReason
 from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.names import fold_name
 from a2a_bridge.chat.rules import Rules
-from a2a_bridge.chat.seat import Chair, fold_name, uuid_of
+from a2a_bridge.chat.seat import Chair, uuid_of
 from a2a_bridge.chat.speaker import Floor
 from a2a_bridge.chat.termination import External, ManagerSays
 from a2a_bridge.chat.turns import SeatTurns
@@ -69,6 +70,7 @@ class Run:
     def sit(self, floor: Floor) -> None:
         """These have a seat from now on."""
         self.floor = floor
+        self.control.names = tuple(floor.chairs)
         self.turns.peers = {chair.name: chair.original for chair in floor.chairs.values()}
         budgets = {chair.name: chair.budget for chair in floor.chairs.values() if chair.budget is not None}
         self.meter = Meter(self.rules.budget, budgets)

@@ -8,11 +8,9 @@ import asyncio
 import inspect
 import json
 import logging
-import unicodedata
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from hashlib import blake2b, sha1
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -21,11 +19,12 @@ from a2a_bridge import net
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Caller, Traits, Turn, traits_of
 from a2a_bridge.chat.budget import Budget
-from a2a_bridge.chat.entry import END, Decision, Speaker, SpeakerKind, metadata_of
+from a2a_bridge.chat.entry import Decision, Speaker, SpeakerKind, metadata_of
+from a2a_bridge.chat.names import check_names
 from a2a_bridge.chat.spoken import Conversing, Spoken
 from a2a_bridge.client.auth import Auth
 from a2a_bridge.client.remote import CALLER, RemoteAgent
-from a2a_bridge.errors import BridgeError, ChatError
+from a2a_bridge.errors import BridgeError
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.extensions import with_decision
 from a2a_bridge.protocol.objects import JSONValue, dump
@@ -109,6 +108,10 @@ class OnFailure:
     replacement: Any = None
 
     def __post_init__(self) -> None:
+        if self.rerun is not None and (
+            isinstance(self.rerun, bool) or not isinstance(self.rerun, int) or self.rerun < 0
+        ):
+            raise ValueError(f"OnFailure(rerun={self.rerun!r}): a whole number, 0 or more, or None")
         if self.then not in ("skip", "replace", "pause", "abort"):
             raise ValueError(f"OnFailure(then={self.then!r}): use 'skip', 'replace', 'pause' or 'abort'")
         if (self.then == "replace") != (self.replacement is not None):
@@ -359,28 +362,6 @@ async def _card(seat: Seat, describe: Any) -> Any:
         trace = None if isinstance(error, BridgeError) else error
         _log.warning("the card of %s cannot be read, it takes its seat without: %s", seat.key, error, exc_info=trace)
         return None
-
-
-@lru_cache(maxsize=4096)
-def fold_name(name: str) -> str:
-    """Names that fold to the same look the same to a reader."""
-    return unicodedata.normalize("NFKC", name).casefold().strip()
-
-
-@lru_cache(maxsize=256)
-def check_names(names: tuple[str, ...]) -> None:
-    """Raise ChatError for names that are empty, taken by the engine, or cannot be told apart."""
-    held: dict[str, str] = {}
-    for name in names:
-        folded = fold_name(name)
-        if not folded or folded == fold_name(END) or "]" in name or len(name.splitlines()) != 1:
-            raise ChatError(f"{name!r} cannot be the name of a seat: give it another one with Seat(agent, name=...)")
-        if folded in held:
-            raise ChatError(
-                f"two seats are called {held[folded]!r} and {name!r}, which cannot be told apart:"
-                " give one another name with Seat(agent, name=...)"
-            )
-        held[folded] = name
 
 
 def uuid_of(*names: object) -> str:

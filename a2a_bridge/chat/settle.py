@@ -108,11 +108,12 @@ class Settlement:
         if turn.answer is None and chair.on_failure.then in ("replace", "pause"):
             self._tried(chair, turn, failure, usage, heard)
             return
-        self.give_up(chair.speaker, failure, attempt=turn.attempt, usage=usage, heard=heard)
+        ends = chair.on_failure.then == "abort"
+        self.give_up(chair.speaker, failure, attempt=turn.attempt, usage=usage, heard=heard, ends=ends)
         active = run.floor.active
         left = len(active) - len(run.log.down)
         told = f"{chair.name} {failure.reason}"
-        if run.rules.pair or chair.on_failure.then == "abort":
+        if run.rules.pair or ends:
             run.stop = StopReason("failed", chair.name, told)
         elif left < run.rules.min_seats:
             needed = f"{left} of {len(active)} seats can answer, {run.rules.min_seats} are needed"
@@ -172,10 +173,12 @@ class Settlement:
         attempt: int = 1,
         usage: Usage | None = None,
         heard: Heard | None = None,
+        ends: bool = False,
     ) -> None:
-        """There will be no answer in this turn: the room is told."""
+        """There will be no answer in this turn: the room is told. `ends`: and the conversation is over."""
         run = self._run
         note = None
         if not run.rules.pair:
-            note = run.note(f"{speaker.name} {failure.public}. The conversation goes on without that answer.")
+            follows = "" if ends else " The conversation goes on without that answer."
+            note = run.note(f"{speaker.name} {failure.public}.{follows}")
         run.add(self._failed(speaker, note, attempt, failure, usage, heard))

@@ -22,7 +22,8 @@ from a2a_bridge.chat.entry import END, Decision, words_of
 from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.model import Model, ModelMessage, ask_model
-from a2a_bridge.chat.seat import Chair, fold_name
+from a2a_bridge.chat.names import fold_name
+from a2a_bridge.chat.seat import Chair, Seat
 from a2a_bridge.errors import BridgeError, ChatError, SpeakerSelectionError
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,10 @@ class Selector:
     def __post_init__(self) -> None:
         if self.together < 1:
             raise ValueError(f"Selector(together={self.together!r}): 1 or more")
-        if self.barrier != "all" and (isinstance(self.barrier, bool | str) or self.barrier <= 0):
+        if self.max_retries < 0:
+            raise ValueError(f"Selector(max_retries={self.max_retries!r}): 0 or more")
+        is_wrong = isinstance(self.barrier, bool | str) or not self.barrier > 0
+        if self.barrier != "all" and (is_wrong or (isinstance(self.barrier, float) and self.barrier > 1)):
             raise ValueError(f"Selector(barrier={self.barrier!r}): 'all', a number, or a share between 0 and 1")
         if not callable(self.method) and self.method not in METHODS:
             raise ValueError(
@@ -240,7 +244,7 @@ def _name_of(chosen: Any, floor: Floor) -> str | None:
     if isinstance(chosen, str):
         return floor.find(chosen)
     for name, chair in floor.chairs.items():
-        if chosen is chair.original or chosen is chair.agent:
+        if is_seat_of(chosen, chair):
             return name
     return None
 
@@ -442,7 +446,7 @@ def check_transitions(
     def find(given: Any) -> str:
         for chair in chairs:
             by_name = isinstance(given, str) and given in (chair.name, chair.key)
-            if by_name or given is chair.original or given is chair.agent:
+            if by_name or is_seat_of(given, chair):
                 return chair.name
         label = given if isinstance(given, str) else getattr(given, "name", given)
         raise ChatError(f"allowed_or_disallowed_speaker_transitions names {label!r}, who has no seat in this room")
@@ -457,9 +461,17 @@ def who_repeats(repeats: bool | tuple[Any, ...], chairs: Sequence[Chair]) -> boo
     """The classic `allow_repeat_speaker`, by name."""
     if isinstance(repeats, bool):
         return repeats
-    return frozenset(
-        chair.name
-        for chair in chairs
-        for agent in repeats
-        if agent is chair.original or agent is chair.agent or agent == chair.name
-    )
+    found = {}
+    for given in repeats:
+        names = [chair.name for chair in chairs if given in (chair.name, chair.key) or is_seat_of(given, chair)]
+        if not names:
+            label = given if isinstance(given, str) else getattr(given, "name", given)
+            raise ChatError(f"allow_repeat_speaker names {label!r}, who has no seat in this room")
+        found.update(dict.fromkeys(names))
+    return frozenset(found)
+
+
+def is_seat_of(given: Any, chair: Chair) -> bool:
+    """Whether this is the agent in the chair, as it was given to the room or as it became one, or its `Seat`."""
+    original = getattr(given, "original", given) if isinstance(given, Seat) else given
+    return original is chair.original or original is chair.agent

@@ -9,12 +9,14 @@ import re
 from collections.abc import Collection
 
 from a2a_bridge.agent import Ask, Chunk, Outcome, OutcomeFold, Progress, Reply, Say, ToolCall, ToolResult, Usage
-from a2a_bridge.chat.seat import Chair, fold_name
+from a2a_bridge.chat.names import fold_name
+from a2a_bridge.chat.seat import Chair
 from a2a_bridge.chat.spoken import HumanWords, Pass, Spoken, StopChat
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import JSONValue, Part, plain_part
 
-_LABEL = re.compile(r"^([ \t]*)\[([^\]\n]{1,100})\]", re.MULTILINE)
+_LABEL = re.compile(r"(?:(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|\A)([ \t]*)\[([^\]\n]{1,100})\]")
+"""A name in brackets where a line begins, wherever somebody's `splitlines` may begin one."""
 
 
 _MOST_ACTIVITY, _LONGEST_VALUE = 100, 2000
