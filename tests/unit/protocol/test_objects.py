@@ -101,6 +101,8 @@ def test_objects_that_are_put_together_unchecked_are_the_same_as_checked_ones(te
     assert copy.deepcopy(made) == checked
     assert made.model_copy(update={"task_id": "t"}) == checked.model_copy(update={"task_id": "t"})
     assert made.metadata is not metadata
+    assert made.model_fields_set == checked.model_fields_set
+    assert made.parts[0].model_fields_set == checked.parts[0].model_fields_set
 
 
 # --- times, bytes, numbers
