@@ -96,7 +96,7 @@ async def _initiate(sender: Starter, chat: Chat) -> ChatResult:
     check_method(chat.summary_method)
     recipient = chat.recipient
     rules = room_rules(chat) or pair_rules(sender, chat)
-    human: Human = (recipient.human if isinstance(recipient, Host) else None) or TERMINAL
+    human = _person(sender, recipient)
     parts = await _opening(sender, chat, human)
     before = None if chat.clear_history else sender.result_with(recipient)
     kept = before.kept if before is not None else None
@@ -120,6 +120,16 @@ async def _initiate(sender: Starter, chat: Chat) -> ChatResult:
     result = room.result()
     _keep(sender, recipient, result)
     return result
+
+
+def _person(sender: Starter, recipient: Any) -> Human:
+    """Who answers for a person: whom the room was given, else whom one of the agents in it was given."""
+    seats = [seat.agent for seat in recipient.rules.seats] if isinstance(recipient, Host) else []
+    for known in (recipient, sender, *seats):
+        found: Human | None = getattr(known, "human", None)
+        if found is not None:
+            return found
+    return TERMINAL
 
 
 def room_rules(chat: Chat) -> Rules | None:

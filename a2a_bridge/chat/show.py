@@ -16,11 +16,13 @@ class Printer:
         self._other = other
         self._speaking: str | None = None
         self._decisions = other is None
+        self._together = False  # several speak at once: each is printed when it is done
 
     def show(self, shown: Entry | Reply) -> None:
         """Print what there is to see in an entry or a reply."""
         if isinstance(shown, Chunk):
-            self._words(shown)
+            if not self._together:
+                self._words(shown)
         elif isinstance(shown, Entry):
             self._entry(shown)
 
@@ -37,6 +39,8 @@ class Printer:
     def _entry(self, entry: Entry) -> None:
         name = entry.speaker.name if entry.speaker else ""
         streamed, self._speaking = self._speaking is not None, None
+        if entry.kind == "decided" and entry.why is not None:
+            self._together = bool(entry.why.also)
         if entry.kind == "said":
             self._write("" if streamed else f"{self._heading(name)}\n\n{entry.text}")
             self._write(f"\n\n{_RULE}\n")
@@ -63,4 +67,5 @@ def _next(why: Decision) -> str:
     reason = f": {why.reason}" if why.reason else ""
     if why.chosen == END:
         return f"Nobody speaks next ({why.chosen_by}){reason}"
-    return f"Next speaker: {why.chosen} ({why.chosen_by}){reason}"
+    speakers = f"Next speaker: {why.chosen}" if not why.also else f"Next speakers, at once: {', '.join(why.speakers)}"
+    return f"{speakers} ({why.chosen_by}){reason}"

@@ -7,8 +7,8 @@ was. A note to everybody and the decision behind it are kept in one write.
 import json
 from collections.abc import Mapping, Sequence
 
-from a2a_bridge.chat.debate.measure import DEBATE, JUDGE, RULING, Round, rounds_in, ruling_in
-from a2a_bridge.chat.debate.rounds import UNRESOLVED, Rounds
+from a2a_bridge.chat.debate.measure import DEBATE, JUDGE, RULING, UNRESOLVED, Round, rounds_in, ruling_in
+from a2a_bridge.chat.debate.rounds import Rounds
 from a2a_bridge.chat.entry import Decision, StopReason
 from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.model import ModelMessage, ask_model

@@ -13,7 +13,10 @@ from a2a_bridge.agent import Usage
 from a2a_bridge.chat.condition import ends_turn
 from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.position import Position, answer_key, position_in
+from a2a_bridge.protocol.objects import Message
 
+UNRESOLVED = "unresolved"
+"""The answer of a judge who cannot decide."""
 DEBATE, JUDGE = "debate", "judge"
 """What decisions are `chosen_by`: everybody answers, and one decides."""
 RULING = "ruling"
@@ -92,8 +95,17 @@ def _turns(entries: Sequence[Entry], options: Sequence[str]) -> list[_Open]:
         if ends_turn(entry):
             turn.done.add(entry.speaker.name)
         if entry.kind == "said" and entry.message is not None:
-            turn.positions[entry.speaker.name] = position_in(entry.message, options)
+            held = position_in(entry.message, options)
+            if _counts(held, options):
+                turn.positions[entry.speaker.name] = held
     return list(turns.values())
+
+
+def _counts(held: Position, options: Sequence[str], *more: str) -> bool:
+    """Whether this is an answer at all, and one of those that there are."""
+    if not held.answer.strip():
+        return False
+    return not options or held.key in {answer_key(option) for option in (*options, *more)}
 
 
 def _round(turn: _Open, before: Sequence[Round], evidence: set[str]) -> Round:
@@ -155,15 +167,22 @@ def tally(positions: Mapping[str, Position], *, by_confidence: bool, quota: floa
 
 
 def ruling_in(entries: Sequence[Entry], options: Sequence[str] = ()) -> tuple[str, Position | None] | None:
-    """Who was asked to judge, and the position that came of it (None: nothing did); None if nobody was asked, or has
-    not answered yet."""
+    """Who was asked to judge, and the position that came of it (None: nothing did, or nothing that could be held);
+    None if nobody was asked, or has not answered yet."""
     judging: int | None = None
+    sides = {held.key for turn in _turns(entries, options) for held in turn.positions.values()}
+
+    def ruling(message: Message) -> Position | None:
+        held = position_in(message, options)
+        is_one = held.is_stated or held.key in sides or held.key == answer_key(UNRESOLVED)
+        return held if is_one and _counts(held, options, UNRESOLVED) else None
+
     for entry in entries:
         if entry.kind == "noted" and RULING in entry.flags and entry.message is not None and entry.speaker:
-            return entry.speaker.name, position_in(entry.message, options)
+            return entry.speaker.name, ruling(entry.message)
         if entry.kind == "decided" and entry.why is not None:
             judging = entry.turn if entry.why.chosen_by == JUDGE else None
         elif judging == entry.turn and entry.speaker is not None and ends_turn(entry):
             said = entry.message if entry.kind == "said" else None
-            return entry.speaker.name, None if said is None else position_in(said, options)
+            return entry.speaker.name, None if said is None else ruling(said)
     return None

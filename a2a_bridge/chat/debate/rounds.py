@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from a2a_bridge.agent import Usage
-from a2a_bridge.chat.debate.measure import JUDGE, Round, Tally, rounds_in, ruling_in, tally
+from a2a_bridge.chat.debate.measure import JUDGE, UNRESOLVED, Round, Tally, rounds_in, ruling_in, tally
 from a2a_bridge.chat.debate.outcome import Debate, Minority
 from a2a_bridge.chat.entry import Decision, Entry, StopReason
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.position import Position, answer_key, schema_of
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import JSONValue
-
-UNRESOLVED = "unresolved"
-"""The answer of a judge who cannot decide."""
 
 
 @dataclass(frozen=True, slots=True)

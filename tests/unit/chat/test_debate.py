@@ -350,3 +350,19 @@ async def test_a_debate_is_replayed_without_asking_anybody(room: Any, puppet: An
     found = await replay(manager.rules, lines)
     assert found.is_same, found
     assert (len(model.calls), len(a.turns), len(b.turns)) == (1, 2, 2)
+
+
+@pytest.mark.parametrize("says", ["", "I cannot decide this, sorry", "41"])
+async def test_a_judge_who_names_no_answer_leaves_the_vote(says: str, debate: Any, puppet: Any) -> None:
+    """A new user's complaint: any words of a judge were the answer."""
+    seats = [puppet("a", "yes"), puppet("b", "yes"), puppet("c", "no")]
+    found = of(await debate(*seats, decide=Judge(ScriptedModel([says])), options=("yes", "no")))
+    assert found.answer == "yes"
+
+
+async def test_an_answer_that_is_none_of_the_options_is_none(debate: Any, puppet: Any) -> None:
+    """A new user's complaint: options bound nobody."""
+    seats = [puppet("a", "yes"), puppet("b", "41"), puppet("c", "yes")]
+    found = of(await debate(*seats, options=("yes", "no")))
+    assert found.rounds[0].silent == ("b",)
+    assert found.answer == "yes"

@@ -20,6 +20,7 @@ from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.seat import OnFailure, Seat, View
 from a2a_bridge.chat.speaker import Selector
+from a2a_bridge.chat.user_proxy import UserProxyAgent
 from a2a_bridge.errors import ChatError
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.agents import Gate
@@ -674,3 +675,23 @@ async def test_a_failure_that_ends_the_conversation_does_not_say_that_it_goes_on
     """A new user's complaint."""
     result = await room(Seat(puppet("a", [Fail("x")]), on_failure=OnFailure(then="abort")), puppet("b")).chat("go")
     assert "goes on" not in next(entry.text for entry in result.entries if entry.kind == "failed")
+
+
+async def test_a_person_of_an_agent_answers_what_is_asked_in_a_chat_of_two(puppet: Any) -> None:
+    """A new user's complaint: only a manager's human was asked."""
+    asker = puppet("asker", lambda turn: [f"so {turn.answer.value()}"] if turn.answer else [Ask("Which?")])
+    proxy = UserProxyAgent("boss", human_input_mode="TERMINATE", human=lambda question: "the blue one")
+    result = await proxy.a_initiate_chat(asker, message="go", max_turns=1, silent=True)
+    assert said(result)[-1] == ("asker", "so the blue one")
+
+
+async def test_several_who_speak_at_once_are_printed_one_after_the_other(
+    room: Any, puppet: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new user's complaint: glued, and twice."""
+    proxy = UserProxyAgent("boss", human_input_mode="NEVER")
+    manager = room(proxy, puppet("a"), puppet("b"), speaker_selection_method="all", max_round=2)
+    await proxy.a_initiate_chat(manager, message="go")
+    out = capsys.readouterr().out
+    assert "Next speakers, at once: a, b (all)" in out
+    assert out.count("a speaks") == out.count("b speaks") == 1
