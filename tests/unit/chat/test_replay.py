@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 
 from a2a_bridge.agent import Ask, Chunk, Fail, Part, Refuse, Say, ToolCall, ToolResult, Traits, Turn, Usage
 from a2a_bridge.chat.budget import Budget
+from a2a_bridge.chat.debate.rounds import Judge, Rounds
+from a2a_bridge.chat.group_chat import GroupChat
+from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.replay import LogError, replay
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.rules import Rules
 from a2a_bridge.chat.seat import OnFailure, Seat
 from a2a_bridge.chat.speaker import Selector
+from a2a_bridge.chat.termination import External, MaxMessageTermination
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.model import ScriptedModel
 from a2a_bridge.testing.turns import make_answer, make_turn
@@ -258,3 +262,35 @@ def interject(control: Any) -> None:
 
 def cancel(control: Any) -> None:
     control.cancel("enough")
+
+
+@pytest.mark.parametrize("decide", ["vote", "manager", "judge", "down"])
+async def test_debates_are_replayed(room: Any, puppet: Any, decide: str) -> None:
+    """Issue 4, parts 5 and 10: a judge who is a model is not asked again."""
+
+    def holds(answer: str) -> list[str]:
+        return [json.dumps({"answer": answer, "confidence": 0.5, "evidence": [], "because": ""})]
+
+    ruling = json.dumps({"answer": "one", "confidence": 1, "evidence": [], "because": "so"})
+    model = ScriptedModel([ValueError("down")] if decide == "down" else [ruling])
+    judged: Any = {"judge": Judge(model), "down": Judge(model)}.get(decide, decide)
+    seats = [puppet("a", holds("one")), puppet("b", holds("two"))]
+    manager = GroupChatManager(GroupChat(seats), model, protocol=Rounds(rounds=2, decide=judged))
+    journal = MemoryJournal()
+    await played(Room(manager.rules, make_turn("how many?", journal=journal)))
+    calls = len(model.calls)
+    assert calls == (decide != "vote")
+    await same(manager.rules, journal)
+    assert len(model.calls) == calls
+
+
+@pytest.mark.parametrize("until", [None, External() & MaxMessageTermination(4)])
+async def test_an_end_that_somebody_asked_for_is_replayed(room: Any, puppet: Any, until: Any) -> None:
+    """Issue 4, parts 4 and 5: also where the conditions say what it means."""
+    manager = room(puppet("a"), puppet("b"), max_round=9, until=until)
+    journal = MemoryJournal()
+    await played(
+        Room(manager.rules, make_turn("go", journal=journal)), entries=4, then=lambda control: control.finish("late")
+    )
+    assert b"late" in b"".join(await lines_of(journal))
+    await same(manager.rules, journal)

@@ -27,6 +27,7 @@ from a2a_bridge.agent import (
 from a2a_bridge.chat.entry import Entry, entry_json
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
+from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.seat import OnFailure, Seat, View
 from a2a_bridge.chat.user_proxy import UserProxyAgent
 from a2a_bridge.client.remote import RemoteAgent
@@ -442,6 +443,27 @@ async def test_a_seat_that_leaves_and_one_that_comes_are_in_the_log(puppet: Any,
     lines = b"\n".join(data for _, data in await journal.read()).decode().splitlines()
     assert [line.split('"kind":"')[1].split('"')[0] for line in lines].count("left") == 1
     assert sum('"kind":"joined"' in line for line in lines) == 3
+
+
+async def test_the_digest_of_a_card_is_kept_and_another_card_is_noticed(room: Any, puppet: Any, watch: Any) -> None:
+    """Conversation §4.17 and §4.18: remote card digests. A card that cannot be read says nothing of it."""
+    journal = MemoryJournal()
+
+    async def joined(given: AgentCard | Exception) -> list[Any]:
+        manager = room(Seat(Described("http://x", given), name="planner"), puppet("b"), max_round=2)
+        run = Room(manager.rules, make_turn("go", journal=journal))
+        async with aclosing(run.play()) as shown:
+            return [said async for said in shown if isinstance(said, Entry) and said.kind == "joined"]
+
+    first, _ = await joined(card("planner"))
+    assert first.speaker.card
+    assert first.flags == ()
+    assert await joined(card("planner")) == []
+    assert await joined(ChatError("not now")) == []
+    [other] = await joined(card("planner").model_copy(update={"description": "something else"}))
+    assert other.speaker.card != first.speaker.card
+    assert other.flags == ("card_changed",)
+    assert other.speaker.name == "planner"
 
 
 def test_words_for_seats_are_checked() -> None:
