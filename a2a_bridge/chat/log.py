@@ -13,6 +13,7 @@ a log can be changed, taken out or put elsewhere without it being seen (`seal.py
 
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, cast
@@ -20,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from a2a_bridge.agent import Journal, Usage
 from a2a_bridge.chat.entry import END, Decision, Entry, Kind, Speaker
 from a2a_bridge.chat.record import from_record, to_record
-from a2a_bridge.chat.seal import NO_SEAL, is_seal, seal_in, sealed
+from a2a_bridge.chat.seal import NO_SEAL, is_seal, seal_in, seal_line, sealed
 from a2a_bridge.protocol.objects import JSONValue, Message
 
 RERUN = "rerun"
@@ -39,6 +40,21 @@ class RunHead(NamedTuple):
     context: str = ""
     tenant: str = ""
     principal: str = ""
+
+
+_LONG, _MOST = 400, 60_000
+_folded: "OrderedDict[bytes, RoomLog]" = OrderedDict()
+"""Long logs whose runs have ended, by their last seal, which stands for all that is in them: the next run of the same
+room need not read it again. So many entries in all."""
+
+
+def remember(log: "RoomLog") -> None:
+    """A run has ended, and its log is not written to any more. Short logs are read faster than they are kept."""
+    if len(log.entries) < _LONG or (line := log.last_line) is None:
+        return
+    _folded[line] = log
+    while sum(len(kept.entries) for kept in _folded.values()) > _MOST:
+        _folded.popitem(last=False)
 
 
 class RoomLog:
@@ -92,7 +108,13 @@ class RoomLog:
 
     async def load(self) -> None:
         """Read what an earlier run of this room left."""
-        for _, record in await self._journal.read():
+        records = await self._journal.read()
+        if records and (known := _folded.get(records[-1][1].rpartition(b"\n")[2])) is not None:
+            for name in _STATE:
+                held = getattr(known, name)
+                setattr(self, name, held.copy() if isinstance(held, list | dict | set) else held)
+            return
+        for _, record in records:
             for line in record.split(b"\n"):
                 if is_seal(line):
                     self._seal = seal_in(line)
@@ -102,24 +124,17 @@ class RoomLog:
     def take(self, line: dict[str, Any]) -> None:
         """Fold in a line that was kept before."""
         if line["kind"] in _MARKS:
-            self._take_mark(line)
+            _take_mark(self, line)
             return
         entry = from_record(line, self.speakers, self._manager)
         if entry.kind == "said" and self.open is not None and entry.turn:
             entry = replace(entry, why=self.open.why)  # kept once, with the decision
         self._apply(entry)
 
-    def _take_mark(self, line: dict[str, Any]) -> None:
-        if "head" in line:
-            self.head = RunHead(*line["head"])
-        self.is_forked = line["kind"] == "forked"
-        names = line.get("names", {})
-        if line["kind"] == "forked":  # nobody in the new room has heard anything, or been asked
-            for held in (self.seen, self.overtaken, self.asked, self.answers, self.attempts):
-                held.clear()
-        self.authors = [names.get(name, name) for name in self.authors]
-        for old, new in names.items():
-            _rename(self, old, new)
+    @property
+    def last_line(self) -> bytes | None:
+        """The line of the last seal; None if something was added after it."""
+        return None if self._buffer else seal_line(self._seal)
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -168,7 +183,7 @@ class RoomLog:
     def mark(self, line: dict[str, Any]) -> None:
         """Write down that the room was forked, or that seats have other names from now on."""
         self._buffer.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
-        self._take_mark(line)
+        _take_mark(self, line)
 
     def add(self, entry: Entry) -> None:
         """Fold in a new entry, made by `make`. It is kept with the next `commit`, and must not be shown before."""
@@ -303,6 +318,19 @@ class RoomLog:
     }  # fmt: skip
 
 
+def _take_mark(log: RoomLog, line: dict[str, Any]) -> None:
+    if "head" in line:
+        log.head = RunHead(*line["head"])
+    log.is_forked = line["kind"] == "forked"
+    names = line.get("names", {})
+    if line["kind"] == "forked":  # nobody in the new room has heard anything, or been asked
+        for held in (log.seen, log.overtaken, log.asked, log.answers, log.attempts):
+            held.clear()
+    log.authors = [names.get(name, name) for name in log.authors]
+    for old, new in names.items():
+        _rename(log, old, new)
+
+
 def _rename(log: RoomLog, old: str, new: str) -> None:
     """Another agent has this seat's name from now on, and hears all of it anew."""
     log.seen.pop(old, None)
@@ -317,3 +345,6 @@ def _rename(log: RoomLog, old: str, new: str) -> None:
             names.remove(old)
     log.awaited = [new if name == old else name for name in log.awaited]
     log.floor = new if log.floor == old else log.floor
+
+
+_STATE = tuple(name for name in RoomLog.__slots__ if name not in ("_buffer", "_clock", "_journal", "_manager"))

@@ -27,7 +27,7 @@ from a2a_bridge.chat.control import CanceledError, Gone, register, unregister
 from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
 from a2a_bridge.chat.hearing import Hearing
-from a2a_bridge.chat.log import RoomLog, RunHead
+from a2a_bridge.chat.log import RoomLog, RunHead, remember
 from a2a_bridge.chat.names import check_names, fold_name
 from a2a_bridge.chat.opening import Opening
 from a2a_bridge.chat.outside import OUTSIDE, Outside
@@ -124,6 +124,7 @@ class Room:
             finally:
                 self._hearing.close()
                 unregister(run.control)
+                remember(run.log)
                 if outside is not None:
                     outside.cancel()
                 if run.stop is not None or self._inbox.paused:

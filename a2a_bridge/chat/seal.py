@@ -20,6 +20,11 @@ def sealed(before: bytes, data: bytes) -> tuple[bytes, bytes]:
     return data + _NEXT + seal + _END, seal
 
 
+def seal_line(seal: bytes) -> bytes:
+    """The line that holds a seal."""
+    return _START + seal + _END
+
+
 def is_seal(line: bytes) -> bool:
     """Whether a line of a log is a seal."""
     return line.startswith(_START)

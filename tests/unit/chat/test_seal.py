@@ -1,11 +1,16 @@
 """The chain of a room log: each commit seals what stands before it."""
 
+import itertools
 import json
+from contextlib import aclosing
 from typing import Any
+
+import pytest
 
 from a2a_bridge.agent import Caller, ToolCall, ToolResult
 from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.log import RoomLog
+from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.seal import NO_SEAL, is_seal, seal_in, sealed
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.turns import make_turn
@@ -60,3 +65,29 @@ async def test_what_was_heard_is_read_again_as_it_was(room: Any, puppet: Any, wa
     await log.load()
     failed: Entry = next(entry for entry in log.entries if entry.kind == "failed")
     assert failed.heard == {"reason": "could not answer"}
+
+
+async def test_a_long_log_is_not_read_again_by_the_next_run_and_is_the_same(
+    room: Any, puppet: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours: the start of a run costs the same after ten turns and after ten thousand."""
+    journal, numbers = MemoryJournal(), itertools.count()
+    manager = room(*(puppet(name, lambda turn: [f"point {next(numbers)}"]) for name in "ab"), max_round=250)
+    await watch(manager, make_turn("go", journal=journal))
+    read: list[Any] = []
+    monkeypatch.setattr(RoomLog, "take", lambda log, line: read.append(line))
+    second = Room(manager.rules, make_turn("again", journal=journal))
+    async with aclosing(second.play()) as shown:
+        await anext(shown)
+    assert read == []
+    monkeypatch.undo()
+    again = RoomLog(journal, manager.rules.manager)
+    await again.load()
+    assert again.entries == second.log.entries
+    fresh = RoomLog(MemoryJournal(), manager.rules.manager)
+    for record in await journal.read():
+        for line in record.data.split(b"\n"):
+            if not is_seal(line):
+                fresh.take(json.loads(line))
+    for name in ("messages", "authors", "seen", "spoke", "floor", "turn", "rounds", "speakers", "since"):
+        assert getattr(fresh, name) == getattr(second.log, name), name
