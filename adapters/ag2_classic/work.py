@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
 
@@ -54,7 +55,9 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         self.result: Any = None
         self.speaker: str | None = None
         self._loop = asyncio.get_running_loop()
-        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+        self._told: deque[Any] = deque()
+        self._bell = asyncio.Event()
+        self._rings = False
         self._stopped = threading.Event()
         self._streams: list[Any] = []
 
@@ -62,10 +65,16 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         """What the run tells as it comes; raises what the call raised."""
         context = contextvars.copy_context()
         running = asyncio.create_task(run_in_thread(lambda: context.run(self._run, call)))
-        running.add_done_callback(lambda _: self._heard.put_nowait(None))
+        running.add_done_callback(lambda _: self._bell.set())
         try:
-            while (event := await self._heard.get()) is not None:
-                yield event
+            while True:
+                await self._bell.wait()
+                self._bell.clear()
+                self._rings = False  # before reading: what is told from now on rings again
+                while self._told:
+                    yield self._told.popleft()
+                if running.done() and not self._told:
+                    break
             self.result = running.result()
         finally:
             self._stopped.set()
@@ -82,11 +91,15 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
                     stream.close()
 
     def tell(self, event: object) -> None:
-        """In the thread: hand an event on, or stop here because nobody listens."""
+        """In the thread: hand an event on, or stop here because nobody listens. The loop is woken once for all that
+        is told before it comes to look."""
         if self._stopped.is_set():
             raise Stopped
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
-            self._loop.call_soon_threadsafe(self._heard.put_nowait, event)
+        self._told.append(event)
+        if not self._rings:
+            self._rings = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
+                self._loop.call_soon_threadsafe(self._bell.set)
 
     def listen_to(self, agent: Any) -> None:
         """From now on it is known what this agent says, and which tokens are its own."""
