@@ -8,7 +8,7 @@ is there already. `state` is a JSON value for the host's own store.
 
 import asyncio
 import base64
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -137,18 +137,23 @@ async def _apart(replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[R
     Hosts cancel more than once (LangGraph its tasks and their tasks, AnyIO's scopes at every await), and a RemoteAgent
     that is cancelled twice gives up telling the remote. What it does when it is cancelled has a limit of its own.
     """
-    heard: asyncio.Queue[Reply | str | None] = asyncio.Queue()
+    heard: deque[Reply | str] = deque()
+    bell = asyncio.Event()
 
     async def read() -> None:
         async with aclosing(replies):
             async for reply in replies:
-                heard.put_nowait(reply)
+                heard.append(reply)
+                bell.set()
 
     reading = asyncio.create_task(read())
-    reading.add_done_callback(lambda _: heard.put_nowait(None))
+    reading.add_done_callback(lambda _: bell.set())
     try:
-        while (reply := await heard.get()) is not None:
-            yield reply
+        while heard or not reading.done():
+            await bell.wait()
+            bell.clear()
+            while heard:
+                yield heard.popleft()
         reading.result()
     finally:
         reading.cancel()

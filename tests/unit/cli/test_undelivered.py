@@ -51,6 +51,6 @@ def test_dead_letters_in_json_are_one_document(run, tmp_path) -> None:  # type: 
 def test_a_store_that_is_not_there_is_not_made(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Reading commands read."""
     done = run("task", "undelivered", "--store", str(tmp_path / "no.sqlite"))
-    assert done.code == 1
+    assert done.code == 2
     assert "there is no store at" in done.err
     assert not (tmp_path / "no.sqlite").exists()
