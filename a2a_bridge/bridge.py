@@ -38,7 +38,7 @@ from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.gate import Gate, secured
 from a2a_bridge.server.jsonrpc import JsonRpcEndpoint
 from a2a_bridge.server.limits import Limits, Places
-from a2a_bridge.server.operations import Operations
+from a2a_bridge.server.operations import Operations, Spoken
 from a2a_bridge.server.rest import RestEndpoint
 from a2a_bridge.server.sse import Streams
 from a2a_bridge.store.contract import Store
@@ -71,7 +71,8 @@ class Options:
     `observe`: what operators see, for the whole process. `push`: what webhooks are allowed; None: there are none.
     `versions`: of A2A, and how cards show them. `signing_keys`: what cards are signed with, all of them or those of the
     agents that are named; several while keys change. `extended_cards`: those for callers who have said who they are, by
-    URL name: a card, its file, or a function from the caller and the public card. `clock`: seconds since 1970.
+    URL name: a card, its file, or a function from the caller and the public card. `keeping`: for how long what is kept.
+    `clock`: seconds since 1970.
     """
 
     observe: Observe = Observe()
@@ -79,6 +80,7 @@ class Options:
     versions: Versions = Versions()
     signing_keys: Sequence[SigningKey] | Mapping[str, Sequence[SigningKey]] = ()
     extended_cards: Mapping[str, ExtendedSource] = field(default_factory=dict)
+    keeping: Keeping = Keeping()
     clock: Callable[[], float] = time.time
 
 
@@ -102,7 +104,6 @@ class Bridge:
         cards: Mapping[str, AgentCard | Path | str] | None = None,
         limits: Limits = Limits(),
         auth: Auth = Auth(),
-        keeping: Keeping = Keeping(),
         options: Options = Options(),
     ) -> None:
         self.agents = _named_agents(agents)
@@ -118,7 +119,9 @@ class Bridge:
         if unknown := known.keys() - self.agents.keys():
             raise ConfigError(f"cards are given for agents that are not served: {', '.join(sorted(unknown))}")
         durable = not isinstance(self.store, MemoryStore)
-        hooks = webhooks_in(self.store, options.push, durable=durable, clock=options.clock, forget_after=keeping.tasks)
+        hooks = webhooks_in(
+            self.store, options.push, durable=durable, clock=options.clock, forget_after=options.keeping.tasks
+        )
         self._pushes = hooks is not None
         self._versions = options.versions
         self._signers = _signers(self.agents, options.signing_keys)
@@ -129,7 +132,7 @@ class Bridge:
             self.agents,
             self.store,
             clock=options.clock,
-            keeping=keeping,
+            keeping=options.keeping,
             bounds=Bounds(limits.turn, limits.runs, limits.queue, limits.history, limits.log),
             durable=durable,
             input_modes={key: input_modes(card) for key, card in self.cards.items()},
@@ -175,8 +178,7 @@ class Bridge:
             self.cards[key],
             gate=self._gate,
             extended_card=None if extended is None else ExtendedCard(extended, self.cards[key], signer),
-            versions=self._versions.spoken,
-            lenient_version=self._versions.lenient,
+            spoken=Spoken(self._versions.spoken, self._versions.lenient),
             max_parts=limits.parts,
             places=self._places,
         )

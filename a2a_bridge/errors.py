@@ -161,6 +161,23 @@ class AdapterFailedError(AdapterError):
     """The framework's own agent failed; the cause is kept as __cause__."""
 
 
+class framework_errors:
+    """Within `with framework_errors("the AG2 agent 'x'"):` what a framework raises becomes an AdapterFailedError.
+
+    A framework's errors, its tools' and its model provider's have no common base, so this is every Exception but our
+    own AdapterErrors; its text stays in the cause. A cancellation is no Exception and goes through.
+    """
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AdapterError):
+            raise AdapterFailedError(f"{self._who} failed: {type(error).__name__}") from error
+
+
 class ClientError(BridgeError):
     """A call to another agent failed."""
 

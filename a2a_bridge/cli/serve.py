@@ -90,10 +90,10 @@ def serve(options: ServeOptions) -> None:
         cards=cards,
         limits=limits,
         auth=auth,
-        keeping=Keeping(**settings.keeping.model_dump()),
         options=Options(
             observe=Observe(**settings.observe.model_dump()),
             push=_push(settings.push),
+            keeping=Keeping(**settings.keeping.model_dump()),
             versions=Versions(**settings.versions.model_dump()),
             signing_keys=_signing_keys(settings, agents),
             extended_cards={key: said.extended_card for key, said in settings.agents.items() if said.extended_card},

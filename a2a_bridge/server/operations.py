@@ -99,12 +99,16 @@ class Context(NamedTuple):
             self.place.give_back()
 
 
-class Operations:
-    """The operations of one agent. `gate` None: anybody may call, in the tenants that the card names.
+class Spoken(NamedTuple):
+    """The `versions` that are spoken, oldest first. `lenient`: a request that names no version means the one that its
+    method or path belongs to, instead of 0.3 (R-VER-06)."""
 
-    `versions`: those that are spoken, oldest first. `lenient_version`: a request that names no version means the one
-    that its method or path belongs to, instead of 0.3 (R-VER-06).
-    """
+    versions: tuple[str, ...] = SPOKEN
+    lenient: bool = False
+
+
+class Operations:
+    """The operations of one agent. `gate` None: anybody may call, in the tenants that the card names."""
 
     def __init__(
         self,
@@ -114,8 +118,7 @@ class Operations:
         *,
         gate: Gate | None = None,
         extended_card: ExtendedCard | None = None,
-        versions: tuple[str, ...] = SPOKEN,
-        lenient_version: bool = False,
+        spoken: Spoken = Spoken(),
         max_parts: int = 256,
         places: Places | None = None,
     ) -> None:
@@ -123,8 +126,8 @@ class Operations:
         self._max_parts = max_parts
         self._places = places
         self.card = card
-        self.versions = versions
-        self._lenient_version = lenient_version
+        self.versions = spoken.versions
+        self._lenient_version = spoken.lenient
         self._service = service
         self._agent = agent
         self._extended_card = extended_card

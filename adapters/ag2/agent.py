@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from a2a_bridge.agent import Fail, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.ag2.care import Care
 from adapters.ag2.messages import FILES, from_record, to_events, to_inputs, to_record
@@ -68,15 +68,14 @@ class Ag2Agent:
             if work is not None:  # nobody has answered, and the conversation goes on
                 await work.stop()
             work = await self._started(turn)
-        try:
-            async with aclosing(self._replies(turn, work)) as replies:
-                async for reply in replies:
-                    yield reply
-        except Exception as error:  # AG2's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the AG2 agent {self.name!r} failed: {type(error).__name__}") from error
-        finally:
-            if self._waiting.get(key) is not work:
-                await work.stop()
+        with framework_errors(f"the AG2 agent {self.name!r}"):
+            try:
+                async with aclosing(self._replies(turn, work)) as replies:
+                    async for reply in replies:
+                        yield reply
+            finally:
+                if self._waiting.get(key) is not work:
+                    await work.stop()
 
     async def abandon(self, turn: Turn) -> None:
         """The run that waits in this context is ended."""

@@ -15,7 +15,7 @@ from autogen import ConversableAgent, GroupChat, UserProxyAgent
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Ask, Fail, Reply, Say, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.ag2_classic.copies import check_replies, maker, members
 from adapters.ag2_classic.messages import Line, to_classic, words
@@ -82,16 +82,13 @@ class ClassicAgent:
             await turn.journal.append(Kept(kept.messages if kept else []).to_bytes(), snapshot=True)
             yield Say("Stopped.")
             return
-        try:
-            async with aclosing(self._replies(turn, kept)) as replies:
-                async for reply in replies:
-                    yield reply
-        except TooManyRoundsError as error:
-            yield Fail(str(error))
-        except AdapterError:
-            raise
-        except Exception as error:  # AutoGen's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the AutoGen agent {self.name!r} failed: {type(error).__name__}") from error
+        with framework_errors(f"the AutoGen agent {self.name!r}"):
+            try:
+                async with aclosing(self._replies(turn, kept)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except TooManyRoundsError as error:
+                yield Fail(str(error))
 
     async def _replies(self, turn: Turn, kept: Kept | None) -> AsyncGenerator[Reply | str, None]:
         obj, work = self._make(), Work()

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Answer, Fail, Journal, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.agent_framework.messages import FILES, to_framework
 from adapters.agent_framework.questions import UNCLEAR, ask_of, id_of, reply_to
@@ -55,14 +55,10 @@ class Published:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run."""
-        try:
+        with framework_errors(f"{self.name!r}"):
             async with aclosing(self.replies(turn)) as replies:
                 async for reply in replies:
                     yield reply
-        except AdapterError:
-            raise
-        except Exception as error:  # the framework's, the tools' and the model provider's have no common base
-            raise AdapterFailedError(f"{self.name!r} failed: {type(error).__name__}") from error
 
     def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """The replies of one run."""

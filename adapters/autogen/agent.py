@@ -24,7 +24,7 @@ from autogen_core.tools import BaseTool
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Ask, Fail, Refuse, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.autogen.fresh import maker, parts_of, people
 from adapters.autogen.messages import IMAGES, UnreadableImageError, to_autogen, words
@@ -92,23 +92,20 @@ class AutoGenAgent:
         if turn.answer and not (kept and kept.waits):
             yield _GONE
             return
-        try:
-            obj = self._make()
-            if kept and not await _loaded(obj, kept):
-                kept = None
-                if turn.answer:
-                    yield _GONE
-                    return
-            task = await self._task(turn, kept)
-            async with aclosing(self._replies(turn, obj, task)) as replies:
-                async for reply in replies:
-                    yield reply
-        except UnreadableImageError as error:
-            yield Refuse(str(error))
-        except AdapterError:
-            raise
-        except Exception as error:  # AutoGen's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the AutoGen agent {self.name!r} failed: {type(error).__name__}") from error
+        with framework_errors(f"the AutoGen agent {self.name!r}"):
+            try:
+                obj = self._make()
+                if kept and not await _loaded(obj, kept):
+                    kept = None
+                    if turn.answer:
+                        yield _GONE
+                        return
+                task = await self._task(turn, kept)
+                async with aclosing(self._replies(turn, obj, task)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except UnreadableImageError as error:
+                yield Refuse(str(error))
 
     async def _replies(
         self, turn: Turn, obj: Any, task: Sequence[BaseChatMessage]

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from a2a_bridge.agent import Fail, Reply, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import framework_errors
 
 GONE = Fail("The question that this answers is not open any more. Please start again.")
 
@@ -19,14 +19,10 @@ class Published:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run."""
-        try:
+        with framework_errors(f"the CrewAI agent {self.name!r}"):
             async with aclosing(self.replies(turn)) as replies:
                 async for reply in replies:
                     yield reply
-        except AdapterError:
-            raise
-        except Exception as error:  # CrewAI's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the CrewAI agent {self.name!r} failed: {type(error).__name__}") from error
 
     def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """The replies of one run."""

@@ -20,7 +20,7 @@ from google.adk.runners import Runner
 from google.genai import types
 
 from a2a_bridge.agent import Answer, Fail, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.google_adk.messages import FILES, to_content, to_events
 from adapters.google_adk.questions import ask_of, response_to
@@ -77,7 +77,7 @@ class AdkAgent:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run. Whatever ADK raises becomes an AdapterFailedError."""
-        try:
+        with framework_errors(f"the ADK agent {self.name!r}"):
             events, waits = past_events(await turn.journal.read(), answering=turn.answer is not None)
             if turn.answer:
                 calls = _open_calls(events) if waits else []
@@ -96,10 +96,6 @@ class AdkAgent:
             async with aclosing(self._replies(turn, session, message)) as replies:
                 async for reply in replies:
                     yield reply
-        except AdapterError:
-            raise
-        except Exception as error:  # ADK's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the ADK agent {self.name!r} failed: {type(error).__name__}") from error
 
     async def _replies(self, turn: Turn, session: TurnSession, message: Any) -> AsyncGenerator[Reply | str, None]:
         reading = Reading(models=self._models, structured=self._structured, names_speakers=self._names_speakers)

@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import ValidationError
 
 from a2a_bridge.agent import Answer, Ask, Fail, Reply, Say, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Message
 from adapters.langgraph.calls import ModelCalls
@@ -83,27 +83,26 @@ class GraphAgent:
         calls = ModelCalls()
         config = self._config(turn, calls)
         state: StateSnapshot | None = None
-        try:
-            state = await self._graph.aget_state(config) if self._keeps else None
-            if turn.answer and state:
-                start = self._continuation(turn.answer, state)
-            else:
-                start = await self._new_input(turn, state)
-            async with aclosing(self._replies(turn, start, config, calls)) as replies:
-                async for reply in replies:
-                    yield reply
-        except GraphRecursionError:
-            yield Fail(f"The agent was stopped after {config['recursion_limit']} steps without coming to an end.")
-        except AdapterError:
-            raise
-        except Exception as error:  # the framework's and the model provider's errors have no common base
-            if isinstance(error, ValidationError) and turn.answer and (asks := await self._still_asked(config, state)):
+        with framework_errors(f"the LangGraph agent {self.name!r}"):
+            try:
+                state = await self._graph.aget_state(config) if self._keeps else None
+                if turn.answer and state:
+                    start = self._continuation(turn.answer, state)
+                else:
+                    start = await self._new_input(turn, state)
+                async with aclosing(self._replies(turn, start, config, calls)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except GraphRecursionError:
+                yield Fail(f"The agent was stopped after {config['recursion_limit']} steps without coming to an end.")
+            except ValidationError:
+                asks = await self._still_asked(config, state) if turn.answer else None
+                if not asks:
+                    raise
                 for ask in asks:
                     yield ask
-                return
-            raise AdapterFailedError(f"the LangGraph agent {self.name!r} failed: {type(error).__name__}") from error
-        finally:
-            await calls.returned()
+            finally:
+                await calls.returned()
 
     async def _replies(
         self, turn: Turn, start: Any, config: RunnableConfig, calls: ModelCalls

@@ -35,7 +35,7 @@ from agents import (
 from agents.items import ToolApprovalItem
 
 from a2a_bridge.agent import Answer, Ask, Fail, Refuse, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, AdapterFailedError
+from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Part
 from adapters.openai_agents.messages import FILES, to_items
@@ -105,28 +105,27 @@ class OpenAIAgent:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run, new or taken up. What the SDK raises becomes an AdapterFailedError; a guardrail's refusal is one."""
-        try:
-            kept = await _recall(turn)
-            state = await self._state(kept) if turn.answer else None
-            if turn.answer and state is None:
-                yield _GONE
-            elif turn.answer and state is not None and not _decided(state, turn.answer):
-                for item in state.get_interruptions():
-                    yield _ask(item)
-            else:
-                async with aclosing(self._replies(turn, kept, state)) as replies:
-                    async for reply in replies:
-                        yield reply
-        except MaxTurnsExceeded:
-            yield Fail("The agent was stopped after the most model calls of one turn without coming to an end.")
-        except InputGuardrailTripwireTriggered:
-            yield Refuse("A guardrail of the agent refused this message.")
-        except OutputGuardrailTripwireTriggered:
-            yield Refuse("A guardrail of the agent held the answer back.")
-        except ModelRefusalError as error:
-            yield Refuse(error.refusal)
-        except Exception as error:  # the SDK's and the model provider's errors have no common base
-            raise AdapterFailedError(f"the OpenAI agent {self.name!r} failed: {type(error).__name__}") from error
+        with framework_errors(f"the OpenAI agent {self.name!r}"):
+            try:
+                kept = await _recall(turn)
+                state = await self._state(kept) if turn.answer else None
+                if turn.answer and state is None:
+                    yield _GONE
+                elif turn.answer and state is not None and not _decided(state, turn.answer):
+                    for item in state.get_interruptions():
+                        yield _ask(item)
+                else:
+                    async with aclosing(self._replies(turn, kept, state)) as replies:
+                        async for reply in replies:
+                            yield reply
+            except MaxTurnsExceeded:
+                yield Fail("The agent was stopped after the most model calls of one turn without coming to an end.")
+            except InputGuardrailTripwireTriggered:
+                yield Refuse("A guardrail of the agent refused this message.")
+            except OutputGuardrailTripwireTriggered:
+                yield Refuse("A guardrail of the agent held the answer back.")
+            except ModelRefusalError as error:
+                yield Refuse(error.refusal)
 
     async def _replies(self, turn: Turn, kept: Kept | None, state: State | None) -> AsyncGenerator[Reply | str, None]:
         """A run that goes on from `state`, or one from what was said."""

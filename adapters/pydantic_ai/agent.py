@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 from a2a_bridge.agent import Answer, Ask, Fail, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterFailedError
+from a2a_bridge.errors import framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Part
 from adapters.pydantic_ai.messages import FILES, Kept, to_history, to_prompt
@@ -75,25 +75,24 @@ class PydanticAgent:
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run, new or taken up. Whatever Pydantic AI raises becomes an AdapterFailedError."""
-        try:
-            kept = await self._recall(turn)
-            results = None
-            if turn.answer:
-                if kept is None or kept.waiting is None:
-                    yield _GONE
-                    return
-                results = _results(kept.waiting, turn.answer)
-                if results is None:
-                    for ask in _asks(kept.waiting):
-                        yield ask
-                    return
-            async with aclosing(self._replies(turn, kept, results)) as replies:
-                async for reply in replies:
-                    yield reply
-        except UsageLimitExceeded:
-            yield Fail("The agent was stopped at a limit of one turn without coming to an end.")
-        except Exception as error:  # the framework's and the tools' errors have no common base
-            raise AdapterFailedError(f"the Pydantic AI agent {self.name!r} failed: {type(error).__name__}") from error
+        with framework_errors(f"the Pydantic AI agent {self.name!r}"):
+            try:
+                kept = await self._recall(turn)
+                results = None
+                if turn.answer:
+                    if kept is None or kept.waiting is None:
+                        yield _GONE
+                        return
+                    results = _results(kept.waiting, turn.answer)
+                    if results is None:
+                        for ask in _asks(kept.waiting):
+                            yield ask
+                        return
+                async with aclosing(self._replies(turn, kept, results)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except UsageLimitExceeded:
+                yield Fail("The agent was stopped at a limit of one turn without coming to an end.")
 
     async def _recall(self, turn: Turn) -> Kept | None:
         records = await turn.journal.read()

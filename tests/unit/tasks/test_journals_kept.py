@@ -35,7 +35,7 @@ async def test_a_journal_is_kept_as_long_as_tasks_are_and_then_it_goes(
     """Ours: nothing that a server keeps grows for ever."""
     now = [1_000_000.0]
     store = MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "tasks.sqlite")
-    bridge = Bridge(Counter(), store=store, keeping=Keeping(tasks=100.0), options=Options(clock=lambda: now[0]))
+    bridge = Bridge(Counter(), store=store, options=Options(keeping=Keeping(tasks=100.0), clock=lambda: now[0]))
     client = await start(bridge)
 
     async def send(number: int) -> str:
