@@ -183,7 +183,10 @@ class ClientError(BridgeError):
 
 
 class ConnectionFailedError(ClientError):
-    """No connection to the agent could be made, or it answered with an HTTP error."""
+    """No connection to the agent could be made, or it answered with an HTTP error.
+
+    `unreachable`: there was no connection at all, so nothing has been sent.
+    """
 
     def __init__(
         self,
@@ -191,10 +194,12 @@ class ConnectionFailedError(ClientError):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.unreachable = unreachable
 
 
 class StreamBrokenError(ClientError):

@@ -346,7 +346,8 @@ class Http:
             async with asyncio.timeout(deadline.cut(timeouts.first_byte)):
                 response = await transport.handle_async_request(request)
         except httpx.ConnectTimeout as error:
-            raise ConnectionFailedError(f"no connection to {shown(url)} within {timeouts.connect:g} s") from error
+            text = f"no connection to {shown(url)} within {timeouts.connect:g} s"
+            raise ConnectionFailedError(text, unreachable=True) from error
         except (httpx.TimeoutException, TimeoutError):
             setting = "total" if deadline.is_over else "first_byte"
             raise RemoteTimeoutError(
@@ -354,7 +355,8 @@ class Http:
             ) from None
         except httpx.ConnectError as error:
             raise ConnectionFailedError(
-                f"cannot connect to {shown(url)}: {error or 'connection failed'}. Is the agent running there?"
+                f"cannot connect to {shown(url)}: {error or 'connection failed'}. Is the agent running there?",
+                unreachable=True,
             ) from error
         except httpx.LocalProtocolError:  # its text shows the header, which may hold a credential
             raise ValueError(_unsendable(url, headers)) from None

@@ -16,7 +16,8 @@ from a2a_bridge.cards.sign import TrustedKeys
 from a2a_bridge.client.auth import Auth, Keyring
 from a2a_bridge.client.endpoint import Endpoint
 from a2a_bridge.client.follow import Follower
-from a2a_bridge.client.interface import ANY, Wanted, choose_interface, wire_to
+from a2a_bridge.client.interface import ANY, Wanted, usable_interfaces, wire_to
+from a2a_bridge.client.reachable import Reachable, Way
 from a2a_bridge.client.resolve import FetchedCard, card_url, fetch_card, read_card
 from a2a_bridge.client.retry import Retries, with_retries
 from a2a_bridge.client.sending import SendOptions, answer_in, extension_headers, headers_of, message_of, request_of
@@ -91,7 +92,8 @@ class Client:
 
     Nothing is fetched until the first call; the card says which binding and version are spoken, among those that
     `interface` wants. Errors that the agent reports are the A2AError classes it raised; others are CardError and
-    ClientError. No connection, 429, 502 and 503 are tried again as `retries` says, always with the same messageId.
+    ClientError. No connection, 429, 502 and 503 are tried again as `retries` says, always with the same messageId; an
+    interface that cannot be reached is exchanged for the next one of the card, see reachable.py.
     `auth` goes to the agent's interface: keys and OAuth as its card declares, others in any case; see auth.py.
     `headers` go with every request, the card's included. `transport` carries the requests instead of the network and
     stays the caller's.
@@ -173,19 +175,24 @@ class Client:
 
     def _aimed(self, fetched: FetchedCard) -> _Target:
         """Where calls go by this card."""
-        card = fetched.card
-        interface = choose_interface(
-            card, fetched.url, wanted=self._wanted, allow_other_origin=self._trust.allow_other_origin
-        )
-        endpoint = Endpoint(
-            interface.url,
+        allow = self._trust.allow_other_origin
+        found = usable_interfaces(fetched.card, fetched.url, wanted=self._wanted, allow_other_origin=allow)
+        ways = [Way(one, wire_to(one, self._endpoint(fetched.card, one.url), self._wanted)) for one in found]
+        known = self._target.wire if self._target else None
+        if isinstance(known, Reachable):
+            ways.sort(key=lambda way: way.interface != known.interface)  # what could be reached stays the first choice
+        wire = ways[0].wire if len(ways) == 1 else Reachable(ways)
+        return _Target(fetched, wire, ways[0].interface.tenant or None, self._named)
+
+    def _endpoint(self, card: AgentCard, url: str) -> Endpoint:
+        return Endpoint(
+            url,
             self._http,
             headers=self._headers,
             timeouts=self._timeouts,
             max_answer_bytes=self._trust.max_answer_bytes,
-            signer=self._keyring.signer(card, interface.url),
+            signer=self._keyring.signer(card, url),
         )
-        return _Target(fetched, wire_to(interface, endpoint, self._wanted), interface.tenant or None, self._named)
 
     async def _fetch(self, known: FetchedCard | None) -> FetchedCard:
         http, url, keys = await self._http(), card_url(self.url), self._trust.keys

@@ -92,17 +92,41 @@ def choose_interface(
 
     CardError when there is none, or when it is on another origin than the card and that is not allowed.
     """
+    return usable_interfaces(card, url, wanted=wanted, allow_other_origin=allow_other_origin)[0]
+
+
+def usable_interfaces(
+    card: AgentCard, url: str, *, wanted: Wanted = ANY, allow_other_origin: bool = False
+) -> list[AgentInterface]:
+    """The interface to speak to, see `choose_interface`, and those to fall back to when it cannot be reached.
+
+    One for each server, since it is the server that cannot be reached; and none over http in place of one over https,
+    because whoever can cut a connection must not get credentials to read by that.
+    """
+    found: dict[tuple[str, str], AgentInterface] = {}
     for entry in spoken(card, wanted):
-        found = entry.model_copy(update={"url": urljoin(url, entry.url.strip())})
-        if allow_other_origin or same_origin(found.url, url):
-            return found
+        one = entry.model_copy(update={"url": urljoin(url, entry.url.strip())})
+        if allow_other_origin or same_origin(one.url, url):
+            found.setdefault(_server(one.url), one)
+        elif not found:
+            raise CardError(
+                f"the agent card at {shown(url)} points to {shown(one.url)}, which is another origin. If you trust it,"
+                " pass trust=Trust(allow_other_origin=True); if the agent is yours, set its public URL"
+            )
+    if not found:
+        offered = ", ".join(f"{entry.protocol_binding} {entry.protocol_version}" for entry in card.supported_interfaces)
+        speaks = "this client speaks" if wanted == ANY else "what was asked for is"
         raise CardError(
-            f"the agent card at {shown(url)} points to {shown(found.url)}, which is another origin. If you trust it,"
-            " pass trust=Trust(allow_other_origin=True); if the agent is yours, set its public URL"
+            f"the agent {card.name!r} at {shown(url)} offers {offered or 'no interface'}; {speaks} {wanted}"
         )
-    offered = ", ".join(f"{entry.protocol_binding} {entry.protocol_version}" for entry in card.supported_interfaces)
-    speaks = "this client speaks" if wanted == ANY else "what was asked for is"
-    raise CardError(f"the agent {card.name!r} at {shown(url)} offers {offered or 'no interface'}; {speaks} {wanted}")
+    chosen, *others = found.values()
+    is_safe = _server(chosen.url)[0] == "https"
+    return [chosen, *(one for one in others if not is_safe or _server(one.url)[0] == "https")]
+
+
+def _server(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def wire_to(interface: AgentInterface, endpoint: Endpoint, wanted: Wanted = ANY) -> Transport:
