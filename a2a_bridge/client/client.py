@@ -175,24 +175,25 @@ class Client:
 
     def _aimed(self, fetched: FetchedCard) -> _Target:
         """Where calls go by this card."""
+
+        def endpoint(url: str) -> Endpoint:
+            return Endpoint(
+                url,
+                self._http,
+                headers=self._headers,
+                timeouts=self._timeouts,
+                max_answer_bytes=self._trust.max_answer_bytes,
+                signer=self._keyring.signer(fetched.card, url),
+            )
+
         allow = self._trust.allow_other_origin
         found = usable_interfaces(fetched.card, fetched.url, wanted=self._wanted, allow_other_origin=allow)
-        ways = [Way(one, wire_to(one, self._endpoint(fetched.card, one.url), self._wanted)) for one in found]
+        ways = [Way(one, wire_to(one, endpoint(one.url), self._wanted)) for one in found]
         known = self._target.wire if self._target else None
         if isinstance(known, Reachable):
             ways.sort(key=lambda way: way.interface != known.interface)  # what could be reached stays the first choice
         wire = ways[0].wire if len(ways) == 1 else Reachable(ways)
         return _Target(fetched, wire, ways[0].interface.tenant or None, self._named)
-
-    def _endpoint(self, card: AgentCard, url: str) -> Endpoint:
-        return Endpoint(
-            url,
-            self._http,
-            headers=self._headers,
-            timeouts=self._timeouts,
-            max_answer_bytes=self._trust.max_answer_bytes,
-            signer=self._keyring.signer(card, url),
-        )
 
     async def _fetch(self, known: FetchedCard | None) -> FetchedCard:
         http, url, keys = await self._http(), card_url(self.url), self._trust.keys
