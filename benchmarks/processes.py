@@ -24,12 +24,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Process:
-    """`python -m benchmarks.peers.<module>` with arguments; its standard output is ours to read if `talks`."""
+    """`python -m benchmarks.peers.<module>` with arguments; its standard output is ours to read if `talks`.
 
-    def __init__(self, module: str, *arguments: str, talks: bool = False) -> None:
+    `python`: the interpreter of another environment; None: ours.
+    """
+
+    def __init__(self, module: str, *arguments: str, talks: bool = False, python: Path | None = None) -> None:
         self.module = module
         self._child = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.peers.{module}", *arguments],
+            [str(python or sys.executable), "-m", f"benchmarks.peers.{module}", *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if talks else subprocess.DEVNULL,

@@ -136,17 +136,21 @@ def rooms_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def adapters_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table of what adapters add."""
     names = ("own_us", "adapted_us", "adds_us", "token_own_us", "token_adds_us")
+    shares = ("own_share", "own_share_long")
+    head = ["framework", "own turn", "through us", "adds", "own token", "adds", "% on a short turn", "% on a long one"]
     lines = [
-        [
+        [row["framework"], *("-" for _ in head[1:])]
+        if "absent" in row
+        else [
             row["framework"],
             *(f"{row[name]:.1f}" for name in names),
-            f"{(1 / row['own_share'] - 1) * 100:.0f}",
-            f"{(1 / row['own_share_long'] - 1) * 100:.0f}",
+            *(f"{(1 / row[name] - 1) * 100:.0f}" for name in shares),
         ]
         for row in rows
     ]
-    head = ["framework", "own turn", "through us", "adds", "own token", "adds", "% on a short turn", "% on a long one"]
-    return f"What an adapter adds (us of CPU; turns of {SHORT} and {LONG} tokens)\n" + table(head, lines)
+    text = f"What an adapter adds (us of CPU; turns of {SHORT} and {LONG} tokens)\n" + table(head, lines)
+    absent = [f"{row['framework']} is not measured: {row['absent']}" for row in rows if "absent" in row]
+    return "\n".join([text, *absent])
 
 
 def floors_text(found: Found) -> str:

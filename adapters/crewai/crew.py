@@ -15,14 +15,14 @@ from a2a_bridge.agent import Reply, Traits, Turn, speaker_of
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import JSONValue, Message, Role, Struct
+from adapters.crewai.copies import agent_copy, crew_copy
 from adapters.crewai.messages import attributed, fills, transcript, words
 from adapters.crewai.published import GONE, Published
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
 from adapters.crewai.work import Work
-from crewai import BaseLLM, Crew
+from crewai import Crew
 from crewai.agents.agent_builder.base_agent import BaseAgent
-from crewai.events.event_listener import event_listener
 
 TRANSCRIPT = "transcript"
 """The placeholder for the whole conversation so far; any other one gets the text of the new messages."""
@@ -106,15 +106,11 @@ class CrewAgent(Published):
         """The work of one turn of a crew, for a thread. `resumed`: only its last task is left."""
 
         def kickoff() -> Any:
-            crew = self._obj.copy()
+            crew = crew_copy(self._obj)
             if MESSAGE in inputs and not _placeholders(crew):
                 crew.tasks[0].description += "\n\n{" + MESSAGE + "}"
             if resumed:
                 crew.tasks = crew.tasks[-1:]
-            # Our own streaming reads the models' events; the crew's would hand them out a second time.
-            crew.stream = crew.verbose = False
-            for agent in (*crew.agents, *([crew.manager_agent] if crew.manager_agent else ())):
-                _make_quiet(agent)
             reading.answer_task = str(crew.tasks[-1].id)
             reading.tasks = len(crew.tasks)
             return crew.kickoff(inputs=dict(inputs))
@@ -126,9 +122,7 @@ class CrewAgent(Published):
         said = [self._as_dict(message) for message in (*await turn.history(), *turn.messages)]
 
         def kickoff() -> Any:
-            agent = self._obj.copy()
-            _make_quiet(agent)
-            return agent.kickoff(said, response_format=self._response_format)
+            return agent_copy(self._obj).kickoff(said, response_format=self._response_format)
 
         return kickoff
 
@@ -172,10 +166,3 @@ def _description(obj: Any) -> str:
         return str(obj.goal)
     roles = [str(agent.role) for agent in obj.agents]
     return f"A CrewAI crew of {len(roles)}: {', '.join(roles)}."
-
-
-def _make_quiet(agent: Any) -> None:
-    """On a copy: no panels on the terminal, and a model that streams (the copy's model is its own)."""
-    agent.verbose = event_listener.formatter.verbose = False
-    if isinstance(agent.llm, BaseLLM):
-        agent.llm.stream = True

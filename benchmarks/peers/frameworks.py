@@ -155,6 +155,53 @@ def agent_framework(url: str) -> Subject:
     return agent, own
 
 
+def google_adk(url: str) -> Subject:
+    """An agent of Google's ADK on chat completions, run by a Runner with sessions in memory."""
+    from google.adk.agents import LlmAgent
+    from google.adk.agents.run_config import RunConfig, StreamingMode
+    from google.adk.integrations.openai import OpenAILlm
+    from google.adk.runners import Runner
+    from google.adk.sessions import InMemorySessionService
+    from google.genai import types
+
+    agent = LlmAgent(name="worker", model=OpenAILlm(model="fake-model", base_url=url, api_key="x"))
+    sessions = InMemorySessionService()
+    runner = Runner(app_name="worker", agent=agent, session_service=sessions)
+    config = RunConfig(streaming_mode=StreamingMode.SSE)
+
+    async def own(text: str) -> None:
+        session = await sessions.create_session(app_name="worker", user_id="user")
+        message = types.Content(role="user", parts=[types.Part(text=text)])
+        run = runner.run_async(user_id="user", session_id=session.id, new_message=message, run_config=config)
+        async for _ in run:
+            pass
+
+    return agent, own
+
+
+def crewai(url: str) -> Subject:
+    """A crew of one agent with one task, streamed."""
+    from crewai import LLM, Agent, Crew, Task
+
+    import adapters.crewai.adapter  # noqa: F401  # before CrewAI: it switches the telemetry off, for both ways
+
+    def crew(**options: Any) -> Any:
+        llm = LLM(model="openai/fake-model", base_url=url, api_key="x", stream=True)
+        agent = Agent(role="Worker", goal="to work", backstory="Born to.", llm=llm)
+        task = Task(description="{message}", expected_output="words", agent=agent)
+        return Crew(agents=[agent], tasks=[task], **options)
+
+    streamed = crew(stream=True)
+
+    async def own(text: str) -> None:
+        output = await streamed.akickoff(inputs={"message": text})
+        async for _ in output:
+            pass
+        assert output.result.raw
+
+    return crew(), own
+
+
 FRAMEWORKS: Mapping[str, Callable[[str], Subject]] = {
     "langgraph": langgraph,
     "ag2": ag2,
@@ -162,6 +209,11 @@ FRAMEWORKS: Mapping[str, Callable[[str], Subject]] = {
     "autogen": autogen,
     "openai_agents": openai_agents,
     "agent_framework": agent_framework,
+    "google_adk": google_adk,
     "pydantic_ai": pydantic_ai,
+    "crewai": crewai,
 }
 """In the order of the table that is printed."""
+
+ELSEWHERE: Mapping[str, str] = {"crewai": ".venv-crewai"}
+"""The environment of a framework that does not go with the others: a folder beside the project."""

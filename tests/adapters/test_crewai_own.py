@@ -28,6 +28,8 @@ from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # CrewAI's own modules warn while they are imported
     from crewai import LLM, Agent, Crew, Task
+    from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
+    from crewai.memory.storage.kickoff_task_outputs_storage import KickoffTaskOutputsSQLiteStorage
 
     from adapters.crewai.crew import CrewAgent
     from adapters.crewai.reading import Words
@@ -204,6 +206,32 @@ async def test_the_users_own_crew_is_not_written_to(model: FakeOpenAI) -> None:
     assert own.tasks[0].description == "{topic}"
     assert not own.agents[0].llm.stream
     assert not own.stream
+
+
+async def test_a_turn_makes_no_classes_and_leaves_nothing_on_the_disk(model: FakeOpenAI) -> None:
+    """Issue 5: what a turn costs; CrewAI keeps the last run of any crew in one file, with the caller's words in it."""
+    agent = ADAPTER.adapt(crew(worker(model), "{topic}"))
+    await said(agent, make_turn("SAY before"))
+    made = len(AgentExecutorState.__subclasses__())
+    KickoffTaskOutputsSQLiteStorage().delete_all()
+    assert (await said(agent, make_turn("SAY a secret"))).text == "a secret"
+    assert len(AgentExecutorState.__subclasses__()) == made
+    assert KickoffTaskOutputsSQLiteStorage().load() == []
+
+
+async def test_an_executor_of_the_developers_own_is_kept_by_the_copy(model: FakeOpenAI) -> None:
+    """Ours: what the developer has said wins."""
+    ran: list[str] = []
+
+    class Own(AgentExecutor):  # type: ignore[misc]
+        @classmethod
+        def flow_definition(cls) -> Any:
+            ran.append("own")
+            return AgentExecutor.flow_definition()
+
+    agent = ADAPTER.adapt(crew(worker(model, executor_class=Own), "{topic}"))
+    assert (await said(agent, make_turn("SAY hello"))).text == "hello"
+    assert ran
 
 
 async def test_callbacks_and_guardrails_are_kept_by_the_copy(model: FakeOpenAI) -> None:

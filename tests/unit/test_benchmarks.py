@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from benchmarks import adapters, load, report, rooms, sandbox, wire
 from benchmarks.floors import FLOORS, missed
 from benchmarks.machine import calibration, facts
+from benchmarks.peers.frameworks import FRAMEWORKS
 
 
 def quiet(what: str) -> None:
@@ -42,16 +45,32 @@ def test_rooms_are_measured_in_both_journals_and_over_loopback() -> None:
     assert "a federated turn" in report.rooms_text(rows)
 
 
-def test_what_an_adapter_adds_is_measured_beside_the_frameworks_own_turn() -> None:
+@pytest.mark.parametrize("framework", ["langgraph", "google_adk"])
+def test_what_an_adapter_adds_is_measured_beside_the_frameworks_own_turn(framework: str) -> None:
     """Issue 5: printed by the benchmark, per turn and per token; the floor is a ratio within one process."""
-    rows = adapters.measure(adapters.Plan(frameworks=("langgraph",), rounds=1, turns=1), quiet)
-    assert [row["framework"] for row in rows] == ["langgraph"]
+    rows = adapters.measure(adapters.Plan(frameworks=(framework,), rounds=1, turns=1), quiet)
+    assert [row["framework"] for row in rows] == [framework]
     assert rows[0]["own_us"] > 0
     assert rows[0]["adds_us"] == pytest.approx(rows[0]["adapted_us"] - rows[0]["own_us"])
-    assert "langgraph" in report.adapters_text(rows)
+    assert framework in report.adapters_text(rows)
     told = report.floors_text({"adapters": rows})
-    assert "a turn through the adapter: langgraph's own share of it" in told
-    assert "adapter of langgraph, adds to a token" in told
+    assert f"a turn through the adapter: {framework}'s own share of it" in told
+    assert f"adapter of {framework}, adds to a token" in told
+
+
+def test_every_adapter_of_the_project_is_measured() -> None:
+    """A framework that is left out of the table would look as if it cost nothing."""
+    assert set(FRAMEWORKS) == {point.name for point in entry_points(group="a2a_bridge.adapters")}
+
+
+def test_a_framework_whose_environment_is_not_here_is_told_in_the_table_and_misses_no_floor(tmp_path: Path) -> None:
+    """CrewAI has an environment of its own; what was not measured is never left out in silence."""
+    rows = adapters.measure(adapters.Plan(frameworks=("crewai",), environments=tmp_path), quiet)
+    told = report.adapters_text(rows)
+    assert "crewai is not measured: the environment .venv-crewai is not here: scripts/setup makes it" in told
+    assert "nan" not in told
+    assert missed({"adapters": rows}) == []
+    assert report.floors_text({"adapters": rows}) == ""
 
 
 def test_an_adapter_that_costs_more_than_a_quarter_misses_its_floor() -> None:

@@ -1,0 +1,65 @@
+"""Copies of crews and agents for one turn: CrewAI writes to both while it runs, and prints.
+
+A copy makes all anew that CrewAI keeps for the next run of the same object. Two things of that cost more than the rest
+of a turn around the model's, and are seen to here: each executor makes a pydantic class for its state, and each task's
+output is written to a file on disk, one for all crews of the machine, for `crewai replay`.
+"""
+
+from typing import Any
+
+from crewai import BaseLLM
+from crewai.events.event_listener import event_listener
+from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
+from crewai.flow.flow import FlowState
+
+
+class ExecutorState(FlowState, AgentExecutorState):  # type: ignore[misc]  # checked without the framework's types
+    """What CrewAI makes anew for each executor."""
+
+
+class Executor(AgentExecutor):  # type: ignore[misc]  # checked without the framework's types
+    """CrewAI's executor, with the class of its state made once."""
+
+    initial_state: Any = ExecutorState
+
+    @classmethod
+    def flow_definition(cls) -> Any:
+        """Its steps: CrewAI does not look for them in the class that this one is made from."""
+        return AgentExecutor.flow_definition()
+
+
+class NothingKept:
+    """Stands in a copy where CrewAI writes what tasks gave, for `crewai replay`: a turn's words are the caller's."""
+
+    def reset(self) -> None:
+        """At the start of a run."""
+
+    def update(self, task_index: int, log: dict[str, Any]) -> None:
+        """After each task."""
+
+
+def crew_copy(crew: Any) -> Any:
+    """A crew of its own for one turn, silent."""
+    made = crew.copy()
+    # Our own streaming reads the models' events; the crew's would hand them out a second time.
+    made.stream = made.verbose = False
+    made._task_output_handler = NothingKept()  # noqa: SLF001  # CrewAI has no switch for it
+    for agent in (*made.agents, *([made.manager_agent] if made.manager_agent else ())):
+        _prepare(agent)
+    return made
+
+
+def agent_copy(agent: Any) -> Any:
+    """An agent of its own for one turn, silent."""
+    made = agent.copy()
+    _prepare(made)
+    return made
+
+
+def _prepare(agent: Any) -> None:
+    """On a copy: no panels on the terminal, and a model that streams (the copy's model is its own)."""
+    agent.verbose = event_listener.formatter.verbose = False
+    if isinstance(agent.llm, BaseLLM):
+        agent.llm.stream = True
+    if getattr(agent, "executor_class", None) is AgentExecutor:
+        agent.executor_class = Executor
