@@ -85,7 +85,7 @@ class Reading:
         if mode == "messages":
             yield from self._message(*data)
         elif mode == "updates":
-            yield from self._updates(data)
+            yield from self._updates(namespace, data)
         elif mode == "custom":
             yield from self._custom(data)
         elif mode == "values" and isinstance(data, Mapping):
@@ -136,7 +136,7 @@ class Reading:
         else:
             yield Progress(_progress(data))
 
-    def _updates(self, data: Any) -> Iterator[Reply | str]:
+    def _updates(self, namespace: tuple[str, ...], data: Any) -> Iterator[Reply | str]:
         for node, update in data.items() if isinstance(data, Mapping) else ():
             if node == "__interrupt__":
                 self.interrupts = tuple(update)
@@ -175,7 +175,7 @@ class Reading:
         structured = self._last.get("structured_response")
         if structured is not None and structured is not (self._first or {}).get("structured_response"):
             part = data_part(structured)
-            added = [text for text in added if not _is_json(text, part.data)]
+            added = [text for text in added if not is_json(text, part.data)]
             yield Chunk(BETWEEN_MESSAGES.join(added), parts=(part,), append=False)
         elif added and sorted(added) != sorted(shown):
             yield Chunk(BETWEEN_MESSAGES.join(added), append=False)
@@ -209,7 +209,9 @@ def _identity(message: BaseMessage) -> object:
 
 
 def _messages(update: Any) -> Sequence[BaseMessage]:
-    """The messages in a state or in a node's update, whatever form it has."""
+    """The messages in a state or in a node's update, whatever form it has; a task's may be a message."""
+    if isinstance(update, BaseMessage):
+        return [update]
     if isinstance(update, list):
         return [message for one in update for message in _messages(one)]
     found = update.get("messages") if isinstance(update, Mapping) else getattr(update, "messages", None)
@@ -217,7 +219,7 @@ def _messages(update: Any) -> Sequence[BaseMessage]:
     return [message for message in found if isinstance(message, BaseMessage)]
 
 
-def _is_json(text: str, value: object) -> bool:
+def is_json(text: str, value: object) -> bool:
     try:
         return bool(json.loads(text) == value)
     except ValueError:
