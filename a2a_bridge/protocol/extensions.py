@@ -20,6 +20,12 @@ def section(metadata: Mapping[str, Any] | None, uri: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def without_ours(metadata: Mapping[str, Any] | None) -> dict[str, JSONValue] | None:
+    """A caller's metadata as it may stand where ours does: what our extensions say is for us to write."""
+    found = {key: value for key, value in (metadata or {}).items() if key not in (TURN_EXTENSION, ROOM_EXTENSION)}
+    return found or None
+
+
 def speaker_metadata(
     name: str, *, kind: str | None = None, framework: str | None = None, endpoint: str | None = None
 ) -> dict[str, JSONValue]:

@@ -33,8 +33,8 @@ from a2a_bridge.errors import (
 )
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.events import bare_message_json, task_event, with_ids
-from a2a_bridge.protocol.extensions import hops_in
-from a2a_bridge.protocol.objects import Message, TaskState, format_timestamp
+from a2a_bridge.protocol.extensions import hops_in, without_ours
+from a2a_bridge.protocol.objects import Message, Struct, TaskState, format_timestamp
 from a2a_bridge.protocol.requests import (
     CancelTaskRequest,
     GetTaskRequest,
@@ -244,16 +244,17 @@ class TaskService:
         return await task_page(self._store, call.scope, request, self._live.get)
 
     async def cancel(self, call: Call, request: CancelTaskRequest) -> bytes:
-        """CancelTask (§3.1.5): CANCELED is committed first, then the agent is stopped, for at most five seconds."""
+        """CancelTask (§3.1.5): CANCELED is committed first, with the metadata of the request, then the agent is stopped,
+        for at most five seconds."""
         live = await self._find(call, request.id)
         if isinstance(live, TaskPieces) or live.is_ended:
             raise TaskNotCancelableError
         run = live.run
         if run is None:
-            await self._end_waiting(live, TaskState.CANCELED, None)
+            await self._end_waiting(live, TaskState.CANCELED, None, without_ours(request.metadata))
         else:
             live.show()
-            live.status(TaskState.CANCELED)
+            live.status(TaskState.CANCELED, None, without_ours(request.metadata))
             seq = live.log.appended
             run.cancel()
             await live.log.until(seq)
@@ -475,13 +476,15 @@ class TaskService:
         if not live.is_ended:
             self._sent[key] = live
 
-    async def _end_waiting(self, live: LiveTask, state: TaskState, reason: str | None) -> None:
+    async def _end_waiting(
+        self, live: LiveTask, state: TaskState, reason: str | None, why: Struct | None = None
+    ) -> None:
         """End a task that waits for an answer, then tell its agent, which has five seconds to free what it holds."""
         if live.is_answered:
             raise TaskNotCancelableError("The task is being answered at this moment: try again.")
         live.is_answered = True
         live.log.take_over(await self._store.claim(live.who.stream))
-        self._turns.end_waiting(live, state, reason)
+        self._turns.end_waiting(live, state, reason, why)
         await live.log.until(live.log.appended)
         self._forget(live)
         try:

@@ -318,9 +318,9 @@ class Turns:
 
     # --- tasks that wait
 
-    def end_waiting(self, live: LiveTask, state: TaskState, reason: str | None) -> None:
+    def end_waiting(self, live: LiveTask, state: TaskState, reason: str | None, metadata: Struct | None = None) -> None:
         """The terminal status of a task that nobody will answer."""
-        live.status(state, None if reason is None else _words(live, reason))
+        live.status(state, None if reason is None else _words(live, reason), metadata)
         self._contexts.settle(f"{live.who.scope}/{live.who.context_id}", live.who.task_id, waits=False)
 
     async def abandon(self, live: LiveTask) -> None:
