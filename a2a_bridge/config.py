@@ -7,16 +7,16 @@ not be a setting that is silently off. Strings of the file may hold `${NAME}` an
 Kubernetes makes some of its own beside a Service called `a2a-bridge`. An empty variable is an unset one.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from a2a_bridge.auth_settings import SCHEMES, AuthSettings, KeySettings, Section, Words, listed
+from a2a_bridge.auth_settings import AuthSettings, Section, Words, listed
+from a2a_bridge.config_errors import sentences
 from a2a_bridge.errors import ConfigError
 
 CONFIG_FILE = "a2a-bridge.toml"
@@ -58,7 +58,10 @@ class AgentSettings(CardSettings):
     card, `extended_card` that of the one for callers who have said who they are. Without keys of its own, those of
     [cards] count."""
 
-    target: str = Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*|https?://\S+)$")
+    target: str = Field(
+        pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*|https?://\S+)$",
+        description="module:attribute, such as app.agents:planner, or the URL of an A2A agent",
+    )
     card: Path | None = None
     extended_card: Path | None = None
     name: str | None = Field(default=None, min_length=1)
@@ -272,7 +275,7 @@ def load_config(
     try:
         return Settings.model_validate(found)
     except ValidationError as error:
-        problems = [_sentence(problem, path, sources) for problem in error.errors(include_url=False)]
+        problems = [f"{_source(where, path, sources)}: {said}" for where, said in sentences(error, Settings)]
     raise ConfigError("; ".join(problems[:5]))
 
 
@@ -333,7 +336,9 @@ def _anchor_cards(table: dict[str, Any], folder: Path) -> None:
         if isinstance(card := table.get(name), str) and (folder / card).exists():
             table[name] = str(folder / card)
     if isinstance(keys := table.get("signing_keys"), list):
-        table["signing_keys"] = [key if _is_key(key) else str(folder / str(key)) for key in keys]
+        table["signing_keys"] = [
+            str(folder / key) if isinstance(key, str) and not _is_key(key) else key for key in keys
+        ]
 
 
 def _interpolated(value: Any, env: Mapping[str, str], where: str) -> Any:
@@ -381,34 +386,12 @@ def _put(found: dict[str, Any], where: tuple[str, ...], value: Any) -> None:
     found[where[-1]] = value
 
 
-def _sentence(problem: Any, path: Path | None, sources: Mapping[tuple[str, ...], str]) -> str:
-    where = tuple(str(step) for step in problem["loc"])
-    source = sources.get(where) or (str(path) if path is not None else "settings")
-    key = ".".join(where)
-    if problem["type"] == "extra_forbidden":
-        return f"{source}: {key}: there is no such setting{_did_you_mean(where)}"
-    return f"{source}: {f'{key}: ' if key else ''}{str(problem['msg']).removeprefix('Value error, ')}"
-
-
-_MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
-    (): Settings,
-    ("server",): ServerSettings,
-    ("server", "limits"): LimitSettings,
-    ("server", "tls"): TLSSettings,
-    ("auth",): AuthSettings,
-    ("store",): StoreSettings,
-    ("keeping",): KeepingSettings,
-    ("cards",): CardSettings,
-    ("observe",): ObserveSettings,
-    ("push",): PushSettings,
-    ("versions",): VersionSettings,
-}
-
-
-def _did_you_mean(where: tuple[str, ...]) -> str:
-    model = AgentSettings if where[0] == "agents" else _MODELS.get(where[:-1], Settings)
-    if where[:2] == ("auth", "schemes") and len(where) > 4:  # the fourth step is the kind of scheme
-        model = SCHEMES[where[3]] if len(where) == 5 else KeySettings
-    close = difflib.get_close_matches(where[-1], model.model_fields, n=1, cutoff=0.5)
-    known = f"; known: {', '.join(model.model_fields)}"
-    return f'. Did you mean "{close[0]}"?' if close else known
+def _source(where: tuple[str, ...], path: Path | None, sources: Mapping[tuple[str, ...], str]) -> str:
+    """Who said it: the variable or flag that set it, or what is around it, or without a file something in it."""
+    for length in range(len(where), 0, -1):
+        if found := sources.get(where[:length]):
+            return found
+    near = [name for place, name in sources.items() if where[:1] == place[:1] and where[:-1] == place[: len(where) - 1]]
+    if near and path is None:
+        return near[0]
+    return str(path) if path is not None else "settings"

@@ -151,7 +151,7 @@ class TaskService:
             with contextlib.suppress(TaskNotFoundError):  # forgotten meanwhile
                 found = await self._find(Call(who.agent, who.caller), who.task_id)
                 if isinstance(found, LiveTask) and found.is_paused and not found.is_answered:
-                    await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.")
+                    await self._end_waiting(found, TaskState.FAILED, "Nobody answered in time.", None)
 
     @property
     def running(self) -> int:
@@ -244,8 +244,8 @@ class TaskService:
         return await task_page(self._store, call.scope, request, self._live.get)
 
     async def cancel(self, call: Call, request: CancelTaskRequest) -> bytes:
-        """CancelTask (§3.1.5): CANCELED is committed first, with the metadata of the request, then the agent is stopped,
-        for at most five seconds."""
+        """CancelTask (§3.1.5): CANCELED is committed first, with the request's metadata, then the agent is stopped, for
+        at most five seconds."""
         live = await self._find(call, request.id)
         if isinstance(live, TaskPieces) or live.is_ended:
             raise TaskNotCancelableError
@@ -476,9 +476,7 @@ class TaskService:
         if not live.is_ended:
             self._sent[key] = live
 
-    async def _end_waiting(
-        self, live: LiveTask, state: TaskState, reason: str | None, why: Struct | None = None
-    ) -> None:
+    async def _end_waiting(self, live: LiveTask, state: TaskState, reason: str | None, why: Struct | None) -> None:
         """End a task that waits for an answer, then tell its agent, which has five seconds to free what it holds."""
         if live.is_answered:
             raise TaskNotCancelableError("The task is being answered at this moment: try again.")

