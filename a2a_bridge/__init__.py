@@ -78,10 +78,35 @@ if TYPE_CHECKING:
 __all__ = [*_WHERE, "__version__"]
 
 
-_NOT_YET = {
+_ERRORS = "from a2a_bridge.errors import ChatError, or one of its subclasses"
+_CONFIG = "read the file yourself and pass llm_config={'config_list': [...]}"
+_ELIGIBLE = "GroupChat(eligibility=...) takes functions of (agent, groupchat)"
+_ELSEWHERE = {
+    "AgentDescriptionGuard": _ELIGIBLE,
+    "AgentEligibilityPolicy": _ELIGIBLE,
+    "AgentNameConflictError": _ERRORS,
     "Cache": "from a2a_bridge.chat.cache import Cache",
+    "ContextExpression": "Handoff(condition=...) takes a function of the context variables",
+    "DEFAULT_MODEL": "llm_config says which model",
+    "FAST_MODEL": "llm_config says which model",
     "IOStream": "rooms print to standard output; GroupChatManager.stream() gives what happens as it happens",
-    "config_list_from_json": "read the file yourself and pass llm_config={'config_list': [...]}",
+    "InvalidCarryOverTypeError": _ERRORS,
+    "LLMConfig": "pass llm_config={'model': ..., 'api_key': ...}, a dict",
+    "ModelClient": "from a2a_bridge.chat.model import Model",
+    "NoEligibleSpeakerError": _ERRORS,
+    "OpenAIWrapper": "from a2a_bridge.chat.model import OpenAIModel",
+    "SelectionContext": _ELIGIBLE,
+    "SenderRequiredError": _ERRORS,
+    "UndefinedNextAgentError": _ERRORS,
+    "UpdateSystemMessage": "from a2a_bridge.chat.hooks import UpdateSystemMessage",
+    "a_initiate_chats": "from a2a_bridge.chat.sequence import a_initiate_chats",
+    "config_list_from_dotenv": _CONFIG,
+    "config_list_from_json": _CONFIG,
+    "config_list_from_models": _CONFIG,
+    "config_list_gpt4_gpt35": _CONFIG,
+    "config_list_openai_aoai": _CONFIG,
+    "gather_usage_summary": "result.cost is that of a whole conversation, agent.usage() that of one agent in it",
+    "get_config_list": _CONFIG,
     "initiate_chats": "from a2a_bridge.chat.sequence import initiate_chats",
     "register_function": "from a2a_bridge.chat.registering import register_function",
 }
@@ -90,8 +115,8 @@ _NOT_YET = {
 
 def __getattr__(name: str) -> Any:
     module = _WHERE.get(name)
-    if name in _NOT_YET:
-        raise ImportError(f"a2a_bridge has no {name}: {_NOT_YET[name]}")
+    if name in _ELSEWHERE:
+        raise ImportError(f"a2a_bridge has no {name}: {_ELSEWHERE[name]}")
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{module}"), name)

@@ -9,8 +9,9 @@ from a2a_bridge.chat.condition import first_of
 from a2a_bridge.chat.debate.drive import ask_judge, next_in
 from a2a_bridge.chat.entry import Decision, StopReason
 from a2a_bridge.chat.failure import raised
+from a2a_bridge.chat.room_view import RoomView
 from a2a_bridge.chat.run import Run
-from a2a_bridge.chat.speaker import Question, RoomView, at_random, by_function, by_model
+from a2a_bridge.chat.speaker import Question, at_random, by_function, by_model
 from a2a_bridge.errors import SpeakerSelectionError
 
 

@@ -8,7 +8,7 @@ import base64
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, overload
+from typing import Any, overload
 
 from a2a_bridge.agent import speaker_metadata, speaker_of
 from a2a_bridge.chat.cache import Cache, CachedModel
@@ -113,14 +113,6 @@ def check_count(word: str, value: object, *, least: int = 1) -> None:
         raise ValueError(f"{word}={value}: at least {least}")
 
 
-def missing_member(owner: object, name: str) -> NoReturn:
-    """The AttributeError for a method that AutoGen has and this version has not."""
-    kind = type(owner).__name__
-    if name in _LATER:
-        raise AttributeError(f"{kind}.{name}: {_LATER[name]} is not available in this version")
-    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
-
-
 def to_dict(message: Message) -> dict[str, Any]:
     """A message as classic user code knows it: data is its JSON; with files among the parts, `content` is a list.
 
@@ -143,6 +135,15 @@ def to_dict(message: Message) -> dict[str, Any]:
     if name is not None:
         found["name"] = name
     return found
+
+
+def seen_by(name: str | None, message: Message) -> dict[str, Any]:
+    """The same as the agent of that name has it in its history: own words are the assistant's, all others the user's.
+    For None, nobody's: all are the user's, as in AutoGen's `groupchat.messages`."""
+    found = to_dict(message)
+    if found["role"] == "tool":
+        return found
+    return {**found, "role": "assistant" if name is not None and found.get("name") == name else "user"}
 
 
 def _is_text(message: Message) -> bool:

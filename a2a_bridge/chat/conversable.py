@@ -5,13 +5,13 @@ from contextlib import aclosing
 from typing import Any, ClassVar, Literal, Never
 
 from a2a_bridge.agent import Reply, Say, Traits, Turn
+from a2a_bridge.chat.absent import check_overrides, missing_member
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.classic import (
     TerminationMessage,
     check_count,
     check_name,
     form_in,
-    missing_member,
     model_from,
     refuse_words,
 )
@@ -38,8 +38,9 @@ class ConversableAgent(Registering, Driving):
 
     `llm_config` is the classic dict, a `Model`, or False or None for no model. `human_input_mode`: a person is asked
     ALWAYS, NEVER, or when the conversation would otherwise end (TERMINATE); the person is whoever drives the
-    conversation, or the function `human` (sync or async) of the question. `max_consecutive_auto_reply`: replies in a
-    row without a person, 100 by default. `description` is for everybody, a published card included; the model that
+    conversation, or the function `human` (sync or async) of the question; a subclass may define `get_human_input` or
+    `a_get_human_input` instead, as in AutoGen. `max_consecutive_auto_reply`: replies in a row without a person, 100 by
+    default. `description` is for everybody, a published card included; the model that
     chooses speakers reads the system message instead if there is none.
     `default_auto_reply`: said when nothing else is there to say.
 
@@ -54,6 +55,7 @@ class ConversableAgent(Registering, Driving):
 
     DEFAULT_SYSTEM_MESSAGE: ClassVar[str] = "You are a helpful AI assistant."
     DEFAULT_INPUT_MODE: ClassVar[HumanInputMode] = "TERMINATE"
+    MAX_CONSECUTIVE_AUTO_REPLY: ClassVar[int] = 100
     speaker_kind: ClassVar[SpeakerKind] = "local"
     reply_chain: ClassVar[tuple[ReplyFunction, ...]] = CHAIN
     """Tried in order, the first that says something wins; a subclass may have another list."""
@@ -90,12 +92,15 @@ class ConversableAgent(Registering, Driving):
         self.name = name
         self.system_message = self.DEFAULT_SYSTEM_MESSAGE if system_message is None else system_message
         self.description = description or f"The agent {name}."
-        self.role = description or self.system_message or self.description
+        self._llm_config = llm_config
         self.model = model_from(llm_config)
         self.human_input_mode = _checked(human_input_mode or self.DEFAULT_INPUT_MODE)
-        self.human = _asked_for(human, self.human_input_mode)
+        self.human = _asked_for(human, self.human_input_mode) or _own_asking(self)
         self.is_termination_msg = is_termination_msg
-        self.max_consecutive_auto_reply = max_consecutive_auto_reply
+        self._is_limited = max_consecutive_auto_reply is not None
+        self.max_replies = (
+            self.MAX_CONSECUTIVE_AUTO_REPLY if max_consecutive_auto_reply is None else max_consecutive_auto_reply
+        )
         self.default_auto_reply = default_auto_reply
         self.execution = execution_of(code_execution_config, code_executor)
         self.toolbox = filled((*tools, *_several(functions)), function_map)
@@ -116,8 +121,23 @@ class ConversableAgent(Registering, Driving):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_overrides(cls, "agent")
+
     def __getattr__(self, name: str) -> Any:
-        missing_member(self, name)
+        missing_member(self, "agent", name)
+
+    @property
+    def role(self) -> str:
+        """What it is for, for the model that chooses speakers."""
+        is_told = self.description != f"The agent {self.name}."
+        return self.description if is_told else self.system_message or self.description
+
+    @property
+    def llm_config(self) -> Any:
+        """What it was given, for another agent; False for no model."""
+        return False if self._llm_config is None else self._llm_config
 
     @property
     def traits(self) -> Traits:
@@ -140,7 +160,7 @@ class ConversableAgent(Registering, Driving):
             return False
         if self.toolbox.runs or self.execution is not None or self.middleware:
             return False
-        asks_when_worn_out = self.human_input_mode == "TERMINATE" and self.max_consecutive_auto_reply is not None
+        asks_when_worn_out = self.human_input_mode == "TERMINATE" and self._is_limited
         is_plain = tuple(self.replies) == CHAIN and type(self).run is ConversableAgent.run
         return is_plain and not asks_when_worn_out
 
@@ -148,6 +168,15 @@ class ConversableAgent(Registering, Driving):
     def is_patient(self) -> bool:
         """A person is asked within its turns, and may take any time."""
         return self.human is not None
+
+    def max_consecutive_auto_reply(self, sender: Any = None) -> int:
+        """How many replies in a row it gives without a person, whoever the sender is."""
+        return self.max_replies
+
+    def update_max_consecutive_auto_reply(self, value: int, sender: Any = None) -> None:
+        """Another number, before it takes part in a conversation; it holds for every sender."""
+        check_count("update_max_consecutive_auto_reply", value, least=0)
+        self.max_replies, self._is_limited = value, True
 
     def update_system_message(self, system_message: str) -> None:
         """Give it another system message, before it takes part in a conversation."""
@@ -185,6 +214,17 @@ def _asked_for(human: Human | None, mode: HumanInputMode) -> Human | None:
     if human is not None and mode == "NEVER":
         raise ValueError("human=... is never asked with human_input_mode='NEVER': use 'ALWAYS' or 'TERMINATE'")
     return human
+
+
+def _own_asking(agent: ConversableAgent) -> Human | None:
+    """How an agent of a subclass asks its person, as AutoGen's users write it."""
+    if agent.human_input_mode == "NEVER":
+        return None
+    for name in ("a_get_human_input", "get_human_input"):
+        found: Human | None = getattr(type(agent), name, None)
+        if found is not None:
+            return found.__get__(agent)  # type: ignore[no-any-return]
+    return None
 
 
 def _checked(mode: str) -> HumanInputMode:

@@ -1,4 +1,4 @@
-"""Conversations that a program drives with an agent, and what it may read of them afterwards.
+"""Conversations that a program drives with an agent.
 
 The sync spellings are edges: each runs its async twin in an event loop of its own.
 """
@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from a2a_bridge.agent import Fail, OutcomeFold, Refuse, Turn, Usage
+from a2a_bridge.agent import Fail, OutcomeFold, Refuse, Turn
 from a2a_bridge.chat.cache import ResponseCache
 from a2a_bridge.chat.classic import TerminationMessage, message_from, to_dict
 from a2a_bridge.chat.initiate import Chat, initiate
 from a2a_bridge.chat.model import Model
+from a2a_bridge.chat.remembering import Remembering
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.sequence import as_they_can, in_order
 from a2a_bridge.chat.spoken import Conversing, HumanWords, Pass, StopChat
@@ -37,12 +38,11 @@ class _Told:
         yield  # an async generator that is empty
 
 
-class Driving(Conversing):
+class Driving(Remembering, Conversing):
     """The part of an agent that opens conversations."""
 
     model: Model | None
     is_termination_msg: TerminationMessage | None
-    _results: dict[int, tuple[Any, ChatResult]]
 
     async def a_initiate_chat(
         self,
@@ -165,48 +165,6 @@ class Driving(Conversing):
         if isinstance(content, str) and not said.keys() & {"tool_calls", "tool_responses"}:
             return content
         return {**said, "role": said["role"] if said["role"] == "tool" else "assistant", "name": self.name}
-
-    # For reading after a conversation that was driven from Python; nothing of this is used while one runs.
-
-    def keep_result(self, peer: Any, result: ChatResult) -> None:
-        """Remember the last conversation with `peer`; called once it has ended."""
-        self._results[id(peer)] = (peer, result)
-
-    def result_with(self, peer: Any) -> ChatResult | None:
-        """The last conversation with `peer` that was driven from Python."""
-        found = self._results.get(id(peer))
-        return found[1] if found else None
-
-    def clear_history(self, recipient: Any = None) -> None:
-        """Forget the last conversation with `recipient`, by default with everybody."""
-        if recipient is None:
-            self._results.clear()
-        else:
-            self._results.pop(id(recipient), None)
-
-    def usage(self) -> Usage:
-        """What this agent has used in the last conversation with each of its peers: tokens, and US dollars if known."""
-        return sum((each.usage.get(self.name, Usage()) for _, each in self._results.values()), Usage())
-
-    @property
-    def chat_messages(self) -> dict[Any, list[dict[str, Any]]]:
-        """The last conversation with each peer, as classic dicts: own words are the assistant's."""
-        return {peer: [self._seen(said) for said in result.messages] for peer, result in self._results.values()}
-
-    def last_message(self, agent: Any = None) -> dict[str, Any] | None:
-        """The last message of the conversation with `agent`, by default of the only or the latest one."""
-        results = list(self._results.values()) if agent is None else [self._results[id(agent)]]
-        return self._seen(results[-1][1].messages[-1]) if results and results[-1][1].messages else None
-
-    def _heard_from(self, sender: Any) -> list[Mapping[str, Any]]:
-        result = self.result_with(sender)
-        return [self._seen(said) for said in result.messages] if result is not None else []
-
-    def _seen(self, message: Message) -> dict[str, Any]:
-        found = to_dict(message)
-        if found["role"] == "tool":
-            return found
-        return {**found, "role": "assistant" if found.get("name") == self.name else "user"}
 
 
 def _name_of(said: Mapping[str, Any], sender: Any) -> str | None:

@@ -20,9 +20,6 @@ from a2a_bridge.protocol.objects import JSONValue, Message, Role
 if TYPE_CHECKING:
     from a2a_bridge.chat.execution.config import CodeExecution
 
-MAX_REPLIES = 100
-"""How many automatic replies in a row an agent gives when nothing else was agreed, as in AutoGen."""
-
 
 class Replying(Protocol):
     """What the reply functions need to know of an agent."""
@@ -33,7 +30,7 @@ class Replying(Protocol):
     human: Human | None
     human_input_mode: Any
     is_termination_msg: TerminationMessage | None
-    max_consecutive_auto_reply: int | None
+    max_replies: int
     default_auto_reply: str | dict[str, Any] | None
     toolbox: Toolbox
     execution: "CodeExecution | None"
@@ -124,8 +121,7 @@ class Exchange:
 
     async def is_worn_out(self) -> bool:
         """So many automatic replies have been given in a row, since a person spoke through this agent."""
-        limit = self._agent.max_consecutive_auto_reply
-        limit = MAX_REPLIES if limit is None else limit
+        limit = self._agent.max_replies
         count = 0
         for message in reversed(await self.past() if limit else []):
             if message.role is Role.AGENT:

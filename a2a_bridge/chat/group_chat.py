@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Never
 
+from a2a_bridge.chat.absent import check_overrides, missing_member
 from a2a_bridge.chat.budget import Budget
-from a2a_bridge.chat.classic import check_count, content_parts, refuse_words
+from a2a_bridge.chat.classic import check_count, content_parts, refuse_words, seen_by
 from a2a_bridge.chat.names import check_names
 from a2a_bridge.chat.result import ChatResult
+from a2a_bridge.chat.room_view import next_in_order
 from a2a_bridge.chat.seat import OnFailure, Seat, View, seated
 from a2a_bridge.chat.speaker import SelectionFunction, Selector
 from a2a_bridge.chat.termination import Condition
@@ -81,8 +83,8 @@ class GroupChat:
         self.budget = budget
         self.courtesies_end = courtesies_end
         self.allow_repeat_speaker = allow_repeat_speaker
-        self.transitions = allowed_or_disallowed_speaker_transitions
-        self.transitions_kind = speaker_transitions_type
+        self.allowed_or_disallowed_speaker_transitions = allowed_or_disallowed_speaker_transitions
+        self.speaker_transitions_type = speaker_transitions_type
         self.send_introductions = send_introductions
         self.until = until
         self.view = view
@@ -91,6 +93,21 @@ class GroupChat:
         self.earlier = tuple(_earlier(message) for message in messages)
         self._result: ChatResult | None = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_overrides(cls, "chat")
+
+    def __getattr__(self, name: str) -> Any:
+        missing_member(self, "chat", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "messages" or (name in vars(self) and not name.startswith("_")):
+            raise AttributeError(
+                f"GroupChat.{name} is said when the room is made, and a manager has read it: make another"
+                f" GroupChat({name}=...)"
+            )
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         return f"GroupChat({', '.join(seat.key for seat in self.seats)})"
 
@@ -98,7 +115,7 @@ class GroupChat:
     def messages(self) -> list[dict[str, Any]]:
         """The last conversation that was driven from Python, as classic dicts; before it, what the room began with."""
         if self._result is not None:
-            return self._result.chat_history
+            return [seen_by(None, said) for said in self._result.messages]
         return [{"role": "user", "name": name, "content": _text(parts)} for name, parts in self.earlier]
 
     @property
@@ -113,6 +130,45 @@ class GroupChat:
     def agent_by_name(self, name: str) -> Any:
         """The agent of that name as it was given, or None."""
         return next((seat.original for seat in self.seats if seat.key == name), None)
+
+    def next_agent(self, agent: Any, agents: Sequence[Any] | None = None) -> Any:
+        """The agent after `agent` in the order of the seats, of these `agents` if they are given; the first one after
+        somebody who has no seat. Both as they were given to the room."""
+        return next_in_order(agent, self.agents, agents)
+
+    @property
+    def agent_names(self) -> list[str]:
+        """The names of the agents, in their order."""
+        return [seat.key for seat in self.seats]
+
+    @property
+    def speaker_selection_method(self) -> Any:
+        """How speakers are chosen: a word, or a function."""
+        return self.selector.method
+
+    @property
+    def max_retries_for_selecting_speaker(self) -> int:
+        """How often a model that chooses is asked again."""
+        return self.selector.max_retries
+
+    @property
+    def select_speaker_message_template(self) -> str | None:
+        """What a model that chooses is told before the conversation; None: what it is told anyway."""
+        return self.selector.message
+
+    @property
+    def select_speaker_prompt_template(self) -> str | None:
+        """What a model that chooses is told after the conversation."""
+        return self.selector.prompt
+
+    @property
+    def role_for_select_speaker_messages(self) -> str:
+        """The role of what a model that chooses is told."""
+        return self.selector.role
+
+    def reset(self) -> None:
+        """Forget the last conversation: `messages` shows what the room begins with."""
+        self._result = None
 
     def keep_result(self, result: ChatResult) -> None:
         """Leave a finished conversation for reading."""

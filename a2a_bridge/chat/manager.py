@@ -8,11 +8,11 @@ from typing import Any, Literal, Never
 
 from a2a_bridge.agent import MAX_HOPS, Chunk, Fail, Refuse, Reply, Traits, Turn, Usage
 from a2a_bridge.chat import control
+from a2a_bridge.chat.absent import check_overrides, missing_member
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.classic import (
     TerminationMessage,
     check_name,
-    missing_member,
     model_from,
     refuse_words,
 )
@@ -23,6 +23,7 @@ from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.keep import RoomStore
 from a2a_bridge.chat.kept import RoomKeeper, message_of
 from a2a_bridge.chat.model import Model
+from a2a_bridge.chat.remembering import RoomRemembering
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room, abandon_room
 from a2a_bridge.chat.rules import Host, Rules
@@ -35,7 +36,7 @@ from a2a_bridge.protocol.objects import Part
 from a2a_bridge.store.contract import Store
 
 
-class GroupChatManager(RoomKeeper):
+class GroupChatManager(RoomRemembering, RoomKeeper):
     """Runs a group chat, and is an agent itself: it can be published, and can take a seat in another room.
 
     `llm_config` is the model that chooses the speakers and may end the conversation (speaker selection "auto").
@@ -71,6 +72,7 @@ class GroupChatManager(RoomKeeper):
         check_method(summary_method)
         self.name = name
         self.groupchat = groupchat
+        self._llm_config = llm_config
         self.model = model_from(llm_config)
         self.human = human
         self.description = description or f"A conversation of {', '.join(seat.key for seat in groupchat.seats)}."
@@ -93,8 +95,17 @@ class GroupChatManager(RoomKeeper):
     def __repr__(self) -> str:
         return f"GroupChatManager({self.name!r}, {self.groupchat!r})"
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_overrides(cls, "manager")
+
     def __getattr__(self, name: str) -> Any:
-        missing_member(self, name)
+        missing_member(self, "manager", name)
+
+    @property
+    def llm_config(self) -> Any:
+        """What it was given, for another one; False for no model."""
+        return False if self._llm_config is None else self._llm_config
 
     traits = Traits(
         framework="a2a_bridge", keeps_context=True, after_crash="resumable", takes_interjections=True
@@ -113,8 +124,8 @@ class GroupChatManager(RoomKeeper):
             limit=chat.max_round,
             model=self.model,
             repeats=chat.repeats,
-            transitions=chat.transitions,
-            transitions_kind=chat.transitions_kind,
+            transitions=chat.allowed_or_disallowed_speaker_transitions,
+            transitions_kind=chat.speaker_transitions_type,
             view=chat.view,
             on_failure=chat.on_failure,
             min_seats=chat.min_seats,
@@ -219,5 +230,5 @@ def _check_debate(protocol: Rounds, chat: GroupChat, model: Model | None) -> Non
         raise ChatError(f"Judge({protocol.judge_seat!r}) has no seat in this room: {', '.join(names)}")
     if len(protocol.debaters(names)) < 2:
         raise ChatError("a debate needs two seats at least, besides the judge")
-    if chat.transitions is not None or chat.allow_repeat_speaker is not None:
+    if chat.allowed_or_disallowed_speaker_transitions is not None or chat.allow_repeat_speaker is not None:
         raise ChatError("in a debate everybody speaks in every round: leave transitions and allow_repeat_speaker out")

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+from a2a_bridge.chat.execution.config import CodeExecution
+from a2a_bridge.chat.execution.contract import CodeExecutor
 from a2a_bridge.chat.hooks import Hooks
 from a2a_bridge.chat.nested import NestedReply
 from a2a_bridge.chat.reply import ClassicReply, ReplyFunction
@@ -24,6 +26,7 @@ class Registering:
     replies: list[ReplyFunction]
     hooks: Hooks
     toolbox: Toolbox
+    execution: CodeExecution | None
     nested_chats: int
 
     def register_reply(
@@ -130,6 +133,16 @@ class Registering:
                     raise ValueError(f"{self.name} runs no function {name!r}")
             else:
                 self.toolbox.run(_made(function, name, None))
+
+    @property
+    def tools(self) -> list[Tool]:
+        """What the model is told of, besides the tools of MCP servers."""
+        return list(self.toolbox.offered.values())
+
+    @property
+    def code_executor(self) -> CodeExecutor | None:
+        """What runs the code that others write; None if nothing does."""
+        return None if self.execution is None else self.execution.executor
 
     @property
     def function_map(self) -> dict[str, Tool]:

@@ -165,6 +165,7 @@ class Room:
             room_id=self.id,
             entries=tuple(run),
             kept=Kept(self._turn.context_id, self._turn.journal),
+            opener=self._opener,
             debate=None if self.rules.protocol is None else self.rules.protocol.measure(run),
         )
 

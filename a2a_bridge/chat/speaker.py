@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from a2a_bridge.agent import Usage
-from a2a_bridge.chat.classic import Dicts
 from a2a_bridge.chat.entry import END, Decision, words_of
 from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.model import Model, ModelMessage, ask_model
 from a2a_bridge.chat.names import fold_name
+from a2a_bridge.chat.room_view import RoomView
 from a2a_bridge.chat.seat import Chair, Seat
 from a2a_bridge.errors import BridgeError, ChatError, SpeakerSelectionError
 
@@ -84,31 +84,6 @@ class Selector:
         if isinstance(self.barrier, float) and self.barrier < 1:
             return max(1, math.ceil(self.barrier * speakers))
         return min(speakers, int(self.barrier))
-
-
-class RoomView:
-    """What a selection function sees of a running room, under the names of the classic GroupChat. For reading only."""
-
-    __slots__ = ("_chairs", "max_round", "messages")
-
-    def __init__(self, chairs: Sequence[Chair], log: RoomLog, max_round: int | None) -> None:
-        self._chairs = chairs
-        self.messages = Dicts(log.messages)
-        self.max_round = max_round
-
-    @property
-    def agents(self) -> list[Any]:
-        """The agents, as they were given to the GroupChat."""
-        return [chair.original for chair in self._chairs]
-
-    @property
-    def agent_names(self) -> list[str]:
-        """Their names, in the same order."""
-        return [chair.name for chair in self._chairs]
-
-    def agent_by_name(self, name: str) -> Any:
-        """The agent of that name, or None."""
-        return next((chair.original for chair in self._chairs if chair.name == name), None)
 
 
 SelectionFunction = Callable[[Any, Any], Any]

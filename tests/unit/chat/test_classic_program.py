@@ -80,7 +80,8 @@ def test_the_classic_program_runs_with_only_its_import_line_changed(capsys: pyte
     assert result.stop.kind == "converged"
     assert result.summary == "Two retailers launched it this year; agreed."
     assert [said["name"] for said in result.chat_history] == ["human", "researcher", "critic", "researcher"]
-    assert groupchat.messages == result.chat_history
+    assert [said["role"] for said in result.chat_history] == ["assistant", "user", "user", "user"]
+    assert groupchat.messages == [{**said, "role": "user"} for said in result.chat_history]
     assert len(model.calls) == 7
 
 

@@ -7,10 +7,12 @@ import pytest
 
 from a2a_bridge.chat.classic import Dicts, content_parts, model_from, to_dict
 from a2a_bridge.chat.conversable import ConversableAgent
+from a2a_bridge.chat.execution.docker import DockerExecutor
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.model import OpenAIModel
 from a2a_bridge.chat.speaker import Selector
+from a2a_bridge.chat.user_proxy import UserProxyAgent
 from a2a_bridge.protocol.objects import Message, Part, Role
 from a2a_bridge.testing.model import ScriptedModel
 from a2a_bridge.testing.turns import make_message
@@ -94,13 +96,14 @@ def test_a_number_of_rounds_is_a_whole_number() -> None:
         ConversableAgent("a", max_consecutive_auto_reply="1")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["select_speaker_auto_none_template", "select_speaker_auto_multiple_template"])
-def test_methods_that_are_not_built_yet_say_so(name: str) -> None:
+@pytest.mark.parametrize("name", ["run_code", "get_human_input"])
+def test_attributes_that_are_not_there_say_what_to_use(name: str) -> None:
     """Ours: an AttributeError that is a sentence."""
-    with pytest.raises(AttributeError, match="is not available in this version"):
+    with pytest.raises(AttributeError, match="is AutoGen's and not here: give the agent"):
         getattr(ConversableAgent("a"), name)
-    with pytest.raises(AttributeError, match="has no attribute 'frobnicate'"):
-        ConversableAgent("a").frobnicate  # noqa: B018
+    for owner in (ConversableAgent("a"), drawn(), GroupChatManager(drawn())):
+        with pytest.raises(AttributeError, match="has no attribute 'frobnicate'"):
+            owner.frobnicate  # type: ignore[union-attr]  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -201,3 +204,96 @@ def test_a_group_chat_shows_its_seats_as_they_were_given() -> None:
     assert chat.agent_by_name("nobody") is None
     assert chat.messages == [{"role": "user", "name": "zoe", "content": "hello"}]
     assert repr(GroupChatManager(chat)) == "GroupChatManager('chat_manager', GroupChat(agent))"
+
+
+@pytest.mark.parametrize(
+    ("base", "method", "told"),
+    [
+        (ConversableAgent, "generate_reply", r"Mine.generate_reply would never be called in a conversation: register_"),
+        (ConversableAgent, "a_generate_oai_reply", "a_generate_oai_reply would never be called: register_reply"),
+        (GroupChat, "select_speaker", r"takes a function of \(last_speaker, groupchat\)"),
+        (GroupChatManager, "run_chat", r"would never be called: await manager.chat\(task\)"),
+    ],
+)
+def test_a_subclass_that_overrides_what_nothing_calls_is_refused(base: type, method: str, told: str) -> None:
+    """Ours: what a classic program overrides is never silently ignored."""
+    with pytest.raises(TypeError, match=told):
+        type("Mine", (base,), {method: lambda self: None})
+    assert type("Mine", (base,), {"of_its_own": lambda self: None, "summary_args": {}}).__name__ == "Mine"
+
+
+@pytest.mark.parametrize("method", ["get_human_input", "a_get_human_input"])
+def test_a_subclass_asks_its_person_as_autogen_has_it(method: str) -> None:
+    """AutoGen: `get_human_input(prompt)` of a subclass, which async chats know as `a_get_human_input`."""
+    asked: list[str] = []
+
+    def sync(self: Any, prompt: str) -> str:
+        asked.append(f"{self.name}: {prompt}")
+        return "exit"
+
+    async def later(self: Any, prompt: str) -> str:
+        return sync(self, prompt)
+
+    mine = type("Mine", (UserProxyAgent,), {method: later if method.startswith("a_") else sync})
+    result = ConversableAgent("ann", default_auto_reply="hm").initiate_chat(mine("bea"), message="well?", silent=True)
+    assert result.stop.kind == "human"
+    assert asked == ["bea: Your reply to ann? Enter says nothing, exit ends the conversation."]
+    assert mine("bea", human_input_mode="NEVER").human is None
+    assert mine("bea", human=input).human is input
+    assert not hasattr(UserProxyAgent("c"), method)
+
+
+def test_what_a_group_chat_was_made_with_is_not_changed_under_its_manager() -> None:
+    """Ours: the manager has read it; an assignment that would be ignored says so."""
+    chat = drawn()
+    values: dict[str, Any] = {"max_round": 3, "messages": [], "agents": [agent]}
+    for name, value in values.items():
+        with pytest.raises(AttributeError, match=rf"make another GroupChat\({name}=...\)"):
+            setattr(chat, name, value)
+    assert chat.max_round == 10
+
+
+def test_a_changed_description_or_system_message_is_what_a_chooser_reads() -> None:
+    """AutoGen: both may be changed before a conversation."""
+    critic = ConversableAgent("critic", "You ask.", max_consecutive_auto_reply=2)
+    assert critic.role == "You ask."
+    critic.update_system_message("You doubt.")
+    assert critic.role == "You doubt."
+    critic.description = "Doubts."
+    assert critic.role == "Doubts."
+    assert critic.max_consecutive_auto_reply() == 2
+    critic.update_max_consecutive_auto_reply(5)
+    assert critic.max_consecutive_auto_reply(agent) == 5
+    assert UserProxyAgent("u", human_input_mode="TERMINATE").is_passive
+    worn_out = UserProxyAgent("u", human_input_mode="TERMINATE")
+    worn_out.update_max_consecutive_auto_reply(1)
+    assert not worn_out.is_passive
+
+
+def test_what_an_agent_has_used_is_printed_model_by_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """AutoGen: `get_total_usage` has the total and the models, `print_usage_summary` prints it."""
+    model = ScriptedModel(["well, hm"], name="m", cost_usd=0.25)
+    ann, ben = ConversableAgent("ann"), ConversableAgent("ben", llm_config=model, human_input_mode="NEVER")
+    ann.print_usage_summary()
+    ann.initiate_chat(ben, message="go", max_turns=1, silent=True)
+    spent = {"cost": 0.25, "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    assert ben.get_total_usage() == ben.get_actual_usage() == {"total_cost": 0.25, "m": spent}
+    assert ann.get_total_usage() is None
+    ben.print_usage_summary(mode="total")
+    shown = "Agent 'ann' has used no model.\nAgent 'ben' has used (US$ 0.250000):\n"
+    assert capsys.readouterr().out == f"{shown}* m: 7 tokens in, 2 out, US$ 0.250000\n"
+    with pytest.raises(KeyError, match="ann has had no conversation with agent 7"):
+        ann.last_message("agent 7")
+
+
+def test_an_agent_shows_its_tools_and_what_runs_code() -> None:
+    """AutoGen: `agent.tools`, `agent.code_executor`."""
+
+    def look(up: str) -> str:
+        return up
+
+    executor = DockerExecutor()
+    one = ConversableAgent("a", tools=[look], code_executor=executor)
+    assert [tool.name for tool in one.tools] == ["look"]
+    assert one.code_executor is executor
+    assert ConversableAgent("b").code_executor is None

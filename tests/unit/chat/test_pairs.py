@@ -228,4 +228,5 @@ def test_an_agent_from_outside_may_open_a_room_and_go_on_with_it(room: Any, pupp
     again = ann.initiate_chat(manager, clear_history=False, message="two", silent=True)
     assert said(first) == [("ann", "one"), ("x", "x speaks")]
     assert said(again) == [*said(first), ("ann", "two"), ("x", "x speaks")]
-    assert manager.groupchat.messages == again.chat_history
+    assert [each["role"] for each in again.chat_history] == ["assistant", "user", "assistant", "user"]
+    assert manager.groupchat.messages == [{**each, "role": "user"} for each in again.chat_history]
