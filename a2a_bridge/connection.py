@@ -9,11 +9,14 @@ The timer belongs to the connection: it runs while a new connection has sent not
 part; a request that comes in one piece costs no timer. A connection that waits for its next request is uvicorn's, which
 closes it after five seconds.
 
+The head of an answer waits for its body, which is there in the same step as a rule: one packet for both. What does not
+come in that step is not waited for (`Joining`).
+
 What a client's certificate says who it is goes into the scope, as the `tls` extension of ASGI has it.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -21,6 +24,7 @@ MAX_HEAD: Final = 64 << 10
 MAX_HEADERS: Final = 200
 HEAD_SECONDS = 20.0
 BODY_SECONDS = 60.0
+JOINED: Final = 64 << 10  # larger bodies are not copied to stand behind their heads
 
 
 def certificate_name(certificate: Any) -> str:
@@ -32,6 +36,51 @@ def certificate_name(certificate: Any) -> str:
                 return str(value)
     common = (value for part in certificate.get("subject", ()) for key, value in part if key == "commonName")
     return str(next(common, ""))
+
+
+class Joining:
+    """A transport that sends the head of an answer with the first bytes of its body.
+
+    A head that is written alone is held until the next write, or else until the loop comes round, so a stream's head
+    goes out before its first event. To write is what a small answer costs most for, whoever reads it.
+    """
+
+    __slots__ = ("_call_soon", "_head", "_held", "_transport", "get_extra_info", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self._head = b""
+        self._held: asyncio.Handle | None = None
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+
+    def write(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            head, self._head, self._held = self._head, b"", None
+            if len(data) <= JOINED:
+                self._transport.write(head + data)
+                return
+            self._transport.write(head)
+        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
+            self._head = data
+            self._held = self._call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            head, self._head, self._held = self._head, b"", None
+            self._transport.write(head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 HTTP: type[asyncio.Protocol] = AutoHTTPProtocol
@@ -52,6 +101,7 @@ if AutoHTTPProtocol.__name__ == "HttpToolsProtocol":
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.transport = cast(asyncio.Transport, Joining(transport, self.loop))
             self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
             tls = transport.get_extra_info("ssl_object")
             if tls is not None and (certificate := tls.getpeercert()):

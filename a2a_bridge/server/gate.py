@@ -78,8 +78,18 @@ class Gate:
     async def _identify(self, scope: Scope, required: Alternatives) -> Identity | None:
         head = Head(scope, peer_of(scope))
         seen: dict[str, Identity | None] = {}
-        lacking: frozenset[str] = frozenset()
         reasons: list[str] = []
+        if len(required[0]) == 1:  # as it is nearly always: one scheme is enough
+            name, scopes = required[0][0]
+            identity = seen[name] = await self._ask(name, head, reasons)
+            if identity is not None and scopes <= identity.scopes:
+                return identity
+        return await self._compared(head, required, seen, reasons)
+
+    async def _compared(
+        self, head: Head, required: Alternatives, seen: dict[str, Identity | None], reasons: list[str]
+    ) -> Identity | None:
+        lacking: frozenset[str] = frozenset()
         for alternative in required:
             for name, _ in alternative:
                 if name not in seen:
@@ -95,7 +105,7 @@ class Gate:
                 return _joined(who)
             if not who and not reasons:  # nobody need say who he is, and nobody tried to
                 return None
-        address = address_of(scope, self._auth.trusted_proxies)
+        address = address_of(head.scope, self._auth.trusted_proxies)
         told = "; ".join(reasons) or "nothing sent"
         fields = {"address": address, "schemes": ",".join(sorted(seen)), "reasons": told}
         _log.warning("a request was refused: who calls?", extra={"fields": fields})

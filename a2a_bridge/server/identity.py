@@ -112,19 +112,20 @@ class Key:
         return Identity(self.principal, self.tenants, self.scopes)
 
 
-_NOBODY = Key("nobody", "sha256:" + "0" * 64)
+_NOBODY = bytes(32), Identity("nobody")
 
 
 class _Secrets:
     """Keys by their digest. Whether there is one takes the same time for any secret that is sent."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        self._keys = {key.digest: key for key in keys}
+        digests = ((bytes.fromhex(key.digest.partition(":")[2]), key) for key in keys)
+        self._known = {digest: (digest, key.identity) for digest, key in digests}
 
-    def find(self, secret: bytes) -> Key | None:
-        digest = "sha256:" + sha256(secret).hexdigest()
-        found = self._keys.get(digest, _NOBODY)
-        return found if compare_digest(digest, found.digest) else None
+    def find(self, secret: bytes) -> Identity | None:
+        sent = sha256(secret).digest()
+        digest, identity = self._known.get(sent, _NOBODY)
+        return identity if compare_digest(sent, digest) else None
 
 
 class ApiKeys:
@@ -146,6 +147,7 @@ class ApiKeys:
     ) -> None:
         self._secrets = _Secrets(keys)
         self.name, self.location, self._description = name, location, description
+        self._header = name.lower().encode("latin-1")
         self.challenge = f'ApiKey name="{name}", in="{location}"'
 
     def card(self) -> SecurityScheme:
@@ -161,11 +163,11 @@ class ApiKeys:
         found = self._secrets.find(sent)
         if found is None:
             raise Denied("unknown API key")
-        return found.identity
+        return found
 
     def _sent(self, head: Head) -> bytes | None:
         if self.location == "header":
-            return head.only(self.name.lower().encode("latin-1"))
+            return head.only(self._header)
         if self.location == "query":
             query = head.scope.get("query_string", b"").decode("latin-1")
             found = [value for name, value in parse_qsl(query) if name == self.name]
@@ -226,7 +228,7 @@ class Basic:
         found = self._secrets.find(password)
         if not colon or found is None or found.principal != user:
             raise Denied("unknown name or password")
-        return found.identity
+        return found
 
 
 class Certificates:

@@ -95,3 +95,65 @@ async def test_a_request_that_does_not_come_is_not_waited_for(monkeypatch: pytes
                 assert (await http.get("/tasks")).status_code == 200
             slow = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "slow"}]}}
             assert (await http.post("/message:send", json=slow)).json()["task"]["artifacts"]
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written to it, packet by packet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.packets: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.is_closed
+        self.packets.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+
+async def test_a_head_and_its_body_are_one_packet() -> None:
+    wire = Wire()
+    joining = connection.Joining(wire, asyncio.get_running_loop())
+    for body in (b"{}", b"[]"):
+        joining.write(HEAD)
+        joining.write(body)
+    await asyncio.sleep(0)
+    assert wire.packets == [HEAD + b"{}", HEAD + b"[]"]
+
+
+async def test_a_head_does_not_wait_for_a_body_that_takes_its_time() -> None:
+    wire = Wire()
+    joining = connection.Joining(wire, asyncio.get_running_loop())
+    joining.write(HEAD)
+    assert wire.packets == []
+    await asyncio.sleep(0)
+    assert wire.packets == [HEAD]
+    joining.write(b"{}")
+    assert wire.packets == [HEAD, b"{}"]
+
+
+async def test_a_large_body_goes_behind_its_head_uncopied() -> None:
+    wire = Wire()
+    joining = connection.Joining(wire, asyncio.get_running_loop())
+    large = b"a" * (connection.JOINED + 1)
+    joining.write(HEAD)
+    joining.write(large)
+    await asyncio.sleep(0)
+    assert wire.packets == [HEAD, large]
+
+
+async def test_a_connection_that_is_closed_has_sent_its_head_first() -> None:
+    wire = Wire()
+    joining = connection.Joining(wire, asyncio.get_running_loop())
+    joining.write(HEAD)
+    joining.close()
+    await asyncio.sleep(0)
+    assert (wire.packets, wire.is_closed) == ([HEAD], True)
