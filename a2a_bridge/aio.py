@@ -6,8 +6,11 @@ drops it, cancelling a call too.
 """
 
 import os
+import select
 import ssl
 from collections.abc import AsyncGenerator
+from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -27,7 +30,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
+            connector = _Connector(
                 limit=0, keepalive_timeout=self._keepalive, ssl=True if self._tls is None else self._tls
             )
             self._session = aiohttp.ClientSession(
@@ -80,6 +83,39 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+
+
+class _Connector(aiohttp.TCPConnector):  # type: ignore[misc]  # checked without its types
+    """A pool that looks at the socket before it gives a connection a second time.
+
+    Servers close what was idle, some after each answer and without saying so. The event loop may not have read that
+    yet, and a request that is written all the same is lost without a word about whether it was served.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._given: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *request: Any, **options: Any) -> Any:
+        """The same; a new connection is taken as it is."""
+        while True:
+            connection = await super().connect(*request, **options)
+            if connection.protocol not in self._given:
+                self._given.add(connection.protocol)
+                return connection
+            if not _is_readable(connection.transport):
+                return connection
+            connection.close()
+
+
+def _is_readable(transport: Any) -> bool:
+    """Something came on a connection that waits for no answer: most likely its end."""
+    socket = transport.get_extra_info("socket")
+    if not hasattr(select, "poll"):  # Windows; elsewhere `select` fails on large numbers
+        return bool(select.select([socket], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Body(httpx.AsyncByteStream):

@@ -169,6 +169,38 @@ async def test_connections_are_used_again_and_cookies_are_not_kept(http: Http) -
     assert not any(b"cookie" in head.lower() for head in heads)
 
 
+async def test_a_connection_that_the_server_has_closed_is_not_used_again(http: Http) -> None:
+    """Also when the event loop has had no time to notice: what is written to it would be lost, and nobody could say
+    whether it was served. The server is a thread, so that it can close while the loop stands still."""
+    may_close, closed = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        for answered in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                while not connection.recv(4096).endswith(b"\r\n\r\n"):
+                    pass
+                connection.sendall(OK)
+                if not answered:
+                    may_close.wait(5)
+            closed.set()
+
+    async def post() -> bytes:
+        timeouts, deadline = Timeouts(), Deadline(5)
+        async with await http.request("POST", url, headers={}, timeouts=timeouts, deadline=deadline) as answer:
+            return await answer.read(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        server = asyncio.create_task(asyncio.to_thread(serve))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert await post() == b"ok"
+        may_close.set()
+        assert closed.wait(5)
+        assert await post() == b"ok"
+        await server
+
+
 async def test_the_environment_gives_no_proxy_for_loopback(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     """Agents on this machine are reached directly, whatever HTTP_PROXY says; others go through it."""
     heads: list[bytes] = []
