@@ -30,11 +30,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = _Connector(
-                limit=0, keepalive_timeout=self._keepalive, ssl=True if self._tls is None else self._tls
-            )
             self._session = aiohttp.ClientSession(
-                connector=connector,
+                connector=_Connector(self._tls, self._keepalive),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 max_line_size=LONGEST_LINE,
@@ -92,14 +89,14 @@ class _Connector(aiohttp.TCPConnector):  # type: ignore[misc]  # checked without
     yet, and a request that is written all the same is lost without a word about whether it was served.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, tls: ssl.SSLContext | None, keepalive: float) -> None:
+        super().__init__(limit=0, keepalive_timeout=keepalive, ssl=True if tls is None else tls)
         self._given: WeakSet[Any] = WeakSet()
 
-    async def connect(self, *request: Any, **options: Any) -> Any:
-        """The same; a new connection is taken as it is."""
+    async def connect(self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> Any:
+        """A new connection is taken as it is."""
         while True:
-            connection = await super().connect(*request, **options)
+            connection = await super().connect(req, traces, timeout)
             if connection.protocol not in self._given:
                 self._given.add(connection.protocol)
                 return connection
