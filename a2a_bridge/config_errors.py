@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from a2a_bridge.protocol.problems import problems_in
+
 _LONGEST = 60
 _UNSHOWN = "auth"
 """A table whose values are never repeated: a secret may have got into the wrong one of its settings."""
@@ -37,16 +39,9 @@ class _Place(NamedTuple):
 
 
 def sentences(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where each problem is that pydantic found with `root`, and `key: what is wrong`.
-
-    A list that is too short because what stands in it is wrong is not a problem of its own.
-    """
-    problems = error.errors(include_url=False)
-    for problem in problems:
-        where = problem["loc"]
-        follows = any(other["loc"][: len(where)] == where for other in problems if other is not problem)
-        if not (problem["type"] == "too_short" and follows):
-            yield tuple(map(str, where)), _sentence(problem, root)
+    """Where each problem is that pydantic found with `root`, and `key: what is wrong`."""
+    for problem in problems_in(error, with_values=True):
+        yield tuple(map(str, problem["loc"])), _sentence(problem, root)
 
 
 def _sentence(problem: ErrorDetails, root: type[BaseModel]) -> str:

@@ -21,6 +21,7 @@ from a2a_bridge.protocol.objects import (
     Timestamp,
     WireObject,
 )
+from a2a_bridge.protocol.problems import problems_in
 
 
 def _int32(value: object) -> object:
@@ -203,11 +204,14 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path
 
 
+_WORDS = {"too_short": "must not be empty"}
+
+
 def violations_of(error: ValidationError) -> list[Violation]:
     """What pydantic found, as field paths in camelCase; never the values that were sent."""
     return [
-        Violation(_path(found["loc"]), str(found["msg"]).removeprefix("Value error, "))
-        for found in error.errors(include_url=False, include_input=False, include_context=False)
+        Violation(_path(found["loc"]), _WORDS.get(found["type"]) or str(found["msg"]).removeprefix("Value error, "))
+        for found in problems_in(error)
     ]
 
 

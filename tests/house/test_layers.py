@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chat": {"protocol", "agent", "adaptation", "client", "store", "net", "observe"},
     "server": {"protocol", "cards", "agent", "tasks", "guard", "net", "observe"},
     "auth_settings": set(),
-    "config_errors": set(),
+    "config_errors": {"protocol"},
     "config": {"protocol", "auth_settings", "config_errors"},
     "connection": set(),
     "bridge": {

@@ -189,10 +189,11 @@ async def test_null_means_absent(wire: Wire) -> None:
     ids=lambda value: value if isinstance(value, str) else None,
 )
 async def test_a_part_has_exactly_one_content(wire: Wire, part: Any, why: str) -> None:
-    """R-DM-12."""
+    """R-DM-12, R-ERR-03: one violation for one mistake; that nothing is left of the parts is not another one."""
     error = await wire.error("SendMessage", say(parts=[part]))
     assert error["code"] == -32602, why
-    assert fields_of(error)[0].startswith("message.parts[0]")
+    [field] = fields_of(error)
+    assert field.startswith("message.parts[0]")
 
 
 async def test_all_that_is_wrong_is_told_at_once(wire: Wire) -> None:
