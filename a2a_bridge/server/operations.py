@@ -48,9 +48,10 @@ from a2a_bridge.server.http import (
 )
 from a2a_bridge.server.identity import peer_of
 from a2a_bridge.server.limits import Place, Places
+from a2a_bridge.tasks.call import Call
 from a2a_bridge.tasks.log import Row
 from a2a_bridge.tasks.run import new_id
-from a2a_bridge.tasks.service import Call, TaskService
+from a2a_bridge.tasks.service import TaskService
 
 _log = logging.getLogger(__name__)
 
@@ -321,7 +322,7 @@ class Operations:
             raise InvalidParamsError(violations=[Violation("taskId", "must name a task")])
         call = context.call
         hooks, who, live = await self._service.webhooks_of(call, config.task_id)
-        return await hooks.create(who, live, await hooks.checked(config, call.version, call.traceparent))
+        return await hooks.create(who, live, await hooks.checked(config, call))
 
     async def _get_webhook(self, context: Context, request: r.GetTaskPushNotificationConfigRequest) -> Result:
         hooks, who, _ = await self._service.webhooks_of(context.call, request.task_id)

@@ -23,6 +23,14 @@ RETRIES_AT_ONCE = 8
 """Attempts at the same time: of all callers, of one caller for the first time, of one caller once more."""
 
 
+def host_of(url: str) -> str:
+    """What a log may say of a webhook's URL: paths and queries are secrets as often as not."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """Where to send, what to show there, and in which version of the protocol."""
@@ -35,8 +43,8 @@ class Webhook:
 
     @property
     def host(self) -> str:
-        """What a log may say of it: paths and queries of webhooks are secrets as often as not."""
-        return urlsplit(self.url).hostname or ""
+        """See `host_of`."""
+        return host_of(self.url)
 
     def headers(self) -> dict[str, str]:
         """R-PUSH-09 to R-PUSH-11, R-COMPAT-21."""

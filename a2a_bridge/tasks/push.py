@@ -31,6 +31,7 @@ from a2a_bridge.errors import (
 )
 from a2a_bridge.guard import Guard
 from a2a_bridge.net import Http, check_address
+from a2a_bridge.observe.requests import caller_hash
 from a2a_bridge.protocol.objects import format_timestamp, json_bytes, to_json
 from a2a_bridge.protocol.requests import (
     GetTaskPushNotificationConfigRequest,
@@ -39,7 +40,8 @@ from a2a_bridge.protocol.requests import (
 )
 from a2a_bridge.store.contract import Change, Entry, Store
 from a2a_bridge.store.seal import Seal, can_seal, secret_beside
-from a2a_bridge.tasks.delivery import Delivery, Webhook, task_key_of, webhook_record
+from a2a_bridge.tasks.call import Call
+from a2a_bridge.tasks.delivery import Delivery, Webhook, host_of, task_key_of, webhook_record
 from a2a_bridge.tasks.listing import position_of, token_after
 from a2a_bridge.tasks.live import Identity, LiveTask
 from a2a_bridge.tasks.outbox import Outbox
@@ -195,19 +197,23 @@ class Webhooks:
 
     # --- checking and keeping
 
-    async def checked(self, config: TaskPushNotificationConfig, version: str, traceparent: str | None) -> Registration:
+    async def checked(self, config: TaskPushNotificationConfig, call: Call) -> Registration:
         """The config with an id; InvalidParamsError for what must not, or cannot, be called."""
         violations = list(_violations(config))
         if not violations:
             try:
                 await check_address(config.url, self._rules.guard)
             except AddressRefusedError as error:
-                _log.info("a webhook was refused: %s", error)
+                fields = {
+                    "host": host_of(config.url), "reason": error.message, "agent": call.agent,
+                    "caller": caller_hash(call.caller.tenant, call.caller.principal),
+                }  # fmt: skip
+                _log.info("webhook refused", extra={"fields": fields})
                 violations.append(Violation("url", "must be an https URL that may be called from here"))
         if violations:
             url = any(violation.field == "url" for violation in violations)
             raise InvalidParamsError(REFUSED_URL if url else None, violations=violations)
-        return Registration(config.model_copy(update={"id": config.id or new_id()}), version, traceparent)
+        return Registration(config.model_copy(update={"id": config.id or new_id()}), call.version, call.traceparent)
 
     async def has_room(self, who: Identity, wanted: Registration) -> None:
         """UnsupportedOperationError when the task has as many webhooks as it may have, and this is one more."""

@@ -17,9 +17,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
 
-from a2a_bridge.agent import MAX_HOPS, Agent, Caller, traits_of
+from a2a_bridge.agent import MAX_HOPS, Agent, traits_of
 from a2a_bridge.errors import (
     BusyError,
     InvalidParamsError,
@@ -31,7 +30,6 @@ from a2a_bridge.errors import (
     UnsupportedOperationError,
     Violation,
 )
-from a2a_bridge.protocol.card import PROTOCOL_VERSION
 from a2a_bridge.protocol.events import bare_message_json, task_event, with_ids
 from a2a_bridge.protocol.extensions import hops_in, without_ours
 from a2a_bridge.protocol.objects import Message, Struct, TaskState, format_timestamp
@@ -46,9 +44,10 @@ from a2a_bridge.protocol.snapshot import TaskPieces
 from a2a_bridge.store.contract import Change, Numbered, Store
 from a2a_bridge.tasks.accepting import asks_for_auth, check_modes, digest_of
 from a2a_bridge.tasks.alarms import Alarms
+from a2a_bridge.tasks.call import Call
 from a2a_bridge.tasks.context import Contexts
 from a2a_bridge.tasks.listing import task_page
-from a2a_bridge.tasks.live import Bounds, Identity, Keeping, LiveTask, Queued, scope_of, stored_task
+from a2a_bridge.tasks.live import Bounds, Identity, Keeping, LiveTask, Queued, stored_task
 from a2a_bridge.tasks.log import LINGER, URGENT_ONLY, TaskLog
 from a2a_bridge.tasks.push import Registration, Webhooks
 from a2a_bridge.tasks.run import new_id
@@ -64,21 +63,6 @@ CANCEL_SECONDS = 5.0
 """How long CancelTask waits for the agent to let go before it answers all the same."""
 PUSH_SECONDS = 2.0
 """What webhooks get, when the server stops, to take what is being sent."""
-
-
-class Call(NamedTuple):
-    """Who calls which agent, and what came with the request beside its parameters; `version` is the protocol's."""
-
-    agent: str
-    caller: Caller = Caller()
-    extensions: frozenset[str] = frozenset()
-    traceparent: str | None = None
-    version: str = PROTOCOL_VERSION
-
-    @property
-    def scope(self) -> str:
-        """The prefix of every key this call may see."""
-        return scope_of(self.caller.tenant, self.caller.principal, self.agent)
 
 
 class TaskService:
@@ -188,7 +172,7 @@ class TaskService:
             raise UnsupportedOperationError(f"The message has come through more than {MAX_HOPS} rooms: a loop?")
         check_modes(self._modes[call.agent], message)
         hook = None if configuration is None else configuration.task_push_notification_config
-        wanted = None if hook is None else await self._hooks.checked(hook, call.version, call.traceparent)
+        wanted = None if hook is None else await self._hooks.checked(hook, call)
         key = f"{call.scope}/{message.message_id}"
         while key in self._accepting:  # the same message, in another request
             other = self._accepting[key]

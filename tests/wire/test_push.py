@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,24 @@ async def test_what_cannot_travel_in_a_header_is_refused(wire: Wire, config: Any
     task = await wire.send("hello")
     error = await wire.error(Create, {"taskId": task["id"], "url": URL} | config)
     assert (error["code"], fields_of(error)) == (-32602, [field])
+
+
+async def test_the_log_says_whose_webhook_was_refused(serving: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """R-SEC-06, R-SEC-07: host, reason, agent and the hash of the caller, as the lines of requests have it; never what
+    may be a secret."""
+    caplog.set_level(logging.INFO)
+    wire = await serving(Push())
+    said = {"url": "https://me:canary-1@10.0.0.1:8443/canary-2?x=canary-3", "token": "canary-4"}
+    for url in ("https://10.0.0.1/canary-2?x=canary-3", said["url"]):
+        more = {"configuration": {"taskPushNotificationConfig": said | {"url": url}}}
+        assert (await wire.error("SendMessage", say("hello") | more))["code"] == -32602
+    [first, second] = [vars(record)["fields"] for record in caplog.records if record.message == "webhook refused"]
+    assert first["host"] == second["host"] == "10.0.0.1"
+    assert first["agent"] == "obedient"
+    assert first["caller"] == second["caller"]
+    assert re.fullmatch("[0-9a-f]{12}", first["caller"])
+    assert "not on the public internet" in first["reason"]
+    assert "canary" not in str([vars(record) for record in caplog.records])
 
 
 async def test_secrets_are_nowhere_in_the_clear(serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
