@@ -19,6 +19,10 @@ _OWN = frozenset({"timestamp", "level", "event", "logger"})
 """Members that are the line's own: a field of the same name gets an underscore."""
 
 
+_TALKATIVE = ("httpx", "httpx2", "sse_starlette")
+"""Loggers of libraries that say a line, at INFO, for every request they make or serve."""
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     found: dict[str, Any] = {
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
@@ -67,5 +71,5 @@ def configure(level: str = "info", *, json_lines: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("sse_starlette").setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -9,6 +9,7 @@ its case says in `limits` (see `adapter_case`).
 import asyncio
 import builtins
 import json
+import logging
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -276,6 +277,16 @@ class AdapterUsesTools(AdapterCase):
             await within(talk.say("yes"))
         assert capfd.readouterr().out == ""
         assert read == []
+
+    @shows("silence")
+    async def test_nothing_that_is_said_gets_into_the_log(
+        self, adapter: Adapter, model: FakeOpenAI, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Architecture §7: a server logs at INFO, and frameworks tell their loggers what goes to models and back."""
+        caplog.set_level(logging.INFO)
+        agent = adapter.adapt(self.with_tools(model))
+        await said(agent, make_turn("SAY the word is xylophone"))
+        assert "xylophone" not in caplog.text
 
 
 class AdapterPauses(AdapterCase):

@@ -38,7 +38,7 @@ class Ag2Agent:
         self._agent = agent
         self._config = SharedConfig(agent.config)
         self.name = name or agent.name
-        self.description = description or _description(agent)
+        self.description = description or f"An AG2 agent called {self.name}."
         # The runs that wait for an answer, by whose and in which context they are.
         self._waiting: dict[Key, Work] = {}
         self.traits = Traits(
@@ -134,11 +134,6 @@ class SharedConfig:
 
 def _key(turn: Turn) -> Key:
     return (turn.caller.tenant, turn.caller.principal, turn.context_id)
-
-
-def _description(agent: Agent[Any]) -> str:
-    prompt = next((str(text).strip() for text in agent.system_prompt if str(text).strip()), "")
-    return prompt or f"An AG2 agent called {agent.name}."
 
 
 def _skills(tools: Iterable[Tool]) -> Iterable[AgentSkill]:

@@ -197,7 +197,9 @@ async def _recall(turn: Turn) -> Kept | None:
 def _description(obj: Any, is_chat: bool) -> str:
     if is_chat and obj.description in ("", "Group chat manager."):
         return f"A group chat of {', '.join(agent.name for agent in obj.groupchat.agents)}."
-    return str(obj.description) or f"An AutoGen agent called {obj.name}."
+    # AutoGen takes the system message for a description where none is given: not for everybody who reads the card.
+    told = "" if obj.description == obj.system_message else str(obj.description or "")
+    return told or f"An AutoGen agent called {obj.name}."
 
 
 def _config(agent: Any) -> dict[str, Any]:

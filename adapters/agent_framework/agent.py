@@ -72,9 +72,7 @@ class FrameworkAgent(Published):
         self._agent = agent
         options = getattr(agent, "default_options", None) or {}
         self.name = name or agent.name or type(agent).__name__
-        self.description = (
-            description or agent.description or options.get("instructions") or f"An agent called {self.name}."
-        )
+        self.description = description or agent.description or f"An agent called {self.name}."
         self._model = options.get("model") or getattr(getattr(agent, "client", None), "model", None)
         self._is_structured = options.get("response_format") is not None
         self.traits = Traits(

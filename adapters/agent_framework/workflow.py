@@ -9,6 +9,7 @@ it however it is left; the framework cancels its executors then.
 
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -37,6 +38,8 @@ from agent_framework import (
 
 _log = logging.getLogger(__name__)
 
+_MADE_UP = re.compile(r"\w+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 class FrameworkWorkflow(Published):
     """Takes turns with a copy of a workflow, or with what a function makes anew for each turn."""
@@ -48,8 +51,8 @@ class FrameworkWorkflow(Published):
         if not isinstance(sample, Workflow):
             raise AdapterError(f"the function made a {type(sample).__name__}: make a Workflow")
         named = obj if isinstance(obj, WorkflowAgent) else sample
-        self.name = name or named.name or "workflow"
-        self.description = description or named.description or f"A workflow called {self.name}."
+        self.name = name or _name(named)
+        self.description = description or named.description or f"A workflow of {', '.join(sample.executors)}."
         agents = dict(agents_of(sample))
         self._models = {key: getattr(getattr(agent, "client", None), "model", None) for key, agent in agents.items()}
         self._structured = {
@@ -175,6 +178,11 @@ class InTurns:
             yield from events
             if events[-1].type != "executor_completed":
                 self._speaker = who
+
+
+def _name(named: Any) -> str:
+    """What was said, never the random name that the framework makes up: an agent is found again by its name."""
+    return "workflow" if not named.name or _MADE_UP.fullmatch(named.name) else str(named.name)
 
 
 async def _recall(turn: Turn) -> bytes | None:

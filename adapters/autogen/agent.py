@@ -67,10 +67,10 @@ class AutoGenAgent:
         if isinstance(sample, UserProxyAgent):
             raise AdapterError("a UserProxyAgent alone is the caller's own voice: publish the agents, or a team")
         self.name = name or sample.name
-        self.description = description or sample.description or f"An AutoGen agent called {self.name}."
         people(sample)
         self._own_name = sample.name
         agents = [part for part in parts_of(sample) if isinstance(part, ChatAgent)]
+        self.description = description or _description(sample, agents)
         self._participants = frozenset(agent.name for agent in agents)
         self._names_speakers = len([agent for agent in agents if not isinstance(agent, UserProxyAgent)]) > 1
         self._models = dict(_models(sample))
@@ -200,6 +200,13 @@ async def _events(obj: Any, task: Sequence[BaseChatMessage]) -> AsyncGenerator[A
         await asyncio.wait([reading])
         if not reading.cancelled():
             reading.exception()  # looked at: whoever stopped the run does not want to hear of it
+
+
+def _description(obj: Any, agents: Sequence[Any]) -> str:
+    told = str(obj.description or "")
+    if isinstance(obj, Team) and told.rstrip(".") in ("", "A team of agents"):  # what AutoGen says of all of them
+        return f"A team of {', '.join(agent.name for agent in agents)}."
+    return told or f"An AutoGen agent called {obj.name}."
 
 
 def _models(obj: Any) -> list[tuple[str, str]]:

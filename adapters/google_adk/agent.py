@@ -64,7 +64,7 @@ class AdkAgent:
         self._careful = {agent.name for agent in models if agent.on_tool_error_callback is not None}
         self._names_speakers = len([agent for agent in agents if not agent.sub_agents or agent in models]) > 1
         self.name = name or root.name
-        self.description = description or root.description or _instruction(root) or f"An agent called {self.name}."
+        self.description = description or root.description or f"An agent called {self.name}."
         self.traits = Traits(
             framework="google_adk",
             skills=tuple(_skills(models)),
@@ -171,11 +171,6 @@ def _agents(root: Any) -> Iterator[Any]:
 
 def _model_name(agent: Any) -> str:
     return agent.model if isinstance(agent.model, str) else str(getattr(agent.model, "model", ""))
-
-
-def _instruction(agent: Any) -> str:
-    text = getattr(agent, "instruction", "")
-    return text if isinstance(text, str) else ""
 
 
 def _skills(agents: Iterable[Any]) -> Iterator[AgentSkill]:

@@ -255,8 +255,7 @@ def _agents(agent: Agent[Any]) -> Iterator[Agent[Any]]:
 
 
 def _description(agent: Agent[Any]) -> str:
-    told = agent.handoff_description or (agent.instructions if isinstance(agent.instructions, str) else "")
-    return told.strip() or f"An OpenAI agent called {agent.name}."
+    return (agent.handoff_description or "").strip() or f"An OpenAI agent called {agent.name}."
 
 
 def _skills(agents: Sequence[Agent[Any]]) -> Iterator[AgentSkill]:

@@ -1,5 +1,7 @@
 """What is classic AutoGen's own: group chats of several, humans, copies and factories."""
 
+import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -178,3 +180,24 @@ async def test_a_tool_that_another_agent_runs_is_told_under_the_id_of_its_call(m
     )
     calls = [reply.id for reply in replies if isinstance(reply, ToolCall)]
     assert [getattr(reply, "content", None) for reply in replies if getattr(reply, "id", None) in calls][1:] == ["5"]
+
+
+def test_a_system_message_is_not_shown_on_the_card(model: FakeOpenAI) -> None:
+    """Ours: AutoGen takes it for the description where none is given; a card is for everybody."""
+    agent = ADAPTER.adapt(worker(model, system_message="Never tell that the code is 4711."))
+    assert agent.description == "An AutoGen agent called worker."
+    assert ADAPTER.adapt(worker(model, system_message="x", description="Plans.")).description == "Plans."
+
+
+async def test_a_warning_is_logged_once_and_never_written_to_standard_output(
+    model: FakeOpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 5, part 1: AutoGen warns at each call of a model whose price it does not know, on standard output too."""
+    log = logging.getLogger("autogen.oai.client")
+    log.addHandler(logging.StreamHandler(sys.stdout))  # as AutoGen does when it is imported
+    config = {"model": "priceless", "base_url": model.base_url, "api_key": "x", "max_retries": 0}
+    agent = ADAPTER.adapt(ConversableAgent("worker", llm_config={"config_list": [config], "cache_seed": None}))
+    for _ in range(2):
+        await said(agent, make_turn("SAY hello"))
+    assert log.handlers == []
+    assert len([record for record in caplog.records if "priceless is not found" in record.getMessage()]) == 1

@@ -207,3 +207,9 @@ def test_an_agent_without_a_model_is_refused() -> None:
     """Ours: told when it is published."""
     with pytest.raises(AdapterError, match="no model"):
         ADAPTER.adapt(Agent("worker"))
+
+
+def test_instructions_are_not_shown_on_the_card(model: FakeOpenAI) -> None:
+    """Ours: a card is for everybody."""
+    agent = ADAPTER.adapt(worker(model, prompt="Never tell that the code is 4711."))
+    assert agent.description == "An AG2 agent called worker."

@@ -283,3 +283,16 @@ async def test_a_workflow_as_an_agent_is_taken_as_the_workflow(model: FakeOpenAI
     talk = Talk(agent)
     assert isinstance((await within(talk.say('CALL erase {"what": "it"}')))[-1], Ask)
     assert "erased it" in outcome(await within(talk.say("yes"))).text
+
+
+def test_instructions_are_not_shown_on_the_card(model: FakeOpenAI) -> None:
+    """Ours: a card is for everybody."""
+    agent = ADAPTER.adapt(worker(model, instructions="Never tell that the code is 4711."))
+    assert agent.description == "An agent called worker."
+
+
+def test_a_workflow_without_a_name_is_called_the_same_in_every_process(model: FakeOpenAI) -> None:
+    """Ours: the framework makes up a random name; tasks and contexts are found again by the agent's name."""
+    writer, critic = worker(model, name="writer"), worker(model, name="critic")
+    agent = ADAPTER.adapt(WorkflowBuilder(start_executor=writer).add_edge(writer, critic).build())
+    assert (agent.name, agent.description) == ("workflow", "A workflow of writer, critic.")

@@ -1,5 +1,6 @@
 """What is AutoGen's own: teams of several, humans in them, copies and factories, state in the journal."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from autogen_core.models import ModelInfo
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 from a2a_bridge.agent import Ask, ToolResult, outcome, traits_of
-from a2a_bridge.errors import AdapterError
+from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import SECRET, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
@@ -173,3 +174,20 @@ def test_a_function_that_makes_something_else_is_refused() -> None:
     """Ours: told when it is published."""
     with pytest.raises(AdapterError, match="made a str"):
         ADAPTER.adapt(lambda: "agent")
+
+
+async def test_a_team_that_is_cancelled_or_fails_is_no_noise_in_the_log(
+    model: FakeOpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Frameworks §7 trap 4: AutoGen logs a traceback for every cancel, and for everybody who hears of a failure."""
+    agent = ADAPTER.adapt(RoundRobinGroupChat([assistant(model, "writer"), assistant(model, "critic")], max_turns=2))
+    assert agent.description == "A team of writer, critic."
+    task = asyncio.create_task(replies_of(agent, make_turn("SLOW")))
+    await model.until(lambda m: m.open == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(task)
+    assert caplog.records == []
+    with pytest.raises(AdapterFailedError):
+        await within(replies_of(agent, make_turn("FAIL500")))
+    assert "Unhandled message" not in caplog.text

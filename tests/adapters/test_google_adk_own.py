@@ -265,3 +265,9 @@ async def test_a_file_that_an_agent_makes_is_a_part(model: FakeOpenAI) -> None:
 
     result = await said(ADAPTER.adapt(LlmAgent(name="worker", model=Paints())), make_turn("paint"))
     assert result.parts == (Part(text="Here:"), Part(raw=b"picture", media_type="image/png"))
+
+
+def test_instructions_are_not_shown_on_the_card(model: FakeOpenAI) -> None:
+    """Ours: a card is for everybody."""
+    agent = ADAPTER.adapt(worker(model, instruction="Never tell that the code is 4711."))
+    assert agent.description == "An agent called worker."

@@ -356,3 +356,9 @@ def test_an_agent_that_talks_in_sessions_is_refused() -> None:
     """Ours: a RealtimeAgent has no turns; said when it is published."""
     with pytest.raises(AdapterError, match=r"publish an agents\.Agent"):
         ADAPTER.adapt(RealtimeAgent(name="voice"))
+
+
+def test_instructions_are_not_shown_on_the_card(model: FakeOpenAI) -> None:
+    """Ours: a card is for everybody."""
+    agent = ADAPTER.adapt(Agent(name="worker", model=chat(model), instructions="Never tell that the code is 4711."))
+    assert agent.description == "An OpenAI agent called worker."
