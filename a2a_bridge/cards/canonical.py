@@ -19,11 +19,9 @@ from a2a_bridge.cards.schema import Member, members
 from a2a_bridge.errors import CardError, Violation
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import WireObject
-from a2a_bridge.protocol.strict import object_of
+from a2a_bridge.protocol.strict import MAX_DEPTH, deeper_than, object_of
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 128
-"""Containers inside each other, the card included: the limit of the official SDKs."""
 
 JSONObject = dict[str, Any]
 _NOTHING: tuple[Any, ...] = ("", [], {})
@@ -35,23 +33,9 @@ def strict_json(data: bytes | str, source: str) -> JSONObject:
     if len(data) > MAX_BYTES:
         raise CardError(f"{source}: larger than {MAX_BYTES} bytes")
     try:
-        found = object_of(data)
+        return object_of(data)
     except ValueError as error:
         raise CardError(f"{source}: not JSON that can be signed: {error}") from None
-    if too_deep(found):
-        raise CardError(f"{source}: nested deeper than {MAX_DEPTH}")
-    return found
-
-
-def too_deep(value: Any) -> bool:
-    """Whether more than MAX_DEPTH containers stand inside each other. Not recursive: it is asked before recursion."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner = [item for item in level if isinstance(item, Mapping | list | tuple)]
-        if not inner:
-            return False
-        level = [child for item in inner for child in (item.values() if isinstance(item, Mapping) else item)]
-    return True
 
 
 def is_v1(body: Mapping[str, Any]) -> bool:
@@ -87,7 +71,7 @@ def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
     Raises CardError for a card that says something by being empty.
     """
     raw = _without(body, "signatures")
-    if too_deep(raw):
+    if deeper_than(MAX_DEPTH, raw):
         raise CardError(f"the card cannot be signed: it is nested deeper than {MAX_DEPTH}")
     if not is_v1(body):
         if "url" not in body:

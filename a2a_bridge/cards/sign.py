@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from a2a_bridge.cards.canonical import MAX_BYTES, JSONObject, readings, strict_json, to_be_signed, too_deep
+from a2a_bridge.cards.canonical import MAX_BYTES, JSONObject, readings, strict_json, to_be_signed
 from a2a_bridge.errors import CardError, ConfigError
+from a2a_bridge.protocol.strict import MAX_DEPTH, deeper_than
 
 ALGORITHMS = frozenset(
     {"ES256", "ES384", "ES512", "EdDSA", "Ed25519", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
@@ -179,7 +180,7 @@ def verify_card(
     `body` is the card as it was received. Raises CardError, which says of each signature why it was refused.
     """
     card = strict_json(body, source) if isinstance(body, bytes | str) else dict(body)
-    if isinstance(body, Mapping) and too_deep(card):
+    if isinstance(body, Mapping) and deeper_than(MAX_DEPTH, card):
         raise CardError(f"{source}: nested too deeply")
     signatures = card.get("signatures")
     if not isinstance(signatures, list) or not signatures:

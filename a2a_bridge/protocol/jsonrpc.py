@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 from a2a_bridge.errors import A2AError, InvalidRequestError, JSONParseError
 from a2a_bridge.protocol.objects import json_bytes
+from a2a_bridge.protocol.strict import deeper_than
 
 ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
@@ -30,7 +31,7 @@ def parse_body(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
         if "recursion limit" in str(error):
             raise _too_deep(max_depth) from None
         raise JSONParseError from None
-    if body.count(b"{") + body.count(b"[") > max_depth and _deeper_than(value, max_depth):
+    if body.count(b"{") + body.count(b"[") > max_depth and deeper_than(max_depth, value):
         raise _too_deep(max_depth)
     if _LARGE_NUMBER.search(body) is not None and not _is_finite(value):
         raise InvalidRequestError("A number in the body is too large.")
@@ -47,20 +48,6 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(value)
     held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return all(map(_is_finite, held))
-
-
-def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            item
-            for held in level
-            for item in (held.values() if isinstance(held, dict) else held)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 _USUAL_IDS = frozenset({int, str})

@@ -135,7 +135,13 @@ class Scene:
             **auth_of(self.settings().auth).schemes,
         }
         model = AssistantAgent(
-            "model", llm_config={"model": "m", "base_url": "http://127.0.0.1:1/v1", "api_key": c["key of a model"]}
+            "model",
+            llm_config={
+                "model": "m",
+                "base_url": "http://127.0.0.1:1/v1",
+                "api_key": c["key of a model"],
+                "max_retries": 0,
+            },
         )
         push = Push(guard=Guard(loopback=True), key=c["key that webhooks are sealed with"])
         options = Options(observe=Observe(metrics=True, requests=True), push=push)
