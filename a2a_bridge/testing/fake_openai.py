@@ -97,15 +97,15 @@ class FakeOpenAI:
         """Slow answers are slow again."""
         self._released.clear()
 
-    def wait_until(self, holds: Callable[["FakeOpenAI"], bool], timeout: float = 5.0) -> None:
-        """Block until `holds(self)`; TimeoutError after `timeout` seconds."""
+    def wait_until(self, holds: Callable[["FakeOpenAI"], bool], timeout: float = 15.0) -> None:
+        """Block until `holds(self)`; TimeoutError after `timeout` seconds: the first call loads much of a framework."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not holds(self):
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise TimeoutError(f"the fake model: {self.open} open, {self.aborted} aborted")
 
-    async def until(self, holds: Callable[["FakeOpenAI"], bool], timeout: float = 5.0) -> None:
+    async def until(self, holds: Callable[["FakeOpenAI"], bool], timeout: float = 15.0) -> None:
         """`wait_until` for a test that runs in an event loop."""
         await asyncio.to_thread(self.wait_until, holds, timeout)
 

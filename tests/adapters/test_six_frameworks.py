@@ -167,7 +167,7 @@ async def test_a_cancel_in_the_middle_stops_every_model_call_that_can_be_stopped
     assert table.busy == {"ag2_classic"}
     table.model.release()
     await within(table.until_idle())
-    assert table.model.open == 0
+    await table.model.until(lambda model: model.open == 0)
 
 
 async def test_a_cancel_of_the_published_rooms_task_reaches_all_six(table: Table) -> None:
