@@ -8,10 +8,12 @@ is there already. `state` is a JSON value for the host's own store.
 
 import asyncio
 import base64
+import contextvars
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from a2a_bridge.agent import (
@@ -28,8 +30,11 @@ from a2a_bridge.agent import (
     parts_of,
     speaker_metadata,
 )
-from a2a_bridge.errors import AdapterFailedError
+from a2a_bridge.client.baton import Baton
+from a2a_bridge.errors import A2AError, AdapterFailedError, CardError, ClientError
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, json_bytes
+
+T = TypeVar("T")
 
 
 class HostJournal:
@@ -68,7 +73,8 @@ class HostJournal:
 class Hosted:
     """One conversation of `agent` in a host. `context_id`: a name that is the same when the host runs again.
 
-    `turns`: how many have come to their end. Turns that a host asks for at the same time are taken one after another.
+    `turns`: how many have come to their end. Turns that a host asks for at the same time are taken one after
+    another, also those of different threads and event loops.
     """
 
     def __init__(self, agent: Agent, context_id: str | None = None) -> None:
@@ -78,7 +84,7 @@ class Hosted:
         self.outcome = Outcome()
         self.turns = 0
         self._journal = HostJournal()
-        self._taking = asyncio.Lock()
+        self._taking = Baton()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -103,7 +109,8 @@ class Hosted:
 
     async def take(self, messages: Sequence[Message], *, key: str) -> AsyncGenerator[Reply | str, None]:
         """One turn. Afterwards `outcome` is what it came to, and `asks` are its questions, which the next turn
-        answers. Raises AdapterFailedError for a turn that failed or was refused, with the agent's own reason."""
+        answers. Raises AdapterFailedError for a turn that failed or was refused, with the agent's own reason, and for
+        a remote that cannot be reached or answers with an error, which is its cause."""
         async with self._taking:
             answer = Answer(self.asks, messages[-1]) if self.asks and messages else None
             turn = Turn(
@@ -114,10 +121,13 @@ class Hosted:
                 answer=answer,
             )
             fold = OutcomeFold()
-            async with aclosing(_apart(self.agent.run(turn))) as replies:
-                async for reply in replies:
-                    fold.add(reply)
-                    yield reply
+            try:
+                async with aclosing(_apart(self.agent.run(turn))) as replies:
+                    async for reply in replies:
+                        fold.add(reply)
+                        yield reply
+            except (A2AError, CardError, ClientError) as error:
+                raise AdapterFailedError(f"the agent {self.agent.name!r} did not answer: {error}") from error
             self.outcome = fold.outcome()
             self.asks = self.outcome.asks
             self.turns += 1
@@ -250,6 +260,16 @@ class Tokens:
             text = reply if isinstance(reply, str) else ""
         self._begun = self._begun or bool(text)
         return text
+
+
+def blocking(work: Coroutine[Any, Any, T]) -> T:
+    """For sync code of a host: run it to its end, in a thread of its own where an event loop is running already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1, "a2a-bridge-remote") as thread:
+        return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
 
 
 def words_of(parts: Sequence[Part]) -> str:

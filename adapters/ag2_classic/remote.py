@@ -7,22 +7,19 @@ AutoGen does: the turn runs in an event loop of its own, and in a thread of its 
 What the agent keeps of a conversation belongs to the one it talks to, as AutoGen's own messages do.
 """
 
-import asyncio
 import base64
-import contextvars
 import hashlib
 import json
-from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from autogen import Agent, ConversableAgent
+from autogen import ConversableAgent
 from autogen.events.client_events import StreamEvent
 from autogen.io import IOStream
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
+from a2a_bridge.client.hosted import Hosted, Tokens, blocking, hosted_message
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 
 Line = Mapping[str, Any]
@@ -33,7 +30,8 @@ class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the f
     earlier process; with the same name and the same messages a step that is run again is not worked twice.
 
     A question of the remote agent is its message, and the next message to it is the answer. A failure is raised.
-    `stream`: tokens go to AutoGen's IOStream as they come.
+    `stream`: tokens go to AutoGen's IOStream as they come. The two last options end a chat, as with
+    any agent of AutoGen.
     """
 
     def __init__(
@@ -44,6 +42,8 @@ class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the f
         description: str | None = None,
         context: str | None = None,
         stream: bool = True,
+        is_termination_msg: Callable[[dict[str, Any]], bool] | None = None,
+        max_consecutive_auto_reply: int | None = None,
     ) -> None:
         self._agent = adapt(target, name=name, description=description)
         super().__init__(
@@ -52,40 +52,44 @@ class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the f
             llm_config=False,
             human_input_mode="NEVER",
             code_execution_config=False,
+            is_termination_msg=is_termination_msg,
+            max_consecutive_auto_reply=max_consecutive_auto_reply,
         )
         self._context = context
         self._streams = stream
         self._talks: dict[str, Hosted] = {}
-        self.register_reply([Agent, None], A2AAgent._reply, position=0)
-        self.register_reply([Agent, None], A2AAgent._a_reply, position=0, ignore_async_in_sync_chat=True)
+        # In the place of the model, so that what AutoGen asks first comes first: the chat's end, and nested chats.
+        self.replace_reply_func(ConversableAgent.generate_oai_reply, A2AAgent._reply)
+        self.replace_reply_func(ConversableAgent.a_generate_oai_reply, A2AAgent._a_reply)
 
     def _reply(self, messages: Any = None, sender: Any = None, config: Any = None) -> tuple[bool, Any]:
-        return True, _blocking(self._answer(messages, sender))
+        return True, blocking(self._answer(messages, sender))
 
     async def _a_reply(self, messages: Any = None, sender: Any = None, config: Any = None) -> tuple[bool, Any]:
         return True, await self._answer(messages, sender)
 
     async def _answer(self, messages: Sequence[Line] | None, sender: Any) -> Any:
         lines = list(messages if messages is not None else self._oai_messages[sender])
-        talk, tokens = self._talk(sender), Tokens()
+        partner = "" if sender is None else str(sender.name)
+        talk, tokens = self._talk(partner), Tokens()
         stream = IOStream.get_default() if self._streams else None
-        async with aclosing(talk.take(self._new(lines, talk), key=_digest(lines))) as replies:
+        async with aclosing(talk.take(self._new(lines, talk, partner), key=_digest(lines))) as replies:
             async for reply in replies:
                 if stream is not None and (text := tokens.of(reply)):
                     stream.send(StreamEvent(content=text))
         return _content(talk.parts)
 
-    def _talk(self, sender: Any) -> Hosted:
+    def _talk(self, partner: str) -> Hosted:
         """The conversation with one partner; agents of one name are one partner."""
-        partner = "" if sender is None else str(sender.name)
         if partner not in self._talks:
             named = f"{self._context}/{partner}" if self._context is not None else None
             self._talks[partner] = Hosted(self._agent, named)
         return self._talks[partner]
 
-    def _new(self, lines: Sequence[Line], talk: Hosted) -> list[Message]:
+    def _new(self, lines: Sequence[Line], talk: Hosted, partner: str) -> list[Message]:
         """What has been said since this agent spoke last: the remote knows the rest. One that was never told anything
-        is told everything, unless the conversation has a name, which the remote may know from an earlier process."""
+        is told everything, unless the conversation has a name, which the remote may know from an earlier process. Who
+        said something is told where there are several: in a group chat, whose manager is the partner."""
         knows_nothing = talk.turns == 0 and self._context is None
         new: list[Message] = []
         for number, line in enumerate(lines):
@@ -94,6 +98,7 @@ class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the f
                 new = []
                 continue
             speaker = self.name if is_own else line.get("name")
+            speaker = None if speaker == partner else speaker
             new.append(_message(line, f"{number}:{_digest([line])}", speaker))
         return new or [hosted_message([Part(text="")], key="empty")]
 
@@ -120,16 +125,6 @@ class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the f
         for partner, kept in state.items():
             self._talks[partner] = Hosted(self._agent)
             self._talks[partner].load(kept)
-
-
-def _blocking(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it to its end in this thread, or in one of its own if an event loop is running here."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1, "a2a-bridge-remote") as thread:
-        return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
 
 
 def _digest(lines: Sequence[Line]) -> str:

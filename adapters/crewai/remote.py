@@ -8,13 +8,10 @@ thread of its own where a loop is running already. A call that is awaited cancel
 a sync one cannot be cancelled.
 """
 
-import asyncio
-import contextvars
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -23,7 +20,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
-from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
+from a2a_bridge.client.hosted import Hosted, Tokens, blocking, hosted_message
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 from crewai import BaseLLM
@@ -101,7 +98,7 @@ class A2ATool(BaseTool):  # type: ignore[misc]  # checked without the framework'
         self._talks = Talks(agent, context)
 
     def _run(self, message: str, conversation: str = "") -> str:
-        return str(_blocking(self._arun(message, conversation)))
+        return str(blocking(self._arun(message, conversation)))
 
     async def _arun(self, message: str, conversation: str = "") -> str:
         key = str(uuid4())
@@ -134,7 +131,7 @@ class A2ALLM(BaseLLM):  # type: ignore[misc]  # checked without the framework's 
         from_task: Any = None, from_agent: Any = None, response_model: Any = None,
     ) -> str:  # fmt: skip
         """The remote agent's answer, for sync code."""
-        return str(_blocking(self._answer(messages, response_model, from_task, from_agent)))
+        return str(blocking(self._answer(messages, response_model, from_task, from_agent)))
 
     async def acall(  # CrewAI's signature
         self, messages: Any, tools: Any = None, callbacks: Any = None, available_functions: Any = None,
@@ -188,13 +185,3 @@ def _piece(part: Part) -> str:
     if part.kind == "data":
         return json_bytes(part.data).decode()
     return f"[{part.filename or part.url or 'file'}: {part.media_type or 'a file'}]"
-
-
-def _blocking(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it to its end in this thread, or in one of its own if an event loop is running here."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1, "a2a-bridge-remote") as thread:
-        return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()

@@ -184,6 +184,34 @@ async def test_a_failure_of_the_remote_is_raised_without_its_words(remote: tuple
     assert "secret" not in str(failure.value)
 
 
+async def test_a_chat_of_two_ends_as_autogen_says_and_needs_no_names(remote: tuple[Remote, str]) -> None:
+    """AutoGen's own rules: a word that ends the chat, and a limit to the answers. Who speaks is told in groups only."""
+    _, url = remote
+    seat = A2AAgent(url, name="critic", stream=False, max_consecutive_auto_reply=2)
+    result = await within(writer("TERMINATE").a_initiate_chat(seat, message="begin"))
+    assert [line["content"] for line in result.chat_history] == ["begin", "I heard: begin", "TERMINATE"]
+    seat = A2AAgent(url, name="critic", stream=False, max_consecutive_auto_reply=2)
+    result = await within(writer("more", "and more").a_initiate_chat(seat, message="begin"))
+    assert [line["content"] for line in result.chat_history][-2:] == ["I heard: more", "and more"]
+    seat = A2AAgent(url, name="critic", is_termination_msg=lambda line: "enough" in line["content"])
+    assert len((await within(writer().a_initiate_chat(seat, message="enough"))).chat_history) == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_its_nested_chats_come_before_its_own_answer(remote: tuple[Remote, str], is_async: bool) -> None:
+    """AutoGen's own order: nested chats stand before the model, whose place the remote has."""
+    agent, url = remote
+    seat, user = A2AAgent(url, name="critic", stream=False), writer()
+    inner = {"recipient": writer("from inside"), "message": "nested", "max_turns": 1, "summary_method": "last_msg"}
+    inner |= {"chat_id": 1} if is_async else {}
+    seat.register_nested_chats([inner], trigger=user, use_async=is_async)
+    if is_async:
+        result = await within(user.a_initiate_chat(seat, message="go", max_turns=1))
+    else:
+        result = await within(asyncio.to_thread(user.initiate_chat, seat, message="go", max_turns=1))
+    assert (result.summary, agent.turns) == ("from inside", [])
+
+
 async def test_a_cleared_conversation_is_a_new_one(remote: tuple[Remote, str]) -> None:
     """AutoGen's own way: `clear_history` and `reset` forget."""
     agent, url = remote

@@ -1,14 +1,17 @@
 """A remote A2A agent as a node of a LangGraph graph, over real HTTP."""
 
 import asyncio
+import json
+import operator
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, RetryPolicy
+from langgraph.prebuilt import ToolNode
+from langgraph.types import Command, RetryPolicy, Send, interrupt
 from typing_extensions import TypedDict
 
 from a2a_bridge.agent import Chunk, Progress, Turn, outcome
@@ -19,7 +22,7 @@ from a2a_bridge.testing.adapter_case import within
 from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
-from adapters.langgraph.remote import a2a_node
+from adapters.langgraph.remote import a2a_node, a2a_tool
 from tests.adapters.remote_agent import Talkative as Remote
 
 
@@ -224,6 +227,101 @@ async def test_a_state_without_messages_is_read_and_written_by_key(draft: Any, r
 
     host = graph(echo, state=Draft, reads="draft", writes="review")
     assert (await within(host.ainvoke({"draft": draft})))["review"] == review
+
+
+async def test_messages_that_the_state_does_not_convert_are_messages(remote: tuple[Remote, str]) -> None:
+    """Ours: a list of dicts in OpenAI's form is a conversation, too."""
+
+    class Plain(TypedDict):
+        messages: Annotated[list[Any], operator.add]
+
+    agent, url = remote
+    host = graph(url, state=Plain, memory=InMemorySaver())
+    for said in ("one", "two"):
+        await within(host.ainvoke({"messages": [{"role": "user", "content": said}]}, THREAD))
+    assert [turn.text for turn in agent.turns] == ["one", "two"]
+    assert len({turn.context_id for turn in agent.turns}) == 1
+
+
+class Reviews(TypedDict):
+    """A state that is fanned out."""
+
+    topics: list[str]
+    reviews: Annotated[list[str], operator.add]
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_sync_runs_fan_out_pause_and_resume_as_async_ones(remote: tuple[Remote, str], is_async: bool) -> None:
+    """Ours: `invoke` works too, and a node is a runnable, so what it writes can be put into another form."""
+    agent, url = remote
+    builder = StateGraph(Reviews)
+    node = a2a_node(url, name="critic", reads="topic", writes="reviews")
+    builder.add_node("critic", node | (lambda update: {"reviews": [update["reviews"]]}))
+    builder.add_conditional_edges(START, lambda state: [Send("critic", {"topic": one}) for one in state["topics"]])
+    host = builder.compile(checkpointer=InMemorySaver())
+    paused = await run(host, {"topics": ["a", "ASK", "c"]}, is_async)
+    assert [asked.value["question"] for asked in paused["__interrupt__"]] == ["Shall I?"]
+    done = await run(host, Command(resume="yes"), is_async)
+    assert done["reviews"] == ["I heard: a", "You said yes.", "I heard: c"]
+    assert sorted(turn.text for turn in agent.turns) == ["ASK", "a", "c", "yes"]
+
+
+async def run(host: Any, given: Any, is_async: bool) -> Any:
+    """One run of the thread."""
+    return await within(host.ainvoke(given, THREAD) if is_async else asyncio.to_thread(host.invoke, given, THREAD))
+
+
+# As a tool
+
+
+def tools_called(name: str, *said: dict[str, str]) -> dict[str, Any]:
+    """A message of a model that calls a tool."""
+    calls: Any = [{"name": name, "args": args, "id": f"call-{number}"} for number, args in enumerate(said)]
+    return {"messages": [AIMessage("", tool_calls=calls)]}
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_as_a_tool_it_answers_asks_and_fails_in_words(remote: tuple[Remote, str], is_async: bool) -> None:
+    """Ours: for `create_agent`, whose node of tools this is; in sync runs too."""
+    agent, url = remote
+    builder = StateGraph(MessagesState)
+    builder.add_node("tools", ToolNode([a2a_tool(url, name="critic", description="Criticises.")]))
+    builder.add_edge(START, "tools")
+    host = builder.compile(checkpointer=InMemorySaver())
+    done = await run(
+        host, tools_called("critic", {"message": "hello"}, {"message": "ASK"}, {"message": "BREAK"}), is_async
+    )
+    answered, asked, failed = (message.text for message in done["messages"][1:])
+    assert json.loads(answered)["answer"] == "I heard: hello"
+    assert json.loads(asked)["question"] == "Shall I?"
+    assert "did not answer" in failed
+    assert "secret" not in failed
+    answer = {"message": "yes", "conversation": json.loads(asked)["conversation"]}
+    done = await run(host, tools_called("critic", answer), is_async)
+    assert json.loads(done["messages"][-1].text)["answer"] == "You said yes."
+    assert len({turn.context_id for turn in agent.turns}) == 3
+
+
+async def test_a_tool_call_in_a_step_that_is_run_again_is_not_worked_twice(remote: tuple[Remote, str]) -> None:
+    """Issue 5, part 2: the same step is the same messageId; the same call outside a graph is a new one."""
+    agent, url = remote
+    tool = a2a_tool(url, name="critic", description="Criticises.")
+
+    async def calls(state: MessagesState) -> dict[str, Any]:
+        said = await tool.ainvoke({"message": "hello"})
+        interrupt("look at it")
+        return {"messages": [AIMessage(said)]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("calls", calls)
+    builder.add_edge(START, "calls")
+    host = builder.compile(checkpointer=InMemorySaver())
+    await within(host.ainvoke(told("go"), THREAD))
+    await within(host.ainvoke(Command(resume="seen"), THREAD))
+    assert len(agent.turns) == 1
+    for _ in range(2):
+        await within(tool.ainvoke({"message": "hello"}))
+    assert len(agent.turns) == 3
 
 
 # Published again

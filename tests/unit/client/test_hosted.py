@@ -10,8 +10,10 @@ import pytest
 from a2a_bridge import adapt
 from a2a_bridge.agent import Ask, Fail, Say, Turn
 from a2a_bridge.client import hosted as hosting
-from a2a_bridge.client.hosted import Conversations, Hosted, HostJournal, Tool, hosted_message, words_of
-from a2a_bridge.errors import AdapterFailedError
+from a2a_bridge.client.hosted import Conversations, Hosted, HostJournal, Tool, blocking, hosted_message, words_of
+from a2a_bridge.client.remote import RemoteAgent
+from a2a_bridge.client.retry import Retries
+from a2a_bridge.errors import AdapterFailedError, ConnectionFailedError
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
 
@@ -139,6 +141,32 @@ async def test_turns_at_the_same_time_are_taken_one_after_another() -> None:
     said = await within(asyncio.gather(*(taken(hosted, str(number), str(number)) for number in range(3))))
     assert ["".join(map(str, replies)) for replies in said] == ["0", "1", "2"]
     assert hosted.turns == 3
+
+
+async def test_turns_of_several_threads_are_taken_one_after_another() -> None:
+    """Ours: CrewAI and classic AutoGen call from threads of theirs, each with an event loop of its own."""
+    running: list[str] = []
+
+    async def agent(turn: Turn) -> str:
+        running.append(turn.text)
+        assert len(running) == 1
+        await asyncio.sleep(0.01)
+        running.remove(turn.text)
+        return turn.text
+
+    hosted = Hosted(adapt(agent))
+    calls = (asyncio.to_thread(blocking, taken(hosted, str(number), str(number))) for number in range(4))
+    said = await within(asyncio.gather(*calls))
+    assert ["".join(map(str, replies)) for replies in said] == ["0", "1", "2", "3"]
+
+
+async def test_an_agent_that_cannot_be_reached_is_a_failure_with_its_cause() -> None:
+    """Ours: whatever keeps a remote from answering is one error for hosts, told so that a model may read it."""
+    hosted = Hosted(RemoteAgent("http://127.0.0.1:9", name="far", retries=Retries(times=0)))
+    with pytest.raises(AdapterFailedError, match=r"the agent 'far' did not answer: cannot connect to") as failure:
+        await within(taken(hosted, "go", "1"))
+    assert isinstance(failure.value.__cause__, ConnectionFailedError)
+    assert hosted.turns == 0
 
 
 def test_the_newest_conversations_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
