@@ -14,21 +14,25 @@ from a2a_bridge.testing.adapter_case import within
 async def test_tasks_of_several_threads_take_turns() -> None:
     """Ours: hosts run sync code in threads, each with an event loop of its own; nobody waits for ever."""
     baton, running, ended = Baton(), [], []
+    waiting = [threading.Event() for _ in range(4)]
 
     async def work(number: int) -> None:
+        asyncio.get_running_loop().call_soon(waiting[number].set)  # runs when this task waits
         async with baton:
             running.append(number)
             assert len(running) == 1
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             running.remove(number)
             ended.append(number)
 
-    threads = [threading.Thread(target=asyncio.run, args=(work(number),), daemon=True) for number in range(5)]
+    threads = [threading.Thread(target=asyncio.run, args=(work(number),), daemon=True) for number in range(4)]
+    async with baton:
+        for thread, waits in zip(threads, waiting, strict=True):
+            thread.start()
+            assert await asyncio.to_thread(waits.wait, 5)
     for thread in threads:
-        thread.start()
-    for thread in threads:
-        await within(asyncio.to_thread(thread.join, 4))
-    assert sorted(ended) == [0, 1, 2, 3, 4]
+        await asyncio.to_thread(thread.join, 5)
+    assert ended == [0, 1, 2, 3]
     await within(baton.__aenter__())
 
 

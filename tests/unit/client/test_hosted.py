@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import aclosing
 from typing import Any
 
@@ -146,18 +147,29 @@ async def test_turns_at_the_same_time_are_taken_one_after_another() -> None:
 async def test_turns_of_several_threads_are_taken_one_after_another() -> None:
     """Ours: CrewAI and classic AutoGen call from threads of theirs, each with an event loop of its own."""
     running: list[str] = []
+    at_work, go_on, waits = asyncio.Event(), asyncio.Event(), threading.Event()
 
     async def agent(turn: Turn) -> str:
         running.append(turn.text)
         assert len(running) == 1
-        await asyncio.sleep(0.01)
+        if turn.text == "first":
+            at_work.set()
+            await go_on.wait()
         running.remove(turn.text)
         return turn.text
 
     hosted = Hosted(adapt(agent))
-    calls = (asyncio.to_thread(blocking, taken(hosted, str(number), str(number))) for number in range(4))
-    said = await within(asyncio.gather(*calls))
-    assert ["".join(map(str, replies)) for replies in said] == ["0", "1", "2", "3"]
+
+    async def second() -> list[Any]:
+        asyncio.get_running_loop().call_soon(waits.set)  # runs when this task waits
+        return await taken(hosted, "second", "2")
+
+    first = asyncio.create_task(taken(hosted, "first", "1"))
+    await within(at_work.wait())
+    other = asyncio.create_task(asyncio.to_thread(blocking, second()))
+    assert await asyncio.to_thread(waits.wait, 5)
+    go_on.set()
+    assert (await within(first), await within(other)) == (["first"], ["second"])
 
 
 async def test_an_agent_that_cannot_be_reached_is_a_failure_with_its_cause() -> None:
