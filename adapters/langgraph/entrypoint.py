@@ -23,12 +23,19 @@ from adapters.langgraph.inputs import INPUT, Input
 from adapters.langgraph.messages import data_part, to_langchain, to_parts
 from adapters.langgraph.pregel import FILE_MODES, TEXT_MODES, PregelAgent, Runs
 from adapters.langgraph.stream import BETWEEN_MESSAGES, Reading, is_json
-from langgraph._internal._constants import PREVIOUS
-from langgraph.func import _TaskFunction
+from langgraph.func import task
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import StateSnapshot
 
 _NOTHING: Final = object()
+_PREVIOUS: Final = "__previous__"
+"""The channel that an `@entrypoint` keeps its last result in; only such a Pregel has one."""
+
+
+async def _anything() -> None: ...
+
+
+_Task: Final[type[Any]] = type(task(_anything))  # LangGraph has no public name for it
 
 
 class EntrypointAgent(PregelAgent):
@@ -43,7 +50,7 @@ class EntrypointAgent(PregelAgent):
         context: Callable[[Turn], Any] | None = None,
     ) -> None:
         super().__init__(entrypoint, context)
-        if PREVIOUS not in entrypoint.channels:
+        if _PREVIOUS not in entrypoint.channels:
             raise AdapterError(
                 "a Pregel that was put together by hand has no input that a message can be put into. Publish a"
                 " StateGraph, or a function with @entrypoint, which may call it"
@@ -76,7 +83,7 @@ class EntrypointAgent(PregelAgent):
         if state is None or state.created_at is None:
             return False
         saved = await self._runs.checkpointer.aget_tuple(config)
-        return saved is not None and saved.checkpoint["channel_values"].get(PREVIOUS) is not None
+        return saved is not None and saved.checkpoint["channel_values"].get(_PREVIOUS) is not None
 
     def _reading(self) -> Reading:
         return EntrypointReading(self._step)
@@ -160,11 +167,11 @@ def _used(function: Callable[..., Any], seen: set[int]) -> Iterator[Any]:
     held = [*found.nonlocals.values(), *found.globals.values()]
     for one in held:
         held.extend(one if isinstance(one, list | tuple) else one.values() if isinstance(one, dict) else ())
-        if not isinstance(one, _TaskFunction | BaseTool | CompiledStateGraph) or id(one) in seen:
+        if not isinstance(one, _Task | BaseTool | CompiledStateGraph) or id(one) in seen:
             continue
         seen.add(id(one))
         yield one
-        if isinstance(one, _TaskFunction):
+        if isinstance(one, _Task):
             yield from _used(one.func, seen)
 
 
@@ -185,4 +192,4 @@ def _in_a_thread(part: Any) -> bool:
         return runs_in_threads(part)
     if isinstance(part, BaseTool):
         return False  # whoever calls it decides
-    return not inspect.iscoroutinefunction(part.func if isinstance(part, _TaskFunction) else part)
+    return not inspect.iscoroutinefunction(part.func if isinstance(part, _Task) else part)
