@@ -7,9 +7,13 @@ from a2a_bridge.agent import Adapter, Agent
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
     """The agent or workflow as an agent; a function that makes a workflow is called for each turn."""
-    from adapters.agent_framework.agent import FrameworkAgent, is_agent
+    from adapters.agent_framework.agent import FrameworkAgent, is_agent, is_functional
     from adapters.agent_framework.workflow import FrameworkWorkflow
 
+    if is_functional(obj):  # experimental: the framework warns whoever imports what handles it
+        from adapters.agent_framework.functional import FrameworkFunction
+
+        return FrameworkFunction(obj, name=name, description=description)
     made = FrameworkAgent if is_agent(obj) else FrameworkWorkflow
     return made(obj, name=name, description=description)
 
@@ -18,6 +22,13 @@ ADAPTER = Adapter(
     name="agent_framework",
     requires="a2a-agent-bridge[agent-framework]",
     package="agent_framework._agents",
-    classes=frozenset({("agent_framework._agents", "BaseAgent"), ("agent_framework._workflows._workflow", "Workflow")}),
+    classes=frozenset(
+        {
+            ("agent_framework._agents", "BaseAgent"),
+            ("agent_framework._workflows._workflow", "Workflow"),
+            ("agent_framework._workflows._functional", "FunctionalWorkflowDefinition"),
+            ("agent_framework._workflows._functional", "FunctionalWorkflow"),
+        }
+    ),
     adapt=_adapt,
 )

@@ -22,7 +22,16 @@ from a2a_bridge.protocol.card import AgentSkill
 from adapters.agent_framework.messages import FILES, to_framework
 from adapters.agent_framework.questions import UNCLEAR, ask_of, id_of, reply_to
 from adapters.agent_framework.reading import Reading
-from agent_framework import AgentSession, BaseAgent, Content, Message, WorkflowAgent
+from agent_framework import (
+    AgentSession,
+    BaseAgent,
+    Content,
+    FunctionalWorkflow,
+    FunctionalWorkflowAgent,
+    FunctionalWorkflowDefinition,
+    Message,
+    WorkflowAgent,
+)
 
 GONE = Fail("The question that this answers is not open any more. Please start again.")
 
@@ -30,6 +39,11 @@ GONE = Fail("The question that this answers is not open any more. Please start a
 def is_agent(obj: Any) -> bool:
     """An agent that takes turns itself; one that wraps a workflow is taken as the workflow."""
     return isinstance(obj, BaseAgent) and not isinstance(obj, WorkflowAgent)
+
+
+def is_functional(obj: Any) -> bool:
+    """A workflow that is a function (`@workflow`), built or not, or an agent that wraps one."""
+    return isinstance(obj, FunctionalWorkflowDefinition | FunctionalWorkflow | FunctionalWorkflowAgent)
 
 
 @dataclass(frozen=True, slots=True)

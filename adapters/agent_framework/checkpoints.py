@@ -2,11 +2,11 @@
 
 Only the newest checkpoint of a run matters: it is what the next turn goes on from. The framework writes values that
 have no JSON form as pickles, and reads them through a list of types that are allowed: its own, those the workflow's
-executors name, and those registered with `agent_framework.register_checkpoint_type`.
+executors or functions name, and those registered with `agent_framework.register_checkpoint_type`.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from agent_framework import Workflow, WorkflowCheckpoint, WorkflowCheckpointException
@@ -16,9 +16,9 @@ from agent_framework._workflows._checkpoint_encoding import decode_checkpoint_va
 class Checkpoints:
     """The framework's `CheckpointStorage` of one turn, which starts with a record of the journal."""
 
-    def __init__(self, workflow: Workflow, record: bytes | None) -> None:
+    def __init__(self, types: Iterable[type], record: bytes | None) -> None:
         self._record = record
-        self._allowed = frozenset(f"{kind.__module__}:{kind.__qualname__}" for kind in _types(workflow))
+        self._allowed = frozenset(f"{kind.__module__}:{kind.__qualname__}" for kind in types)
         self.newest: WorkflowCheckpoint | None = None
         self.last_id = "journal"
 
@@ -27,10 +27,21 @@ class Checkpoints:
         """Whether the record is that of a question."""
         return bool(json.loads(record)["waits"])
 
-    def to_record(self, *, waits: bool) -> bytes:
-        """The newest checkpoint as a record of the journal."""
+    def to_record(self, *, waits: bool, answers: Mapping[str, Any] | None = None) -> bytes:
+        """The newest checkpoint as a record of the journal, and the answers that are given again to whoever goes on."""
         held = encode_checkpoint_value(self.newest.to_dict()) if self.newest else None
-        return json.dumps({"waits": waits, "checkpoint": held}).encode()
+        given = encode_checkpoint_value(dict(answers)) if answers else None
+        return json.dumps({"waits": waits, "checkpoint": held, "answers": given}).encode()
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """The answers of the record."""
+        given = json.loads(self._record).get("answers") if self._record else None
+        return decode_checkpoint_value(given, allowed_types=self._allowed) if given else {}
+
+    async def asked(self) -> WorkflowCheckpoint | None:
+        """The checkpoint of the record, if it is that of a question."""
+        return await self.load(self.last_id) if self._record and self.waits(self._record) else None
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
         """Kept until a newer one comes: nothing changes it before that."""
@@ -61,18 +72,19 @@ class Checkpoints:
         return [str(self.newest.checkpoint_id)] if self.newest else []
 
 
-def _types(workflow: Workflow) -> Iterator[type]:
+def types_of(workflow: Workflow) -> Iterator[type]:
     """The types that executors take, give, ask with and are answered with."""
     for executor in workflow.executors.values():
         asked = [kind for pair in getattr(executor, "_response_handlers", {}) for kind in pair]
         for kind in (*executor.input_types, *executor.output_types, *executor.workflow_output_types, *asked):
-            yield from _parts(kind)
+            yield from parts_of(kind)
 
 
-def _parts(kind: Any) -> Iterator[type]:
+def parts_of(kind: Any) -> Iterator[type]:
+    """The classes that a type is made of."""
     inner = get_args(kind)
     if inner:
         for one in inner:
-            yield from _parts(one)
+            yield from parts_of(one)
     elif isinstance(kind, type):
         yield kind

@@ -1,6 +1,6 @@
 """The framework's requests to the outside as questions, and their answers as what the framework wants back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from a2a_bridge.agent import Answer, Ask
 from a2a_bridge.protocol.objects import JSONValue
+from a2a_bridge.protocol.objects import Message as Said
 from adapters.agent_framework.messages import to_framework
 from adapters.agent_framework.reading import jsonable
 from agent_framework import Content, Message
@@ -58,6 +59,13 @@ def ask_of_event(event: Any) -> Ask:
     return Ask(text=_question(event.data), schema=_schema(event.response_type), id=event.request_id)
 
 
+def responses_to(requests: Sequence[Any], answer: Answer) -> dict[str, Any] | None:
+    """The answers to the events that ask, by request; None if one of them is unclear."""
+    given = Answer(tuple(ask_of_event(request) for request in requests), answer.message)
+    responses = {request.request_id: response_to(request, given) for request in requests}
+    return None if any(response is UNCLEAR for response in responses.values()) else responses
+
+
 def response_to(event: Any, answer: Answer) -> Any:
     """What the workflow is answered, in the type it wants, or UNCLEAR."""
     wanted = event.response_type
@@ -66,11 +74,15 @@ def response_to(event: Any, answer: Answer) -> Any:
     if wanted is bool:
         option = answer.option(event.request_id)
         return UNCLEAR if option is None else option == "yes"
+    return fitted(wanted, answer.value(event.request_id), answer.message)
+
+
+def fitted(wanted: Any, said: JSONValue, message: Said) -> Any:
+    """A value that was said in a message, in the type that is wanted, or UNCLEAR."""
     if wanted is Message:
-        return to_framework([answer.message], "")[0]
+        return to_framework([message], "")[0]
     if wanted == list[Message]:
-        return to_framework([answer.message], "")
-    said = answer.value(event.request_id)
+        return to_framework([message], "")
     if wanted is str:
         return said if isinstance(said, str) else to_json(said).decode()
     try:

@@ -88,6 +88,13 @@ class Reading:
             elif file_part(content) is None:
                 yield from self.content(content, None, None)
 
+    def activity(self, response: Any) -> Iterator[Reply | str]:
+        """The calls and the usage of a response whose words are told elsewhere, or to nobody."""
+        for content in (one for message in response.messages for one in message.contents):
+            if content.type not in ("text", "usage") and file_part(content) is None:
+                yield from self.content(content, None, None)
+        self._count(response.usage_details, replaces=False)
+
     def value(self, value: Any, speaker: str | None = None) -> Iterator[Reply | str]:
         """Something that is said whole: text, or any value as data."""
         self._close()

@@ -16,14 +16,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from a2a_bridge.agent import Answer, Refuse, Reply, Traits, Turn
+from a2a_bridge.agent import Refuse, Reply, Traits, Turn
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message as Said
 from adapters.agent_framework.agent import GONE, Published, closing, skills
-from adapters.agent_framework.checkpoints import Checkpoints
+from adapters.agent_framework.checkpoints import Checkpoints, types_of
 from adapters.agent_framework.copies import agents_of, maker
 from adapters.agent_framework.messages import FILES, to_framework, words
-from adapters.agent_framework.questions import UNCLEAR, ask_of_event, response_to
+from adapters.agent_framework.questions import ask_of_event, responses_to
 from adapters.agent_framework.reading import Reading
 from agent_framework import (
     AgentResponse,
@@ -70,19 +70,19 @@ class FrameworkWorkflow(Published):
 
     async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """The replies of one run."""
-        workflow, record = self._make(), await _recall(turn)
-        store = Checkpoints(workflow, record)
+        workflow, record = self._make(), await recall(turn)
+        store = Checkpoints(types_of(workflow), record)
         requests: list[Any] | None = None
         if record is not None:
             requests = await _restored(workflow, store, self.name)
             if requests is None:  # with what its failed restoration has left in it, it is of no use
                 workflow = self._make()
-                store = Checkpoints(workflow, None)
+                store = Checkpoints(types_of(workflow), None)
         if turn.answer:
             if not requests:
                 yield GONE
                 return
-            responses = _responses(requests, turn.answer)
+            responses = responses_to(requests, turn.answer)
             if responses is None:
                 for request in requests:
                     yield ask_of_event(request)
@@ -135,16 +135,21 @@ class FrameworkWorkflow(Published):
 
     def _output(self, reading: Reading, data: Any, executor: str) -> list[Reply | str]:
         reading.model = self._models.get(executor) or reading.model
-        if isinstance(data, AgentResponseUpdate):
-            return list(reading.update(data, executor))
-        if isinstance(data, AgentResponse | Message):
-            return list(reading.response(data, executor))
-        if isinstance(data, Content):
-            return list(reading.content(data, executor, None))
-        if isinstance(data, list) and data and all(isinstance(one, Message) for one in data):
-            # A whole conversation: what was said last is the answer.
-            return list(reading.response(data[-1], executor)) if data[-1].role == "assistant" else []
-        return list(reading.value(data, executor))
+        return list(tell(reading, data, executor))
+
+
+def tell(reading: Reading, data: Any, executor: str) -> Iterator[Reply | str]:
+    """What an output of a workflow amounts to."""
+    if isinstance(data, AgentResponseUpdate):
+        return reading.update(data, executor)
+    if isinstance(data, AgentResponse | Message):
+        return reading.response(data, executor)
+    if isinstance(data, Content):
+        return reading.content(data, executor, None)
+    if isinstance(data, list) and data and all(isinstance(one, Message) for one in data):
+        # A whole conversation: what was said last is the answer.
+        return reading.response(data[-1], executor) if data[-1].role == "assistant" else iter(())
+    return reading.value(data, executor)
 
 
 class InTurns:
@@ -185,7 +190,7 @@ def _name(named: Any) -> str:
     return "workflow" if not named.name or _MADE_UP.fullmatch(named.name) else str(named.name)
 
 
-async def _recall(turn: Turn) -> bytes | None:
+async def recall(turn: Turn) -> bytes | None:
     """The record to go on from: for an answer the newest, else the newest one that waits for none."""
     for _, record in reversed(await turn.journal.read()):
         if turn.answer or not Checkpoints.waits(record):
@@ -206,13 +211,6 @@ async def _restored(workflow: Workflow, store: Checkpoints, name: str) -> list[A
         _log.warning("%s cannot take up its state, and reads the history instead: %s", name, error)
         return None
     return requests
-
-
-def _responses(requests: Sequence[Any], answer: Answer) -> dict[str, Any] | None:
-    """The answers by request; None if one of them is unclear."""
-    given = Answer(tuple(ask_of_event(request) for request in requests), answer.message)
-    responses = {request.request_id: response_to(request, given) for request in requests}
-    return None if any(response is UNCLEAR for response in responses.values()) else responses
 
 
 def _input(workflow: Workflow, past: Sequence[Said], new: Sequence[Said], name: str) -> Any:
