@@ -87,6 +87,17 @@ def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
     return [known] if full == known else [known, full]
 
 
+def unsignable(body: Mapping[str, Any]) -> list[Violation]:
+    """What keeps a card of 1.0 from being signed, by its place; nothing for a card that has not the shape of one."""
+    raw = _without(body, "signatures")
+    if too_deep(raw):
+        return [Violation("", f"it is nested deeper than {MAX_DEPTH}")]
+    try:
+        return list(_unsignable(AgentCard, projected(raw), "")) if is_v1(body) else []
+    except CardError:
+        return []
+
+
 def projected(value: Mapping[str, Any], model: type[WireObject] = AgentCard, path: str = "") -> JSONObject:
     """The members of v1.0 that the object has, with the presence rules of §8.4.1; CardError if it has not their shape.
 

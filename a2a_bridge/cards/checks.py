@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from a2a_bridge.cards.canonical import is_v1, projected, to_be_signed, without_empties
+from a2a_bridge.cards.canonical import is_v1, projected, unsignable, without_empties
 from a2a_bridge.cards.findings import Finding
 from a2a_bridge.errors import CardError
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
@@ -249,11 +249,9 @@ def _secrets(value: Any, where: str) -> Iterator[Finding]:
 
 def signature_checks(body: Mapping[str, Any]) -> Iterator[Finding]:
     """What can be said of a card's signatures without keys, and whether it could be signed at all."""
-    try:
-        if is_v1(body) or "url" in body:
-            to_be_signed(body)
-    except CardError as error:
-        yield Finding("C705", "", error.message, "leave empty members out")
+    for found in unsignable(body):
+        said = f"{found.description}, so the card cannot be signed: verifiers read that in different ways"
+        yield Finding("C705", found.field, said, "give it a value, or leave it out if it is optional")
     if not body.get("signatures"):
         yield Finding("C701", "signatures", "nobody can tell whether it was changed", "a2a-bridge card sign --key KEY")
         return

@@ -6,8 +6,8 @@ bound by one deadline, each request by a shorter one; what there is no time left
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from a2a_bridge.check import of_cards, of_envelopes, of_old, of_operations, of_rest, of_streams
 from a2a_bridge.check.case import Case, Cases, Failed, NotApplicable, Verdict
@@ -52,12 +52,14 @@ class Finding:
 class Probe:
     """How an agent is asked. `text` is said to it three times per interface: it should be harmless and cheap to answer.
 
+    `headers` go with every request but those that are to be refused for lack of credentials.
     `webhook` is an address that a server accepts for a task which has ended, so that nothing is sent there. `total`
     bounds the whole in seconds, `each` one request.
     """
 
     url: str
     auth: Auth | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     wanted: Wanted = ANY
     allow_other_origin: bool = False
     text: str = TEXT
@@ -142,7 +144,8 @@ async def _lines(probe: Probe, deadline: Deadline) -> tuple[Line, list[Line]]:
     def line(url: str, binding: str, version: str, tenant: str | None = None) -> Line:
         def endpoint(*, known: bool) -> Endpoint:
             signer, way = (keyring.signer(card, url), http) if known else (None, as_stranger)
-            return Endpoint(url, way, headers={}, timeouts=timeouts, max_answer_bytes=MAX_ANSWER, signer=signer)
+            headers = probe.headers if known else {}
+            return Endpoint(url, way, headers=headers, timeouts=timeouts, max_answer_bytes=MAX_ANSWER, signer=signer)
 
         return Line(
             binding=binding,
@@ -171,13 +174,13 @@ async def _card(
     probe: Probe, keyring: Keyring, http: Callable[[], Awaitable[Http]], address: str
 ) -> tuple[AgentCard, list[AgentInterface]]:
     """The card of 1.0, and the interfaces of the cards of all versions: servers may have one for each."""
-    headers: dict[str, str] = {}
+    headers = dict(probe.headers)
     try:
         card = (await fetch_card(await http(), address, headers=headers, timeouts=probe.timeouts)).card
     except ClientError:
-        headers = keyring.for_card()
-        if not headers:
+        if not keyring.given:
             raise
+        headers |= await keyring.for_card(Deadline(probe.each))
         card = (await fetch_card(await http(), address, headers=headers, timeouts=probe.timeouts)).card
     offered = list(card.supported_interfaces)
     with contextlib.suppress(BridgeError):

@@ -20,8 +20,8 @@ from a2a_bridge.cards.lint import lint_text
 from a2a_bridge.cards.load import card_from_json
 from a2a_bridge.cards.sign import ALGORITHMS, TrustedKeys, load_signing_key, sign_card, verify_card
 from a2a_bridge.cli.card_text import CardText, read_card, served_findings
-from a2a_bridge.cli.fault import CARD_NOT_FOUND, CommandError, Fault, usage
-from a2a_bridge.cli.options import AgentOptions, Output, flat, local_card, seconds
+from a2a_bridge.cli.fault import CARD_INVALID, CARD_NOT_FOUND, CommandError, Fault, usage
+from a2a_bridge.cli.options import AgentOptions, FetchOptions, ReadOptions, flat, local_card
 from a2a_bridge.cli.output import card_text, emit, emit_json, field, note, safe
 from a2a_bridge.cli.session import Session
 from a2a_bridge.client.client import Client
@@ -30,13 +30,6 @@ from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import JSONValue
 
 Reference = Annotated[str, typer.Argument(metavar="CARD", help="A file, - for standard input, a host or a URL.")]
-AsText = Annotated[Output, typer.Option("--output", "-o", envvar="A2ACLI_OUTPUT", help="Text or JSON.")]
-Bearer = Annotated[
-    str | None, typer.Option(envvar="A2ACLI_BEARER", metavar="TOKEN", show_default=False, help="Bearer token.")
-]
-Timeout = Annotated[
-    float | None, typer.Option(parser=seconds, envvar="A2ACLI_TIMEOUT", metavar="DURATION", help="Default: 30s.")
-]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -96,16 +89,15 @@ def _parsed(body: bytes, name: str, *, strict: bool) -> AgentCard:
 
 
 @app.command("lint")
+@flat
 def lint_cards(
     cards: Annotated[list[str], typer.Argument(metavar="CARD...", help="Files, - for standard input, hosts or URLs.")],
+    fetching: ReadOptions,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
-    output: AsText = Output.TEXT,
-    bearer: Bearer = None,
-    timeout: Timeout = None,
 ) -> None:
     """Hold cards to the specification, versions 1.0 and 0.3: coded findings, each with its place and a hint."""
-    judged = [_judged(read_card(card, bearer=bearer, timeout=timeout)) for card in cards]
-    if output is Output.JSON:
+    judged = [_judged(read_card(card, fetching)) for card in cards]
+    if fetching.as_json:
         emit_json([_report(*each) for each in judged])
     else:
         emit("".join(_report_text(*each) for each in judged))
@@ -157,9 +149,15 @@ def sign(
     ] = None,
     algorithm: Annotated[str | None, typer.Option("--alg", help="Default: the usual one of the key.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write here, not to standard output.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Sign it whatever `card lint` finds.")] = False,
 ) -> None:
-    """Add a signature to a card, and write the card; signatures that it has stay."""
-    text = read_card(card)
+    """Add a signature to a card, and write the card; signatures that it has stay.
+
+    A card in which `card lint` finds an error is not signed: what is vouched for should be right.
+    """
+    text = read_card(card, FetchOptions())
+    if not force:
+        _refuse_errors(text)
     signed = sign_card(strict_json(text.body, text.name), [load_signing_key(key, key_id=key_id, algorithm=algorithm)])
     if out is None:
         emit_json(signed)
@@ -168,9 +166,21 @@ def sign(
     note(f"signed: {out}")
 
 
+def _refuse_errors(text: CardText) -> None:
+    name, shape, findings = _judged(text)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        note(_report_text(name, shape, errors).rstrip("\n"))
+        raise CommandError(
+            Fault(CARD_INVALID, f"{name} was not signed", "mend it, or sign it as it is with --force"),
+        )
+
+
 @app.command("verify")
+@flat
 def verify(
     card: Reference,
+    fetching: FetchOptions,
     keys: Annotated[
         list[str] | None, typer.Option("--key", metavar="FILE", help="Public key: PEM or JWK; may be repeated.")
     ] = None,
@@ -178,9 +188,6 @@ def verify(
     algorithms: Annotated[
         list[str] | None, typer.Option("--alg", help="Accept these algorithms only; may be repeated.")
     ] = None,
-    output: AsText = Output.TEXT,
-    bearer: Bearer = None,
-    timeout: Timeout = None,
 ) -> None:
     """Check a card's signature with keys that you have; exit with 1 when none of its signatures can be trusted.
 
@@ -190,28 +197,27 @@ def verify(
     if not sources:
         raise usage("name the keys that you trust: --key FILE or --jwks FILE")
     trusted = TrustedKeys(*sources, algorithms=algorithms or ALGORITHMS)
-    text = read_card(card, bearer=bearer, timeout=timeout)
+    text = read_card(card, fetching)
     found = verify_card(text.body, trusted, source=text.name)
-    if output is Output.JSON:
+    if fetching.as_json:
         emit_json({"verified": True, "keyId": found.key_id, "algorithm": found.algorithm, "card": found.body})
         return
     emit(field("Verified", "yes") + field("Key", found.key_id or "(unnamed)") + field("Algorithm", found.algorithm))
 
 
 @app.command("diff")
+@flat
 def diff(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A file, a host or a URL.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Likewise.")],
-    output: AsText = Output.TEXT,
-    bearer: Bearer = None,
-    timeout: Timeout = None,
+    fetching: ReadOptions,
 ) -> None:
     """Compare two cards of an agent; exit with 1 when a client of the first may fail with the second."""
-    texts = [read_card(reference, bearer=bearer, timeout=timeout) for reference in (before, after)]
+    texts = [read_card(reference, fetching) for reference in (before, after)]
     old, new = (_parsed(text.body, text.name, strict=False) for text in texts)
     changes = compare(old, new)
     breaking = sum(change.is_breaking for change in changes)
-    if output is Output.JSON:
+    if fetching.as_json:
         emit_json({"breaking": breaking, "changes": [change.as_json() for change in changes]})
     else:
         emit("".join(map(_change_text, changes)) + field("Found", f"{breaking} breaking, {len(changes)} in all"))

@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from a2a_bridge.cards.findings import Finding
-from a2a_bridge.cli.credentials import line
-from a2a_bridge.cli.fault import CARD_NOT_FOUND, CommandError, Fault
-from a2a_bridge.cli.options import agent_url, local_card
-from a2a_bridge.client.auth import Bearer
+from a2a_bridge.cli.credentials import credentials_of, headers_of, identifies
+from a2a_bridge.cli.fault import CARD_NOT_FOUND, CommandError, Fault, fault_of
+from a2a_bridge.cli.options import FetchOptions, agent_url, local_card
+from a2a_bridge.client.auth import Keyring
 from a2a_bridge.client.resolve import MAX_CARD_BYTES, card_url
-from a2a_bridge.errors import ConnectionFailedError
+from a2a_bridge.errors import ConnectionFailedError, RemoteTimeoutError
 from a2a_bridge.net import Deadline, Http, Timeouts, shown
 from a2a_bridge.protocol.card import PROTOCOL_VERSION
 
@@ -37,17 +37,20 @@ class CardText:
     again: int | None = None
 
 
-def read_card(reference: str, *, bearer: str | None = None, timeout: float | None = None) -> CardText:
+def read_card(reference: str, options: FetchOptions) -> CardText:
     """The text of the card that a reference names: `-`, a file, a host, a URL.
 
-    A server is asked for the card of 1.0. Raises CommandError when there is none, ConnectionFailedError and
-    RemoteTimeoutError.
+    A server is asked for the card of 1.0, with the credentials of the options. Raises CommandError when there is none,
+    or it cannot be had.
     """
     if reference == "-":
         return CardText("standard input", sys.stdin.buffer.read(MAX_CARD_BYTES + 1))
     if (path := local_card(reference)) is not None:
         return CardText(reference, _file(path))
-    return asyncio.run(_fetched(card_url(agent_url(reference)), bearer, timeout or SECONDS))
+    try:
+        return asyncio.run(_fetched(card_url(agent_url(reference)), options))
+    except (ConnectionFailedError, RemoteTimeoutError) as error:
+        raise CommandError(fault_of(error, agent=reference, authenticated=identifies(options))) from error
 
 
 def _file(path: Path) -> bytes:
@@ -57,13 +60,22 @@ def _file(path: Path) -> bytes:
         raise CommandError(Fault(CARD_NOT_FOUND, f"{path}: {error.strerror or error}")) from error
 
 
-async def _fetched(url: str, bearer: str | None, seconds: float) -> CardText:
-    headers = {"accept": "application/json", "a2a-version": PROTOCOL_VERSION}
-    if bearer:
-        headers["authorization"] = f"Bearer {Bearer(line(bearer)).token}"
-    timeouts, deadline, http = Timeouts(total=seconds), Deadline(seconds), Http()
+async def _fetched(url: str, options: FetchOptions) -> CardText:
+    seconds = options.timeout or SECONDS
+    timeouts, deadline = Timeouts(total=seconds), Deadline(seconds)
+
+    async def as_ourselves() -> Http:
+        return http
+
+    keyring = Keyring(credentials_of(options), as_ourselves, timeouts, any_origin=False)
+    http = Http(certificate=keyring.certificate)
+    headers = {"accept": "application/json", "a2a-version": PROTOCOL_VERSION, **keyring.plain(), **headers_of(options)}
     try:
         answer = await http.request("GET", url, headers=headers, timeouts=timeouts, deadline=deadline)
+        if answer.status == 401 and keyring.given:
+            await answer.aclose()
+            headers = {**await keyring.for_card(deadline), **headers}
+            answer = await http.request("GET", url, headers=headers, timeouts=timeouts, deadline=deadline)
         async with answer:
             if answer.status in (404, 405, 410):
                 raise CommandError(Fault(CARD_NOT_FOUND, f"{shown(url)} answered HTTP {answer.status}: no card there"))

@@ -14,7 +14,7 @@ import typer
 from a2a_bridge.check.case import MUST, Verdict
 from a2a_bridge.check.run import TEXT, WEBHOOK, Finding, Probe, check_agent
 from a2a_bridge.cli import fault
-from a2a_bridge.cli.credentials import credentials_of, identifies, wanted_by
+from a2a_bridge.cli.credentials import credentials_of, headers_of, identifies, wanted_by
 from a2a_bridge.cli.options import TalkOptions, agent_url, flat
 from a2a_bridge.cli.output import emit, emit_json, field, safe
 from a2a_bridge.errors import BridgeError
@@ -41,10 +41,10 @@ def check(
     everything: Annotated[bool, typer.Option("--all", help="Show what is right and what does not apply, too.")] = False,
 ) -> None:
     """Ask an agent's server about a hundred questions, in every version and binding of its card; at most 120 s."""
-    credentials = credentials_of(talk)
     probe = Probe(
         agent_url(url),
-        auth=credentials,
+        auth=credentials_of(talk),
+        headers=headers_of(talk),
         wanted=wanted_by(talk),
         allow_other_origin=talk.allow_other_origin,
         text=text,
@@ -54,7 +54,7 @@ def check(
     try:
         findings = asyncio.run(_findings(probe, show=not talk.as_json, everything=everything))
     except BridgeError as error:
-        found = fault.fault_of(error, agent=url, authenticated=identifies(credentials))
+        found = fault.fault_of(error, agent=url, authenticated=identifies(talk))
         fault.say(found, as_json=talk.as_json)
         raise typer.Exit(3 if found.exit_code == 1 else found.exit_code) from None
     counts = Counter(finding.verdict for finding in findings)

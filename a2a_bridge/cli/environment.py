@@ -53,6 +53,13 @@ def file_settings(config: Path | None) -> dict[str, str]:
     return found
 
 
+def lines(variable: str, config: Path | None) -> list[str]:
+    """The lines of a variable, or of the setting of that name: for options whose values have spaces in them, which
+    typer would part there."""
+    found = os.environ.get(variable) or file_settings(config).get(variable, "")
+    return [line for line in found.splitlines() if line.strip()]
+
+
 def apply(ctx: typer.Context, config: Path | None) -> Path | None:
     """Callback of the eager option `--config`: makes the files the defaults of this command's other options."""
     if not ctx.resilient_parsing:
@@ -62,8 +69,9 @@ def apply(ctx: typer.Context, config: Path | None) -> Path | None:
 
 
 def _by_parameter(ctx: typer.Context, settings: Mapping[str, str]) -> dict[str, Any]:
+    # What may be given several times has its values parted by spaces, as in a variable.
     return {
-        parameter.name: settings[variable]
+        parameter.name: settings[variable].split() if getattr(parameter, "multiple", False) else settings[variable]
         for parameter in ctx.command.params
         if parameter.name and isinstance(variable := getattr(parameter, "envvar", None), str) and variable in settings
     }

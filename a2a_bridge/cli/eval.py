@@ -12,7 +12,7 @@ import typer
 
 from a2a_bridge.chat.seat import SILENCE
 from a2a_bridge.cli import fault
-from a2a_bridge.cli.credentials import credentials_of
+from a2a_bridge.cli.credentials import credentials_of, headers_of
 from a2a_bridge.cli.options import TalkOptions, agent_url, flat
 from a2a_bridge.cli.output import emit, emit_json, safe
 from a2a_bridge.cli.target import load_target
@@ -50,7 +50,7 @@ def evaluate(
     try:
         found = read_cases(cases)
         evaluation = Evaluation(
-            target=RemoteAgent(agent_url(target), name=TARGET, auth=credentials_of(talk)),
+            target=RemoteAgent(agent_url(target), name=TARGET, auth=credentials_of(talk), headers=headers_of(talk)),
             judge=_somebody(judge),
             asker=_somebody(asker),
             parallel=parallel,

@@ -42,8 +42,8 @@ def seconds(text: str | float) -> float:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TalkOptions:
-    """How to talk to an agent."""
+class FetchOptions:
+    """How to get at what an agent's server holds, and who is asking."""
 
     output: Annotated[
         Output,
@@ -97,15 +97,56 @@ class TalkOptions:
         str | None,
         typer.Option(envvar="A2ACLI_SCOPE", metavar="SCOPES", help="What it asks for, if not what the card says."),
     ] = None
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME: VALUE'", show_default=False,
+            help="Send this header too; may be repeated. As with --bearer; in A2ACLI_HEADER one a line.",
+        ),
+    ] = None  # fmt: skip
     cert: Annotated[
         str | None, typer.Option(envvar="A2ACLI_CERT", metavar="FILE", help="Client certificate, PEM (mutual TLS).")
-    ] = None
-    key: Annotated[
-        str | None, typer.Option(envvar="A2ACLI_KEY", metavar="FILE", help="Its key, if that is not in the same file.")
     ] = None
     ca: Annotated[
         str | None, typer.Option(envvar="A2ACLI_CA", metavar="FILE", help="Certificate authorities to trust as well.")
     ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            is_eager=True, callback=environment.apply, metavar="FILE",
+            help="Read defaults from this file of A2ACLI_KEY=value lines, instead of the nearest .env.",
+        ),
+    ] = None  # fmt: skip
+
+    @property
+    def as_json(self) -> bool:
+        """JSON was asked for."""
+        return self.output is Output.JSON
+
+    @property
+    def certificate_key(self) -> str | None:
+        """The file of the client certificate's key, if it has one of its own."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions(FetchOptions):
+    """The same for commands whose own `--key` is none."""
+
+    key: Annotated[
+        str | None, typer.Option(envvar="A2ACLI_KEY", metavar="FILE", help="Its key, if that is not in the same file.")
+    ] = None
+
+    @property
+    def certificate_key(self) -> str | None:
+        """See `FetchOptions`."""
+        return self.key
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TalkOptions(ReadOptions):
+    """How to talk to an agent."""
+
     binding: Annotated[
         str | None,
         typer.Option(envvar="A2ACLI_BINDING", metavar="NAME", help="Speak JSONRPC or HTTP+JSON, and nothing else."),
@@ -121,18 +162,6 @@ class TalkOptions:
             help="Follow a card that points to another host than its own.",
         ),
     ] = False  # fmt: skip
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            is_eager=True, callback=environment.apply, metavar="FILE",
-            help="Read defaults from this file of A2ACLI_KEY=value lines, instead of the nearest .env.",
-        ),
-    ] = None  # fmt: skip
-
-    @property
-    def as_json(self) -> bool:
-        """JSON was asked for."""
-        return self.output is Output.JSON
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

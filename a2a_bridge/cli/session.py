@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 
 from a2a_bridge.cli import fault
-from a2a_bridge.cli.credentials import credentials_of, identifies, wanted_by
+from a2a_bridge.cli.credentials import credentials_of, headers_of, identifies, wanted_by
 from a2a_bridge.cli.options import AgentOptions, agent_url, local_card
 from a2a_bridge.cli.output import emit, emit_json, event_json, event_text, field, ids_text, note, reply_text, task_text
 from a2a_bridge.client.client import Client, Retries, Timeouts, Trust
@@ -62,6 +62,9 @@ class Session:
         self.stream = stream
         self.seen = Seen()
         self._credentials = credentials_of(options)
+        self._headers = headers_of(options)
+        if options.extension:
+            self._headers["a2a-extensions"] = ", ".join(options.extension)
         self._ids_are_last = False
 
     def run(self, work: Callable[[Client], Awaitable[None]]) -> None:
@@ -83,7 +86,7 @@ class Session:
         return Client(
             agent_url(options.agent_card),
             auth=self._credentials,
-            headers={"a2a-extensions": ", ".join(options.extension)} if options.extension else None,
+            headers=self._headers,
             interface=wanted_by(options),
             timeouts=_WAITING,
             retries=_RETRIES,
@@ -99,7 +102,7 @@ class Session:
         options = self.options
         if isinstance(error, TimeoutError) or (isinstance(error, RemoteTimeoutError) and self.seen.task_id):
             return self._too_late()
-        return fault.fault_of(error, agent=options.reference, authenticated=identifies(self._credentials))
+        return fault.fault_of(error, agent=options.reference, authenticated=identifies(options))
 
     def fail(self, error: BaseException) -> NoReturn:
         """Tell about an error and end the command with its exit code."""

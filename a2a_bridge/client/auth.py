@@ -29,6 +29,8 @@ _MAX_TOKEN_ANSWER = 64 * 1024
 _NO_EXPIRY = 300.0  # seconds that a token is kept whose server does not say how long it lasts
 _EARLY = 60.0
 _EARLY_PART = 0.2
+CARD_KEY_HEADER = "x-api-key"
+"""Where an API key goes when a card is asked for that would have said where it goes."""
 
 
 def _check_sendable(what: str, value: str) -> None:
@@ -118,11 +120,21 @@ class Keyring:
         """The certificate among the credentials."""
         return next((found for found in self.given if isinstance(found, ClientCertificate)), None)
 
-    def for_card(self) -> dict[str, str]:
-        """Headers for a card that is not public: what needs no card to know how it is sent."""
-        found: dict[str, str] = {}
+    def plain(self) -> dict[str, str]:
+        """Headers of the credentials that are sent in one way only."""
+        return {name: value for credential in self.given for name, value in _plain(credential).items()}
+
+    async def for_card(self, deadline: Deadline) -> dict[str, str]:
+        """Headers for a card that is not public, which nobody has read yet: a key goes into `X-API-Key`, a token is got
+        where the caller says."""
+        found = self.plain()
         for credential in self.given:
-            found |= _plain(credential)
+            if isinstance(credential, ApiKey):
+                found[CARD_KEY_HEADER] = credential.key
+            elif isinstance(credential, ClientCredentials) and credential.token_url is not None:
+                scope = " ".join(credential.scopes or ())
+                token = await self.token(credential, _checked(credential.token_url), scope, deadline)
+                found["authorization"] = f"Bearer {token}"
         return found
 
     def signer(self, card: AgentCard, url: str) -> "AgentSigner | None":
@@ -262,9 +274,7 @@ class AgentSigner:
             raise CardError(
                 f"the card of {self._card.name!r} declares no OAuth 2 client credentials flow; pass token_url=..."
             )
-        parts = urlsplit(found)
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-            raise CardError(f"the token URL {shown(found)} is not https, so the client secret was not sent there")
+        _checked(found)
         is_foreign = client.token_url is None and not same_origin(found, self._url)
         if is_foreign and not self._keyring.any_origin:
             raise CardError(
@@ -272,6 +282,13 @@ class AgentSigner:
                 " origin than the agent's. If you trust it, pass it as token_url=..."
             )
         return found, " ".join(client.scopes if client.scopes is not None else asked)
+
+
+def _checked(token_url: str) -> str:
+    parts = urlsplit(token_url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise CardError(f"the token URL {shown(token_url)} is not https, so the client secret was not sent there")
+    return token_url
 
 
 def _basic(user: str, password: str) -> str:

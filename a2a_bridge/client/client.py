@@ -201,9 +201,9 @@ class Client:
         try:
             return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known, keys=keys)
         except ConnectionFailedError as error:
-            credentials = self._keyring.for_card() if error.status == 401 else {}
-            if not credentials:
+            if error.status != 401 or not self._keyring.given:
                 raise
+        credentials = await self._keyring.for_card(Deadline(self._timeouts.total))
         headers |= credentials
         return await fetch_card(http, url, headers=headers, timeouts=self._timeouts, known=known, keys=keys)
 

@@ -182,19 +182,23 @@ def start() -> Iterator[Callable[..., Served]]:
         stop_server(served)
 
 
+Answer = tuple[int, bytes] | Callable[[dict[str, str]], tuple[int, bytes]]
+
+
 @dataclass
 class Fixed:
-    """A server of fixed answers: path -> (status, body). Asks for what is not named get 404."""
+    """A server of fixed answers: path -> (status, body), or what makes them of the headers. Asks for what is not named
+    get 404."""
 
     url: str
-    answers: dict[str, tuple[int, bytes]]
+    answers: dict[str, Answer]
     seen: list[dict[str, str]]
 
 
 @pytest.fixture
 def fixed() -> Iterator[Fixed]:
     """See `Fixed`."""
-    answers: dict[str, tuple[int, bytes]] = {}
+    answers: dict[str, Answer] = {}
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -202,7 +206,8 @@ def fixed() -> Iterator[Fixed]:
             length = int(self.headers.get("content-length") or 0)
             self.rfile.read(length)
             seen.append({name.lower(): value for name, value in self.headers.items()})
-            status, body = answers.get(self.path, (404, b"{}"))
+            found = answers.get(self.path, (404, b"{}"))
+            status, body = found(seen[-1]) if callable(found) else found
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))

@@ -49,9 +49,8 @@ def test_lint_tells_code_place_and_hint(files: Path, run) -> None:  # type: igno
         "    use https\n"
         "C303 warning supportedInterfaces: has no interface of 0.3, but there are members of 0.3\n"
         "    list the 0.3 interface, or remove url, preferredTransport, protocolVersion\n"
-        "C705 warning the card cannot be signed, because verifiers read what is empty differently:"
-        " description: is empty\n"
-        "    leave empty members out\n"
+        "C705 warning description: is empty, so the card cannot be signed: verifiers read that in different ways\n"
+        "    give it a value, or leave it out if it is optional\n"
         "C701 note signatures: nobody can tell whether it was changed\n"
         "    a2a-bridge card sign --key KEY\n"
         "Found: 1 error, 3 warnings\n"
@@ -156,6 +155,69 @@ def test_sign_refuses_what_cannot_be_signed_and_never_shows_the_key(files: Path,
     done = run("card", "sign", "card.json", "--key", "broken.pem")
     assert done.code == 2
     assert (files / "key.pem").read_text().splitlines()[1][:20] not in done.err
+
+
+def test_a_card_with_errors_is_signed_by_force_only(files: Path, run) -> None:  # type: ignore[no-untyped-def]
+    """R-SIGN-02: a signature vouches for what it covers; what is wrong is told as lint tells it, warnings apart."""
+    interface = {**CARD["supportedInterfaces"][0], "protocolVersion": "one"}  # type: ignore[index]
+    write(files, "bad.json", supportedInterfaces=[interface], iconUrl="http://example.org/i")
+    done = run("card", "sign", "bad.json", "--key", "key.pem", "--out", "signed.json")
+    assert (done.code, done.out, (files / "signed.json").exists()) == (1, "", False)
+    assert "C205 error supportedInterfaces[0].protocolVersion" in done.err
+    assert "Found: 1 error, 0 warnings" in done.err
+    assert "Error: bad.json was not signed" in done.err
+    assert "--force" in done.err
+    assert "C202" not in done.err
+    assert run("card", "sign", "bad.json", "--key", "key.pem", "--out", "signed.json", "--force").code == 0
+    assert run("card", "verify", "signed.json", "--key", "pub.pem").code == 0
+    write(files, "empty.json", description="")
+    forced = run("card", "sign", "empty.json", "--key", "key.pem", "--force")
+    assert "read what is empty differently" in forced.err
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "name", "value"),
+    [
+        (["--bearer", "abc"], {}, "authorization", "Bearer abc"),
+        ([], {"A2ACLI_BEARER": "abc"}, "authorization", "Bearer abc"),
+        ([], {"A2ACLI_BASIC": "me:pass"}, "authorization", "Basic bWU6cGFzcw=="),
+        (["--api-key", "k1"], {}, "x-api-key", "k1"),
+        (["--header", "X-Key: a b", "--header", "x-more: 1"], {}, "x-key", "a b"),
+        ([], {"A2ACLI_HEADER": "X-Key: a b\nX-More: 1\n"}, "x-more", "1"),
+        (["--client-id", "me", "--client-secret", "x", "--token-url", "TOKENS"], {}, "authorization", "Bearer fresh"),
+    ],
+)
+@pytest.mark.parametrize("command", ["lint", "verify", "diff"])
+def test_a_card_that_is_not_public_is_asked_for_with_credentials(  # type: ignore[no-untyped-def]
+    command: str, options: list[str], variables: dict[str, str], name: str, value: str,
+    files: Path, fixed, run, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The options of `send`, by every command that judges a card."""
+    signed = json.loads(run("card", "sign", "card.json", "--key", "key.pem").out)
+    fixed.answers["/.well-known/agent-card.json"] = lambda seen: (
+        (200, json.dumps(signed).encode()) if seen.get(name) == value else (401, b"")
+    )
+    fixed.answers["/token"] = (200, b'{"access_token":"fresh","token_type":"bearer"}')
+    more = {"lint": (), "verify": ("--key", "pub.pem"), "diff": ("card.json",)}[command]
+    refused = run("card", command, fixed.url, *more)
+    assert refused.code == 4
+    assert "--api-key" in refused.err
+    for variable, said in variables.items():
+        monkeypatch.setenv(variable, said)
+    given = [f"{fixed.url}/token" if option == "TOKENS" else option for option in options]
+    done = run("card", command, fixed.url, *more, *given)
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("said", ["X-Key", "X Key: s3cret", "X-Key: s3cret\nX-Other: 1", "X-Key: s3cr\u00e9t"])
+def test_a_header_that_is_none_is_wrong_use_and_not_repeated(said: str, fixed, run) -> None:  # type: ignore[no-untyped-def]
+    """Nothing is sent."""
+    done = run("card", "lint", fixed.url, "--header", said)
+    assert (done.code, fixed.seen) == (2, [])
+    assert "--header is 'NAME: VALUE'" in done.err
+    assert "s3cr" not in done.err.replace(said, "")
+    twice = run("send", "-a", fixed.url, "--text", "hi", "--header", "a: 1", "--header", "A: 2")
+    assert (twice.code, "given twice" in twice.err) == (2, True)
 
 
 def test_verify_accepts_no_algorithm_that_was_not_named(files: Path, run) -> None:  # type: ignore[no-untyped-def]

@@ -40,6 +40,7 @@ BASIC = "Basic " + base64.b64encode(b"me:pass").decode()
         (["--basic", "me:pass"], "authorization", BASIC),
         (["--api-key", "k1"], "x-key", "k1"),
         (["--client-id", "me", "--client-secret", "x"], "authorization", "Bearer fresh"),
+        (["--header", "X-Mine: yes"], "x-mine", "yes"),
         (["--extension", "urn:a", "--extension", "urn:b"], "a2a-extensions", "urn:a, urn:b"),
     ],
 )
@@ -56,6 +57,15 @@ def test_credentials_come_from_the_environment_too(guarded: Any, run: Any, monke
     monkeypatch.setenv("A2ACLI_BINDING", "HTTP+JSON")
     assert run("task", "get", "t1", "-a", guarded.url).code == 0
     assert guarded.seen[-1]["x-key"] == "k2"
+
+
+def test_what_may_be_repeated_comes_from_files_too(guarded: Any, run: Any, tmp_path: Any) -> None:
+    """Parted by spaces, as in a variable; a header has spaces in it, and a line of its own."""
+    (tmp_path / ".env").write_text("A2ACLI_EXTENSION=urn:a urn:b\nA2ACLI_HEADER=X-Mine: you and me\n")
+    done = run("task", "get", "t1", "-a", guarded.url, "--binding", "HTTP+JSON")
+    assert (done.code, done.err) == (0, "")
+    assert guarded.seen[-1]["a2a-extensions"] == "urn:a, urn:b"
+    assert guarded.seen[-1]["x-mine"] == "you and me"
 
 
 @pytest.mark.parametrize("command", [["task", "get", "t1", "-a"], ["card", "lint"], ["check"]])
