@@ -90,7 +90,7 @@ def to_be_signed(body: Mapping[str, Any]) -> list[JSONObject]:
 def unsignable(body: Mapping[str, Any]) -> list[Violation]:
     """What keeps a card of 1.0 from being signed, by its place; nothing for a card that has not the shape of one."""
     raw = _without(body, "signatures")
-    if too_deep(raw):
+    if deeper_than(MAX_DEPTH, raw):
         return [Violation("", f"it is nested deeper than {MAX_DEPTH}")]
     try:
         return list(_unsignable(AgentCard, projected(raw), "")) if is_v1(body) else []
