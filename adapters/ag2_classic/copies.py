@@ -1,7 +1,8 @@
 """A copy of an agent, or of a whole group chat, for each turn.
 
 AutoGen's classic agents hold their conversations and counters, and a group chat its messages. So every turn gets
-copies: of agents, group chats, and what they keep in lists and dicts; methods of theirs that are kept somewhere are
+copies of what was published, as it was at that moment: whoever goes on using the original is not overheard. Copies
+are made of agents, group chats, and what they keep in lists and dicts; methods of theirs that are kept somewhere are
 bound to the copies. All else is shared: functions, tools, code executors, and the connections of model clients, whose
 usage is counted for each copy. A function that holds an agent itself (in a closure, or as a global of its module) would
 go on using the original; such a chat is refused, and given as a function that makes it.
@@ -10,8 +11,8 @@ go on using the original; such a chat is refused, and given as a function that m
 import copy
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -22,32 +23,43 @@ from autogen.oai.client import OpenAIWrapper
 from a2a_bridge.errors import AdapterError
 
 _TAKEN_APART = (ConversableAgent, GroupChat)
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None), type, FunctionType})
-"""What is shared, told by its class at once: it is most of what there is."""
+
+Memo = dict[int, Any]
+"""What has been copied already, by id."""
+
+Copier = Callable[[Any, Memo], Any]
 
 
-def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
-    """The value for one turn. `memo`: what has been copied already, by id."""
-    if type(value) in _PLAIN:
-        return value
-    memo = {} if memo is None else memo
-    if id(value) in memo:
-        return memo[id(value)]
-    if isinstance(value, _TAKEN_APART):
+def copied(value: Any, memo: Memo | None = None) -> Any:
+    """The value for one turn."""
+    copier = _copier(type(value))
+    return value if copier is None else copier(value, {} if memo is None else memo)
+
+
+@lru_cache(maxsize=1024)
+def _copier(kind: type) -> Copier | None:
+    """How values of a class are copied; None: they are shared. AutoGen's protocols are asked once for each class,
+    because that costs more than all copying."""
+    if issubclass(kind, _TAKEN_APART):
+        return _object
+    if issubclass(kind, ContextVariables):
+        return copy.deepcopy
+    return _wrapper if issubclass(kind, OpenAIWrapper) else _COPIERS.get(kind)
+
+
+def _object(value: Any, memo: Memo) -> Any:
+    if id(value) not in memo:
         made = memo[id(value)] = object.__new__(type(value))
         vars(made).update({name: copied(held, memo) for name, held in vars(value).items()})
-        return made
-    if isinstance(value, ContextVariables):
-        memo[id(value)] = copy.deepcopy(value)
-        return memo[id(value)]
-    if isinstance(value, OpenAIWrapper):
+    return memo[id(value)]
+
+
+def _wrapper(value: Any, memo: Memo) -> Any:
+    if id(value) not in memo:
         made = memo[id(value)] = object.__new__(type(value))
         clients = [_own_client(client) for client in vars(value).get("_clients", ())]
         vars(made).update(vars(value), _clients=clients, actual_usage_summary=None, total_usage_summary=None)
-        return made
-    if isinstance(value, MethodType) and isinstance(value.__self__, _TAKEN_APART):
-        return MethodType(value.__func__, copied(value.__self__, memo))
-    return _container(value, memo)
+    return memo[id(value)]
 
 
 def _own_client(client: Any) -> Any:
@@ -60,23 +72,42 @@ def _own_client(client: Any) -> Any:
     return made
 
 
-def _container(value: Any, memo: dict[int, Any]) -> Any:
-    made: Any
-    if type(value) is defaultdict:
-        made = memo[id(value)] = defaultdict(copied(value.default_factory, memo))
-        made.update({copied(key, memo): copied(held, memo) for key, held in value.items()})
-        return made
-    if type(value) is dict:
+def _method(value: Any, memo: Memo) -> Any:
+    if not isinstance(value.__self__, _TAKEN_APART):
+        return value
+    return MethodType(value.__func__, copied(value.__self__, memo))
+
+
+def _defaultdict(value: Any, memo: Memo) -> Any:
+    if id(value) not in memo:
+        memo[id(value)] = defaultdict(copied(value.default_factory, memo))
+        memo[id(value)].update((copied(key, memo), copied(held, memo)) for key, held in value.items())
+    return memo[id(value)]
+
+
+def _dict(value: Any, memo: Memo) -> Any:
+    if id(value) not in memo:
         made = memo[id(value)] = {}
-        made.update({copied(key, memo): copied(held, memo) for key, held in value.items()})
-        return made
-    if type(value) is list:
+        for key, held in value.items():
+            made[copied(key, memo)] = copied(held, memo)
+    return memo[id(value)]
+
+
+def _list(value: Any, memo: Memo) -> Any:
+    if id(value) not in memo:
         made = memo[id(value)] = []
-        made.extend(copied(held, memo) for held in value)
-        return made
-    if type(value) in (tuple, set):
-        return type(value)(copied(held, memo) for held in value)
-    return value
+        made.extend([copied(held, memo) for held in value])
+    return memo[id(value)]
+
+
+def _plain(value: Any, memo: Memo) -> Any:
+    """A tuple or a set: nothing of AutoGen's holds itself in one."""
+    return type(value)([copied(held, memo) for held in value])
+
+
+_COPIERS: Mapping[type, Copier] = {
+    MethodType: _method, defaultdict: _defaultdict, dict: _dict, list: _list, tuple: _plain, set: _plain
+}  # fmt: skip
 
 
 def members(obj: Any) -> list[Any]:
@@ -123,8 +154,8 @@ def _held(function: FunctionType) -> Iterator[Any]:
 
 
 def maker(obj: Any) -> Callable[[], Any]:
-    """What makes an object for one turn: the function that was given, or a copier of the object."""
+    """What makes an object for one turn: the function that was given, or a copier of the object as it is now."""
     if not isinstance(obj, ConversableAgent):
         return obj  # type: ignore[no-any-return]  # a function
     _check_functions(obj)
-    return partial(copied, obj)
+    return partial(copied, copied(obj))

@@ -20,6 +20,10 @@ from autogen.io import IOStream
 
 from a2a_bridge.agent import run_in_thread
 
+GATHERS = 0.005
+"""Seconds. The loop is woken for each event, unless they come faster than this: then it comes by itself so often, and
+reads all that were told. A thread that wakes a loop costs both of them more than the event itself."""
+
 
 class Stopped(BaseException):
     """Nobody waits for this run any more. Not an Exception: AutoGen would tell its model about it."""
@@ -66,11 +70,17 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         context = contextvars.copy_context()
         running = asyncio.create_task(run_in_thread(lambda: context.run(self._run, call)))
         running.add_done_callback(lambda _: self._bell.set())
+        now, gathers = -GATHERS, False
         try:
             while True:
                 await self._bell.wait()
                 self._bell.clear()
-                self._rings = False  # before reading: what is told from now on rings again
+                woken, now = now, self._loop.time()
+                gathers = bool(self._told) and (gathers or now - woken < GATHERS)
+                if gathers:
+                    self._loop.call_later(GATHERS, self._bell.set)  # what is told until then need not ring
+                else:
+                    self._rings = False  # before reading: what is told from now on rings again
                 while self._told:
                     yield self._told.popleft()
                 if running.done() and not self._told:
@@ -92,7 +102,7 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
 
     def tell(self, event: object) -> None:
         """In the thread: hand an event on, or stop here because nobody listens. The loop is woken once for all that
-        is told before it comes to look."""
+        is told before it comes to look; see `GATHERS`."""
         if self._stopped.is_set():
             raise Stopped
         self._told.append(event)

@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -15,10 +17,11 @@ with warnings.catch_warnings():
 from a2a_bridge.agent import Ask, Say, ToolCall, outcome, traits_of
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
-from a2a_bridge.testing.adapter_case import asked, said, within
+from a2a_bridge.testing.adapter_case import WAIT, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.ag2_classic.adapter import ADAPTER
+from adapters.ag2_classic.work import Work
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # AutoGen leaves its model clients open, and uses what is deprecated
 
@@ -132,6 +135,37 @@ async def test_a_function_makes_what_cannot_be_copied(model: FakeOpenAI) -> None
     agent = ADAPTER.adapt(make, name="pair")
     assert (await said(agent, make_turn("SAY hello"))).text == "[one] hello\n\n[other] Echo: hello"
     assert agent.name == "pair"
+
+
+async def test_who_goes_on_using_the_original_is_not_overheard(model: FakeOpenAI) -> None:
+    """Ours: what is published is the chat as it was then; what its owner says to it later is nobody else's to know."""
+    human = UserProxyAgent("boss", human_input_mode="NEVER", code_execution_config=False)
+    manager = chat(human, worker(model, "writer"), worker(model, "critic"), rounds=3)
+    agent = ADAPTER.adapt(manager)
+    await human.a_initiate_chat(manager, message="SAY the code is 4711", silent=True)
+    assert "4711" in asked(model)
+    await said(agent, make_turn("SAY hello"))
+    assert "4711" not in asked(model)
+
+
+async def test_what_a_thread_tells_is_heard_while_it_works(model: FakeOpenAI) -> None:
+    """Ours: the loop is woken for what comes alone, and comes by itself for what comes fast; nothing is left lying."""
+    work, heard = Work(), threading.Semaphore(0)
+
+    def tell(*batches: int) -> int:
+        for size in batches:
+            for number in range(size):
+                work.tell(number)
+            for _ in range(size):
+                assert heard.acquire(timeout=WAIT)
+        return sum(batches)
+
+    told = 0
+    async with aclosing(work.events(lambda: tell(1, 1, 100, 1, 1000, 1))) as events:
+        async for _ in events:
+            told += 1
+            heard.release()
+    assert told == work.result == 1104
 
 
 def test_an_agent_that_answers_in_an_event_loop_only_is_refused(model: FakeOpenAI) -> None:
