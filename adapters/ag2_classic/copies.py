@@ -24,6 +24,9 @@ from a2a_bridge.errors import AdapterError
 
 _TAKEN_APART = (ConversableAgent, GroupChat)
 
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None), type, FunctionType})
+"""What is shared, told by its class at once: it is most of what there is."""
+
 Memo = dict[int, Any]
 """What has been copied already, by id."""
 
@@ -50,7 +53,9 @@ def _copier(kind: type) -> Copier | None:
 def _object(value: Any, memo: Memo) -> Any:
     if id(value) not in memo:
         made = memo[id(value)] = object.__new__(type(value))
-        vars(made).update({name: copied(held, memo) for name, held in vars(value).items()})
+        copies = [(name, copied(held, memo)) for name, held in vars(value).items() if type(held) not in _PLAIN]
+        vars(made).update(vars(value))
+        vars(made).update(copies)
     return memo[id(value)]
 
 
@@ -89,14 +94,14 @@ def _dict(value: Any, memo: Memo) -> Any:
     if id(value) not in memo:
         made = memo[id(value)] = {}
         for key, held in value.items():
-            made[copied(key, memo)] = copied(held, memo)
+            made[key if type(key) is str else copied(key, memo)] = held if type(held) in _PLAIN else copied(held, memo)
     return memo[id(value)]
 
 
 def _list(value: Any, memo: Memo) -> Any:
     if id(value) not in memo:
         made = memo[id(value)] = []
-        made.extend([copied(held, memo) for held in value])
+        made.extend([held if type(held) in _PLAIN else copied(held, memo) for held in value])
     return memo[id(value)]
 
 

@@ -88,7 +88,8 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
             self.result = running.result()
         finally:
             self._stopped.set()
-            await asyncio.wait([running])
+            if not running.done():
+                await asyncio.wait([running])
             if not running.cancelled():
                 running.exception()  # looked at: whoever stopped the run does not want to hear of it
 
