@@ -35,7 +35,7 @@ Copier = Callable[[Any, Memo], Any]
 
 def copied(value: Any, memo: Memo | None = None) -> Any:
     """The value for one turn."""
-    copier = _copier(type(value))
+    copier = _copier(type(value))  # type: ignore[arg-type]  # a metaclass is hashable
     return value if copier is None else copier(value, {} if memo is None else memo)
 
 

@@ -60,14 +60,14 @@ class AutoGenAgent:
     """Takes turns with an agent or a team, or with what a function makes anew for each turn."""
 
     def __init__(self, obj: Any, *, name: str | None = None, description: str | None = None) -> None:
-        self._make = maker(obj)
         sample = obj if isinstance(obj, ChatAgent | Team) else obj()
         if not isinstance(sample, ChatAgent | Team):
             raise AdapterError(f"the function made a {type(sample).__name__}: make an AutoGen agent or team")
         if isinstance(sample, UserProxyAgent):
             raise AdapterError("a UserProxyAgent alone is the caller's own voice: publish the agents, or a team")
         self.name = name or sample.name
-        people(sample)
+        people(sample)  # those who could not be asked are refused first
+        self._make = maker(obj)
         self._own_name = sample.name
         agents = [part for part in parts_of(sample) if isinstance(part, ChatAgent)]
         self.description = description or _description(sample, agents)
@@ -166,18 +166,8 @@ async def _loaded(obj: Any, kept: Kept) -> bool:
     return True
 
 
-async def _wait(prompt: str, token: CancellationToken | None) -> str:
-    """A human's words in the middle of a run: they never come, the run ends and is taken up with them."""
-    waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    if token is not None:
-        token.link_future(waiting)
-    return await waiting
-
-
 async def _events(obj: Any, task: Sequence[BaseChatMessage]) -> AsyncGenerator[Any, None]:
     """The run's events as they come; raises what the run raised."""
-    for person in people(obj):
-        vars(person).update(input_func=_wait, _is_async=True)
     token = CancellationToken()
     heard: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -197,7 +187,8 @@ async def _events(obj: Any, task: Sequence[BaseChatMessage]) -> AsyncGenerator[A
         reading.result()
     finally:
         token.cancel()
-        await asyncio.wait([reading])
+        if not reading.done():
+            await asyncio.wait([reading])
         if not reading.cancelled():
             reading.exception()  # looked at: whoever stopped the run does not want to hear of it
 

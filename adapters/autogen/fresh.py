@@ -1,9 +1,10 @@
 """A copy of an agent or a team for each turn.
 
-AutoGen's agents and teams hold their conversation, and a team runs once at a time. So every turn gets a copy, which
-has the state of its context loaded. What is configuration or a connection is shared (model clients, tools,
-workbenches, memories, code executors); what is state is copied; a team's runtime and queues are made anew. An object
-that cannot be copied like this is given as a function that makes one.
+AutoGen's agents and teams hold their conversation, and a team runs once at a time. So every turn gets a copy of what
+was published, as it was at that moment: whoever goes on using the original is not overheard. The copy has the state of
+its context loaded. What is configuration or a connection is shared (model clients, tools, workbenches, memories, code
+executors); what is state is copied; a team's runtime and queues are made anew. An object that cannot be copied like
+this is given as a function that makes one.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any
 
 from autogen_agentchat.agents import UserProxyAgent
 from autogen_agentchat.base import ChatAgent, Team, TerminationCondition
-from autogen_core import SingleThreadedAgentRuntime
+from autogen_core import CancellationToken, SingleThreadedAgentRuntime
 from autogen_core.code_executor import CodeExecutor
 from autogen_core.memory import Memory
 from autogen_core.model_context import ChatCompletionContext
@@ -22,9 +23,9 @@ from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import BaseTool, Workbench
 
 from a2a_bridge.errors import AdapterError
-from adapters.autogen.streams import for_one_turn
+from adapters.autogen.streams import careful
 
-_SHARED = (Workbench, Memory, CodeExecutor, BaseTool)
+_SHARED = (ChatCompletionClient, Workbench, Memory, CodeExecutor, BaseTool)
 _LOOKED_INTO = (ChatAgent, Team, TerminationCondition, ChatCompletionContext, list, tuple, dict)
 
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None), type})
@@ -34,11 +35,11 @@ Make = Callable[[], Any]
 
 
 def maker(obj: Any) -> Make:
-    """What makes an object for one turn: the function that was given, or a copier of the object."""
+    """What makes an object for one turn: the function that was given, or a copier of the object as it is now."""
     if not isinstance(obj, ChatAgent | Team):
-        return obj  # type: ignore[no-any-return]  # a function
-    make = functools.partial(_copied, obj)
+        return functools.partial(_asking_nobody, obj)
     try:
+        make = _copier(_template(obj))
         make()
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # what objects say that cannot be copied
         raise AdapterError(
@@ -48,23 +49,51 @@ def maker(obj: Any) -> Make:
     return make
 
 
-def _copied(obj: Any) -> Any:
-    memo: dict[int, Any] = {}
-    for part in parts_of(obj):
-        if isinstance(part, _SHARED):
-            memo[id(part)] = part
-        elif isinstance(part, ChatCompletionClient):
-            memo[id(part)] = for_one_turn(part)
-        elif isinstance(part, SingleThreadedAgentRuntime):
-            memo[id(part)] = SingleThreadedAgentRuntime(ignore_unhandled_exceptions=False)
-        elif isinstance(part, asyncio.Queue):
-            memo[id(part)] = asyncio.Queue()
-    made = copy.deepcopy(obj, memo)
-    for part in parts_of(made) if isinstance(made, Team) else ():
+def _template(obj: Any) -> Any:
+    """What the copies are made of. It is never run, and nobody else has it."""
+    clients = {id(part): careful(part) for part in parts_of(obj) if isinstance(part, ChatCompletionClient)}
+    template = _asking_nobody(functools.partial(copy.deepcopy, obj, {**_memo(obj)(), **clients}))
+    for part in parts_of(template) if isinstance(template, Team) else ():
         if isinstance(part, Team):
             # The original may have been run: its copy has a runtime in which nobody is registered yet.
             vars(part).update({name: False for name in ("_initialized", "_is_running") if name in vars(part)})
+    return template
+
+
+def _copier(template: Any) -> Make:
+    """What makes copies. What a template consists of is looked up once: it never changes."""
+    memo = _memo(template)
+    return lambda: copy.deepcopy(template, memo())
+
+
+def _memo(obj: Any) -> Callable[[], dict[int, Any]]:
+    """What makes the memos of deep copies: there stands, by its id, what is shared, and what is made anew."""
+    shared: dict[int, Any] = {}
+    anew: dict[int, Make] = {}
+    for part in parts_of(obj):
+        if isinstance(part, _SHARED):
+            shared[id(part)] = part
+        elif isinstance(part, SingleThreadedAgentRuntime):
+            anew[id(part)] = functools.partial(SingleThreadedAgentRuntime, ignore_unhandled_exceptions=False)
+        elif isinstance(part, asyncio.Queue):
+            anew[id(part)] = asyncio.Queue
+    return lambda: {**shared, **{key: make() for key, make in anew.items()}}
+
+
+def _asking_nobody(make: Make) -> Any:
+    """What is made, with humans in it that wait instead of reading the terminal."""
+    made = make()
+    for person in people(made):
+        vars(person).update(input_func=_wait, _is_async=True)
     return made
+
+
+async def _wait(prompt: str, token: CancellationToken | None) -> str:
+    """A human's words in the middle of a run: they never come, the run ends and is taken up with them."""
+    waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    if token is not None:
+        token.link_future(waiting)
+    return await waiting
 
 
 def parts_of(obj: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Model clients on their way through a turn: usage is counted when they stream, and a stream that is left is closed.
+"""Model clients as copies of agents have them: usage is counted when they stream, and a stream that is left is closed.
 
 AutoGen's client reads OpenAI's stream a chunk at a time, each as a task of its own. A cancel that comes between two
 chunks leaves the stream half read and unclosed, so the connection, and the model's work, would go on until the garbage
@@ -17,7 +17,7 @@ from typing import Any
 from autogen_core.models import ChatCompletionClient
 
 
-def for_one_turn(client: ChatCompletionClient) -> Any:
+def careful(client: ChatCompletionClient) -> Any:
     """The client, on the same connections, with a `create_stream` that counts and closes."""
     found = object.__new__(type(client))  # copy.copy would open connections of its own
     vars(found).update(vars(client))

@@ -107,6 +107,29 @@ async def test_a_team_that_was_run_before_it_was_published_is_as_good_as_new(mod
     assert (await said(agent, make_turn("SAY elsewhere", context_id="other"))).text == "elsewhere"
 
 
+@pytest.mark.parametrize("in_team", [False, True])
+async def test_who_goes_on_using_the_original_is_not_overheard(model: FakeOpenAI, in_team: bool) -> None:
+    """Ours: what is published is the agent as it was then; what its owner says to it later is nobody else's to know."""
+    worker = assistant(model, model_client_stream=True)
+    published = RoundRobinGroupChat([worker], max_turns=1) if in_team else worker
+    agent = ADAPTER.adapt(published)
+    await within(worker.run(task="SAY the code is 4711"))
+    assert "4711" in asked(model)
+    await said(agent, make_turn("SAY hello"))
+    assert "4711" not in asked(model)
+
+
+async def test_what_an_agent_knew_when_it_was_published_it_knows_in_every_conversation(model: FakeOpenAI) -> None:
+    """Ours: a copy is whole, and one conversation leaves nothing in the next one's copy."""
+    worker = assistant(model)
+    await within(worker.run(task="SAY we close at six"))
+    agent = ADAPTER.adapt(worker)
+    for said_here in ("SAY one", "SAY two"):
+        await said(agent, make_turn(said_here, context_id=said_here))
+        told = [one["content"] for one in model.requests[-1].body["messages"] if one["role"] == "user"]
+        assert told == ["SAY we close at six", said_here]
+
+
 async def test_a_tool_that_failed_is_not_quoted_in_the_summary(model: FakeOpenAI) -> None:
     """Frameworks §7 trap 11: without reflection the summary of the tools is the answer."""
 
