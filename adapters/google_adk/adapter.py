@@ -6,7 +6,7 @@ from a2a_bridge.agent import Adapter, Agent
 
 
 def _adapt(obj: Any, *, name: str | None = None, description: str | None = None) -> Agent:
-    """The agent, app or runner as an agent."""
+    """The agent, node, app or runner as an agent."""
     from adapters.google_adk.agent import AdkAgent
 
     return AdkAgent(obj, name=name, description=description)
@@ -19,6 +19,7 @@ ADAPTER = Adapter(
     classes=frozenset(
         {
             ("google.adk.agents.base_agent", "BaseAgent"),
+            ("google.adk.workflow._base_node", "BaseNode"),
             ("google.adk.apps.app", "App"),
             ("google.adk.runners", "Runner"),
         }

@@ -1,4 +1,4 @@
-"""An agent of Google's Agent Development Kit as an agent.
+"""An agent or a workflow of Google's Agent Development Kit as an agent.
 
 ADK's agents are configuration: what a conversation is stands in the events of a session. Each turn has a session and a
 runner of its own (`sessions.py`), made from the turn's journal, and leaves its events there in the end; so a tool's
@@ -8,23 +8,22 @@ them.
 """
 
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from google.adk.agents import BaseAgent, LlmAgent
 from google.adk.agents.run_config import RunConfig, StreamingMode
 from google.adk.apps.app import App
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.genai import types
 
-from a2a_bridge.agent import Answer, Fail, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, framework_errors
-from a2a_bridge.protocol.card import AgentSkill
+from a2a_bridge.agent import Answer, Chunk, Fail, Reply, Traits, Turn
+from a2a_bridge.errors import framework_errors
 from adapters.google_adk.messages import FILES, to_content, to_events
 from adapters.google_adk.questions import ask_of, response_to
 from adapters.google_adk.reading import Reading
+from adapters.google_adk.roots import Root
 from adapters.google_adk.sessions import TurnSession, past_events
 
 _GONE = Fail("The question that this answers is not open any more. Please start again.")
@@ -33,8 +32,8 @@ _NOT_IN_A_NAME = re.compile(r"\W+")
 
 
 class AdkAgent:
-    """Takes turns with an agent, which is shared by all of them; an `App` brings its plugins, a `Runner` its stores of
-    artifacts and memories."""
+    """Takes turns with an agent or a node, which is shared by all of them; an `App` brings its plugins, a `Runner` its
+    stores of artifacts and memories."""
 
     def __init__(self, obj: Any, *, name: str | None = None, description: str | None = None) -> None:
         self._services = {}
@@ -42,32 +41,17 @@ class AdkAgent:
             stores = ("artifact_service", "memory_service", "credential_service")
             self._services = {store: getattr(obj, store) for store in stores}
             plugins = list(obj.plugin_manager.plugins)
-            app = App.model_construct(
-                name=obj.app_name,
-                root_agent=obj.agent,
-                plugins=plugins,
-                context_cache_config=obj.context_cache_config,
-                resumability_config=obj.resumability_config,
-            )
+            self._app = obj.app.model_copy(update={"name": obj.app_name, "plugins": plugins})
         elif isinstance(obj, App):
-            app = obj
+            self._app = obj
         else:
-            app = App.model_construct(name=_NOT_IN_A_NAME.sub("_", obj.name), root_agent=obj, plugins=[])
-        self._app, root = app, app.root_agent
-        if not isinstance(root, BaseAgent):
-            raise AdapterError(f"the app {app.name!r} has a {type(root).__name__} at its root: give it an agent there")
-        agents = list(_agents(root))
-        models = [agent for agent in agents if isinstance(agent, LlmAgent)]
-        self._root = root.name
-        self._models = {agent.name: _model_name(agent) for agent in models}
-        self._structured = {agent.name for agent in models if agent.output_schema is not None}
-        self._careful = {agent.name for agent in models if agent.on_tool_error_callback is not None}
-        self._names_speakers = len([agent for agent in agents if not agent.sub_agents or agent in models]) > 1
-        self.name = name or root.name
+            self._app = App.model_construct(name=_NOT_IN_A_NAME.sub("_", obj.name), root_agent=obj, plugins=[])
+        self._root = root = Root(self._app.root_agent)
+        self.name = name or root.node.name
         self.description = description or root.description or f"An agent called {self.name}."
         self.traits = Traits(
             framework="google_adk",
-            skills=tuple(_skills(models)),
+            skills=root.skills,
             input_modes=("text/plain", "application/json", *FILES),
             keeps_context=True,
         )
@@ -90,16 +74,17 @@ class AdkAgent:
                         yield ask_of(call)
                     return
             else:
-                events = events or to_events(await turn.history(), self.name, self._root)
-                message = to_content(turn.messages)
+                events = events or to_events(await turn.history(), self.name, self._root.node.name)
+                message = to_content(turn.messages, keeps_json=not self._root.is_agent)
             session = TurnSession(self._app.name, turn, events)
             async with aclosing(self._replies(turn, session, message)) as replies:
                 async for reply in replies:
                     yield reply
 
     async def _replies(self, turn: Turn, session: TurnSession, message: Any) -> AsyncGenerator[Reply | str, None]:
-        reading = Reading(models=self._models, structured=self._structured, names_speakers=self._names_speakers)
-        app = self._app.model_copy(update={"plugins": [*self._app.plugins, ToolErrors(reading.failed, self._careful)]})
+        reading = Reading(self._root)
+        errors = ToolErrors(reading.failed, self._root.careful)
+        app = self._app.model_copy(update={"plugins": [*self._app.plugins, errors]})
         runner = Runner(app=app, session_service=session, **self._services)
         run = runner.run_async(
             user_id=session.session.user_id,
@@ -111,7 +96,7 @@ class AdkAgent:
         async with aclosing(run) as events:
             async for event in events:
                 for reply in reading.take(event):
-                    said = said or isinstance(reply, str)
+                    said = said or isinstance(reply, str | Chunk)
                     yield reply
         for reply in reading.end():
             yield reply
@@ -161,25 +146,3 @@ def _answers(calls: list[Any], answer: Answer) -> Any:
     given = Answer(tuple(ask_of(call) for call in calls), answer.message)
     parts = [response_to(call, given) for call in calls]
     return None if None in parts else types.Content(role="user", parts=parts)
-
-
-def _agents(root: Any) -> Iterator[Any]:
-    yield root
-    for agent in root.sub_agents:
-        yield from _agents(agent)
-
-
-def _model_name(agent: Any) -> str:
-    return agent.model if isinstance(agent.model, str) else str(getattr(agent.model, "model", ""))
-
-
-def _skills(agents: Iterable[Any]) -> Iterator[AgentSkill]:
-    """The tools of all agents, for the card; toolsets tell theirs only when they run."""
-    tools: dict[str, str] = {}
-    for agent in agents:
-        for tool in agent.tools:
-            name = getattr(tool, "name", None) or getattr(tool, "__name__", None)
-            if name and not hasattr(tool, "get_tools"):
-                tools.setdefault(name, getattr(tool, "description", None) or getattr(tool, "__doc__", None) or name)
-    for name, text in tools.items():
-        yield AgentSkill(id=name, name=name, description=text.strip(), tags=("tool",))

@@ -12,9 +12,12 @@ from a2a_bridge.protocol.objects import Message, Part, Role, json_bytes
 FILES = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "audio/*", "video/*")
 
 
-def to_content(messages: Iterable[Message]) -> Any:
-    """One content of the user's; who said what stands before the text as `[name] `: ADK shows models no names."""
-    parts = [part for message in messages for part in _parts(message)]
+def to_content(messages: Iterable[Message], *, keeps_json: bool = False) -> Any:
+    """One content of the user's; who said what stands before the text as `[name] `: ADK shows models no names.
+
+    `keeps_json`: not before JSON, which a workflow's node may read.
+    """
+    parts = [part for message in messages for part in _parts(message, keeps_json)]
     return types.Content(role="user", parts=parts or [types.Part(text="")])
 
 
@@ -28,11 +31,13 @@ def to_events(messages: Iterable[Message], own_name: str, author: str) -> list[E
     ]
 
 
-def _parts(message: Message) -> list[Any]:
+def _parts(message: Message, keeps_json: bool = False) -> list[Any]:
     speaker = speaker_of(message) if message.role is Role.USER else None
     parts = [_part(part) for part in message.parts]
     named = next((part for part in parts if part.text is not None), None)
-    if speaker is not None and named is not None and not named.text.startswith(f"[{speaker}] "):
+    if speaker is None or named is None or (keeps_json and named.text.lstrip().startswith(("{", "["))):
+        return parts
+    if not named.text.startswith(f"[{speaker}] "):
         named.text = f"[{speaker}] {named.text}"
     return parts
 

@@ -22,7 +22,8 @@ from a2a_bridge.testing.adapter_case import SECRET, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.google_adk.adapter import ADAPTER
-from adapters.google_adk.reading import Reading
+from adapters.google_adk.roots import Place
+from adapters.google_adk.words import Words
 from tests.adapters.adk_model import FakeLlm
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # ADK's own
@@ -169,14 +170,14 @@ def test_tokens_of_agents_at_the_same_time_in_any_order_make_whole_messages() ->
         content = types.Content(role="model", parts=[types.Part(text=text)])
         return Event(author=who, branch=who, content=content, partial=partial)
 
-    reading = Reading(models={}, structured=frozenset(), names_speakers=True)
+    words = Words(Place(step=None, names_speakers=True), structured=frozenset())
     told: list[Any] = []
     for one in (
         event("a", "a1", True), event("b", "b1", True), event("c", "c1c2"), event("a", "a2", True),
         event("a", "a1a2"), event("b", "b2", True), event("b", "b1b2"), event("b", "b3", True), event("b", "b3"),
     ):  # fmt: skip
-        told += reading.take(one)
-    told += reading.end()
+        told += words.take(one)
+    told += words.end()
     assert told == ["[a] a1", "a2", "\n\n[c] c1c2", "\n\n[b] b1b2", "\n\n[b] b3"]
 
 
