@@ -41,6 +41,7 @@ class GraphAgent(PregelAgent):
         self.name = name or self._graph.get_name()
         self.description = description or f"A LangGraph agent called {self.name}."
         self._input_key = _input_key(self._graph)
+        self._outputs = _outputs(self._graph, self._input_key)
         self._tool_nodes = frozenset(_tool_nodes(self._graph))
         if not self._keeps and (self._graph.interrupt_before_nodes or self._graph.interrupt_after_nodes):
             raise AdapterError(
@@ -64,7 +65,7 @@ class GraphAgent(PregelAgent):
         return {"messages": [*unanswered_calls(held), *to_langchain([*past, *turn.messages], self.name)]}
 
     def _reading(self) -> Reading:
-        return Reading(self._tool_nodes, self._input_key)
+        return Reading(self._tool_nodes, self._outputs)
 
 
 def is_graph(obj: object) -> bool:
@@ -87,6 +88,15 @@ def _input_key(graph: Graph) -> str | None:
         " a message cannot be spread over them. Give it an input schema with `messages` or with one key:"
         " StateGraph(State, input_schema=...)"
     )
+
+
+def _outputs(graph: Graph, input_key: str | None) -> frozenset[str] | None:
+    """The members of the state that are the result; None if its messages are."""
+    channels = graph.output_channels
+    found = frozenset([channels] if isinstance(channels, str) else channels)
+    if input_key is None and "messages" in found:
+        return None
+    return found - {input_key} or found
 
 
 def steps(graph: Graph) -> Iterator[tuple[str, Any]]:

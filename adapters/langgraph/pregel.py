@@ -9,6 +9,7 @@ that goes away does not touch the run. What a thread of LangGraph's holds is kep
 process is killed; a run that was killed is not taken up again by itself (`at_most_once`).
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -22,10 +23,13 @@ from a2a_bridge.agent import Answer, Ask, Fail, Reply, Say, Traits, Turn
 from a2a_bridge.errors import framework_errors
 from adapters.langgraph.calls import ModelCalls
 from adapters.langgraph.interrupts import UNCLEAR, ask_of, breakpoint_ask, resume_value
+from adapters.langgraph.savers import usable
 from adapters.langgraph.stream import STREAM_MODES, Reading
 from langgraph.errors import GraphRecursionError
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StateSnapshot
+
+_log = logging.getLogger(__name__)
 
 MAX_STEPS = 100
 """Steps of one turn, unless the graph was given a limit of its own; LangGraph's own default is about ten thousand."""
@@ -47,8 +51,16 @@ class PregelAgent(ABC):
     traits: Traits
 
     def __init__(self, graph: Runs, context: Callable[[Turn], Any] | None) -> None:
-        self._runs = graph
+        saver = usable(graph.checkpointer)
+        self._runs = graph if saver is graph.checkpointer else graph.copy({"checkpointer": saver})
         self._context = context
+        if context is None and (wanted := getattr(graph, "context_schema", None)) is not None:
+            _log.warning(
+                "%r asks for a context (%s) and is given none. If it needs one, publish it as"
+                " adapters.langgraph.graph.GraphAgent(graph, context=...) or .entrypoint.EntrypointAgent",
+                graph.get_name(),
+                getattr(wanted, "__name__", wanted),
+            )
         # True means "that of the graph around this one", and there is none.
         self._keeps = graph.checkpointer not in (None, False, True)
 

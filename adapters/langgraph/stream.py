@@ -66,13 +66,14 @@ class Words:
 class Reading:
     """One run of a graph as replies, fed event by event.
 
-    `tool_nodes`: names of nodes that run tools. `input_key`: the one key of a graph without messages, else None.
+    `tool_nodes`: names of nodes that run tools. `outputs`: the members of the state that are the result; None: its
+    messages are.
     """
 
-    def __init__(self, tool_nodes: frozenset[str], input_key: str | None = None) -> None:
+    def __init__(self, tool_nodes: frozenset[str], outputs: frozenset[str] | None = None) -> None:
         self.interrupts: tuple[Interrupt[Any], ...] = ()
         self._tool_nodes = tool_nodes
-        self._input_key = input_key
+        self._outputs = outputs
         self._words = Words()
         self._calls: set[str] = set()
         self._results: set[str] = set()
@@ -167,8 +168,8 @@ class Reading:
 
     def result(self) -> Iterator[Reply]:
         """What is left to say when the graph has reached its end: a correction, or values that are not words."""
-        if self._input_key is not None:
-            yield from self._state_result(self._input_key)
+        if self._outputs is not None:
+            yield from self._state_result(self._outputs)
             return
         shown = list(self._words.shown.values())
         added = self._added()
@@ -191,10 +192,9 @@ class Reading:
             and str(message.text)
         ]
 
-    def _state_result(self, input_key: str) -> Iterator[Reply]:
-        """The answer of a graph without messages: its one other value if that is a text, else its state as data."""
-        values = {key: value for key, value in self._last.items() if key != "__interrupt__"}
-        told = {key: value for key, value in values.items() if key != input_key} or values
+    def _state_result(self, outputs: frozenset[str]) -> Iterator[Reply]:
+        """The answer of a graph that gives no messages: its one value if that is a text, else all of them as data."""
+        told = {key: value for key, value in self._last.items() if key in outputs}
         texts = list(told.values())
         shown = BETWEEN_MESSAGES.join(self._words.shown.values())
         if len(texts) == 1 and isinstance(texts[0], str):

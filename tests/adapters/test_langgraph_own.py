@@ -83,6 +83,22 @@ class OnlyTopic(TypedDict):
     topic: str
 
 
+class OnlyText(TypedDict):
+    """An output of one key."""
+
+    text: str
+
+
+class Draft(OnlyTopic, OnlyText):
+    """A state with something of its own."""
+
+    notes: str
+
+
+class Asked(MessagesState, OnlyText):
+    """A state with messages."""
+
+
 def write(state: Topic) -> dict[str, Any]:
     """A step without a model."""
     get_stream_writer()({"status": "writing"})
@@ -112,6 +128,25 @@ async def test_a_graph_without_messages_takes_its_one_input_and_answers_with_dat
     assert (await said(agent, make_turn(make_message(Part(data={"topic": "lakes"}))))).parts[0].data == {
         "log": ["about lakes"]
     }
+
+
+async def test_what_a_graph_keeps_to_itself_is_not_told() -> None:
+    """Ours: an output schema says what the result is; the rest of the state is the graph's own."""
+    builder = StateGraph(Draft, input_schema=OnlyTopic, output_schema=OnlyText)
+    builder.add_node("think", lambda state: {"notes": f"private notes on {state['topic']}"})
+    builder.add_node("write", lambda state: {"text": f"about {state['topic']}"})
+    builder.add_edge(START, "think")
+    builder.add_edge("think", "write")
+    result = await said(ADAPTER.adapt(builder), make_turn("rivers"))
+    assert (result.text, len(result.parts)) == ("about rivers", 1)
+
+
+async def test_a_graph_that_takes_messages_may_give_something_else() -> None:
+    """Ours: what its output schema names is the answer, not the messages that it keeps."""
+    builder = StateGraph(Asked, output_schema=OnlyText)
+    builder.add_node("write", lambda state: {"text": "42", "messages": [AIMessage("thinking")]})
+    builder.add_edge(START, "write")
+    assert (await said(ADAPTER.adapt(builder), make_turn("what?"))).text == "42"
 
 
 def test_a_graph_with_several_inputs_is_refused_with_a_way_out() -> None:
@@ -225,6 +260,18 @@ async def test_nodes_get_a_context_that_was_made_for_the_turn() -> None:
     builder.add_edge(START, "who")
     agent = GraphAgent(builder, context=lambda turn: turn.caller.principal)
     assert (await said(agent, make_turn("go", caller=Caller("ada")))).text == "You are ada."
+
+
+def test_a_graph_that_misses_its_context_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Ours: its nodes would fail in every turn, and a caller cannot say why."""
+    builder = StateGraph(MessagesState, context_schema=str)
+    builder.add_node("reply", lambda state: {"messages": [AIMessage("hello")]})
+    builder.add_edge(START, "reply")
+    ADAPTER.adapt(builder)
+    assert "GraphAgent(graph, context=...)" in caplog.text
+    caplog.clear()
+    GraphAgent(builder, context=lambda turn: "context")
+    assert caplog.records == []
 
 
 # What goes in
