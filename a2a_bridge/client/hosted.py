@@ -9,6 +9,7 @@ is there already. `state` is a JSON value for the host's own store.
 import asyncio
 import base64
 import contextvars
+import json
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -197,14 +198,21 @@ class Conversations:
     def __contains__(self, name: object) -> bool:
         return name in self._kept
 
-    def named(self, name: str) -> Hosted:
-        """The conversation of that name, begun if there is none."""
+    def named(self, name: str, *, earlier: object = None) -> Hosted:
+        """The conversation of that name, begun if there is none. `earlier`: what the agent has said in it, in JSON; one
+        that is begun with that is told from its start, in a context of its own: the old one may hold all of it."""
         if name not in self._kept:
-            self._kept[name] = Hosted(self.agent, name)
+            self._kept[name] = Hosted(self.agent, retold(name, earlier) if earlier else name)
         self._kept.move_to_end(name)
         if len(self._kept) > MAX_CONVERSATIONS:
             self._kept.popitem(last=False)
         return self._kept[name]
+
+
+def retold(name: str, earlier: object) -> str:
+    """A name for a conversation that is told from its start; the same for the same `earlier`, which is JSON."""
+    told = json.dumps(earlier, sort_keys=True, default=str)
+    return str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:retold:{name}:{told}"))
 
 
 MAX_CONVERSATIONS = 1000

@@ -74,9 +74,13 @@ class A2AConfig(ModelConfig):  # type: ignore[misc]  # checked without the frame
         """There is no store of files behind an agent."""
         raise AdapterError(f"the agent {self._name!r} has no files API: send a file as an input of the message")
 
-    def talk(self, stream_id: object) -> Hosted:
-        """The conversation of a stream."""
-        return self._talks.named(str(stream_id))
+    def talk(self, stream_id: object, events: Sequence[Any]) -> Hosted:
+        """The conversation of a stream that has had these events."""
+        name, earlier = str(stream_id), None
+        if name not in self._talks:
+            answered = [number for number, event in enumerate(events, 1) if isinstance(event, ModelResponse)]
+            earlier = _told(events[: answered[-1]]) if answered else None
+        return self._talks.named(name, earlier=earlier)
 
 
 class _RemoteClient(LLMClient):  # type: ignore[misc]  # checked without the framework's types
@@ -94,7 +98,7 @@ class _RemoteClient(LLMClient):  # type: ignore[misc]  # checked without the fra
     ) -> ModelResponse:
         if response_schema is not None or list(tools):
             raise AdapterError(f"the remote agent {self._config.model!r} takes no tools and no response schema of ours")
-        talk, tokens = self._config.talk(context.stream.id), Tokens()
+        talk, tokens = self._config.talk(context.stream.id, messages), Tokens()
         async with aclosing(talk.take(_new(messages, talk, self._config.model), key=_key(messages))) as replies:
             async for reply in replies:
                 if text := tokens.of(reply):
@@ -129,13 +133,17 @@ def _new(events: Sequence[Any], talk: Hosted, name: str) -> list[Message]:
 
 def _key(events: Sequence[Any]) -> str:
     """The same for the same conversation: AG2's events have no ids."""
+    return hashlib.sha256(json.dumps(_told(events), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _told(events: Sequence[Any]) -> list[Any]:
     said: list[Any] = []
     for event in events:
         if isinstance(event, ModelRequest):
             said.append([dump(_part(piece)) for piece in event.parts])
         elif isinstance(event, ModelResponse):
             said.append(event.content)
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+    return said
 
 
 def _part(piece: Any) -> Part:

@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from google.adk.agents import BaseAgent
 from google.adk.agents.run_config import StreamingMode
@@ -43,7 +44,7 @@ class A2AAgent(BaseAgent):  # type: ignore[misc]  # checked without the framewor
     async def _run_async_impl(self, ctx: Any) -> AsyncGenerator[Any, None]:
         """One turn: words as partial events where ADK streams, then the whole with what is to be remembered."""
         key = f"a2a:{self.name}"
-        hosted = Hosted(self._remote, f"{ctx.session.id}/{ctx.branch or ''}/{self.name}")
+        hosted = Hosted(self._remote, self._context(ctx))
         if kept := ctx.session.state.get(key):
             hosted.load(json.loads(kept))
         said = list(self._new(ctx)) or [hosted_message([Part(text="")], key="empty")]
@@ -66,6 +67,14 @@ class A2AAgent(BaseAgent):  # type: ignore[misc]  # checked without the framewor
             model_version=used.model,
             **told,
         )
+
+    def _context(self, ctx: Any) -> str:
+        """A name for the conversation that no other session has. A session's id alone is none: it is the app's and the
+        user's, and with sessions in memory often the same one in every process. So the first event belongs to it."""
+        session = ctx.session
+        begun = session.events[0].id if session.events else ""
+        told = json.dumps([session.app_name, session.user_id, session.id, begun, ctx.branch, self.name])
+        return str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:google-adk:{told}"))
 
     def _new(self, ctx: Any) -> Iterator[Message]:
         """What has been said in the session since this agent's last words, by anybody whom it can hear."""

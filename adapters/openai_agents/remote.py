@@ -40,7 +40,7 @@ from openai.types.responses import (
 )
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, Tool, hosted_message, words_of
+from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, Tool, hosted_message, retold, words_of
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Message, Part
 from adapters.openai_agents.messages import to_parts
@@ -151,11 +151,13 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
             )
 
     def _conversation(self, items: Sequence[Any], digest: str) -> tuple[Hosted, list[Message]]:
-        """The conversation that the items belong to, and what is new in it; all of it, if the remote knows nothing."""
+        """The conversation that the items belong to, and what is new in it. One that is not known here is told from its
+        start, in a context of its own."""
         marked = [number for number, item in enumerate(items) if str(item.get("id")).startswith(_MARK)]
         if marked:
-            name = str(UUID(items[marked[-1]]["id"].split("_")[2]))
-            begin = marked[-1] + 1 if name in self._talks else 0
+            name, begin = str(UUID(items[marked[-1]]["id"].split("_")[2])), marked[-1] + 1
+            if name not in self._talks:
+                name, begin = retold(name, items[:begin]), 0
         else:
             ids = (str(item.get("call_id") or item.get("id") or "") for item in items)
             name, begin = _fresh(digest, is_unique=any(len(one) >= UNIQUE_ID for one in ids)), 0

@@ -27,6 +27,7 @@ from pydantic_ai import (
     Agent,
     BinaryContent,
     FilePart,
+    ModelAPIError,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelResponse,
@@ -48,7 +49,7 @@ def a2a_agent(target: Any, *, name: str, description: str | None = None) -> Agen
 
     When it asks, its question is the output and the next run of the conversation is the answer. It takes no
     instructions, tools or output type: those are the remote's own. A failure of the remote is raised as
-    AdapterFailedError.
+    RemoteFailedError.
     """
     model = A2AModel(target, name=name)
     return Agent(model, name=name, description=description or model.description)
@@ -78,6 +79,13 @@ def a2a_tool(target: Any, *, name: str, description: str | None = None) -> Tool[
             raise ToolFailed(str(error)) from error
 
     return Tool(ask, name=name, description=description or tool.agent.description)
+
+
+class RemoteFailedError(AdapterFailedError, ModelAPIError):  # type: ignore[misc]  # checked without the framework's types
+    """The remote agent did not answer. Pydantic AI knows it as a failure of a model: a FallbackModel takes the next."""
+
+    def __init__(self, model_name: str, message: str) -> None:
+        ModelAPIError.__init__(self, model_name, message)
 
 
 class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's types
@@ -116,7 +124,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
     ) -> ModelResponse:
         """The remote's turn. The settings are those of a model, and a remote agent is none."""
         talk, new, key = self._turn(messages, model_request_parameters)
-        async with aclosing(talk.take(new, key=key)) as replies:
+        async with aclosing(self._replies(talk, new, key)) as replies:
             async for _ in replies:
                 pass
         used = talk.outcome.usage
@@ -137,8 +145,16 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
     ) -> AsyncGenerator[StreamedResponse, None]:
         """The remote's words as they come."""
         talk, new, key = self._turn(messages, model_request_parameters)
-        async with aclosing(talk.take(new, key=key)) as replies:
+        async with aclosing(self._replies(talk, new, key)) as replies:
             yield _Streamed(model_request_parameters, _name=self._name, _talk=talk, _replies=replies)
+
+    async def _replies(self, talk: Hosted, new: list[Message], key: str) -> AsyncGenerator[Reply | str, None]:
+        try:
+            async with aclosing(talk.take(new, key=key)) as replies:
+                async for reply in replies:
+                    yield reply
+        except AdapterFailedError as error:
+            raise RemoteFailedError(self._name, str(error)) from error
 
     def _turn(
         self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters
@@ -148,8 +164,11 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         tools = (*parameters.function_tools, *parameters.output_tools, *parameters.native_tools)
         if tools or parameters.output_mode != "text" or getattr(last, "instructions", None):
             raise AdapterError(f"the remote agent {self._name!r} takes no instructions, tools or output type of ours")
-        talk = self._talks.named(last.conversation_id or str(uuid4()))
         own = [number for number, message in enumerate(messages) if self._is_own(message)]
+        name, earlier = last.conversation_id or str(uuid4()), None
+        if own and name not in self._talks:
+            earlier = ModelMessagesTypeAdapter.dump_python(list(messages[: own[-1] + 1]), mode="json")
+        talk = self._talks.named(name, earlier=earlier)
         begin = own[-1] + 1 if own and talk.turns else 0
         digest = hashlib.sha256(ModelMessagesTypeAdapter.dump_json(list(messages[begin:]))).hexdigest()
         key, new = f"{len(messages)}:{digest}", []

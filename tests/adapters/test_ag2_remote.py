@@ -110,8 +110,12 @@ async def test_a_remote_that_was_forgotten_is_told_everything(remote: tuple[Remo
     agent, url = remote
     stream = MemoryStream()
     await within(a2a_agent(url, name="critic").ask("one", stream=stream))
-    await within(a2a_agent(url, name="critic").ask("two", stream=stream))
-    assert agent.turns[1].text == "one\n[critic] I heard: one\ntwo"
+    again = a2a_agent(url, name="critic")
+    await within(again.ask("two", stream=stream))
+    await within(again.ask("three", stream=stream))
+    assert [turn.text for turn in agent.turns] == ["one", "one\n[critic] I heard: one\ntwo", "three"]
+    first, second, third = (turn.context_id for turn in agent.turns)
+    assert first != second == third  # the remote may well remember the first, and would hear it twice
 
 
 async def test_a_question_is_the_reply_and_the_next_ask_its_answer(remote: tuple[Remote, str]) -> None:

@@ -39,14 +39,15 @@ async def remote() -> AsyncIterator[tuple[Remote, str]]:
 class Desk:
     """An app with a session, as a host has it."""
 
-    def __init__(self, root: BaseAgent, session: Session | None = None) -> None:
+    def __init__(self, root: BaseAgent, session: Session | None = None, user: str = "u") -> None:
+        self.user = user
         self.sessions = InMemorySessionService()
         self.runner = Runner(app=App(name="desk", root_agent=root), session_service=self.sessions)
         self.given = session
 
     async def say(self, *parts: str | types.Part, streams: bool = False) -> list[Any]:
         """The events of one run."""
-        known = {"app_name": "desk", "user_id": "u", "session_id": "s"}
+        known = {"app_name": "desk", "user_id": self.user, "session_id": "s"}
         session = await self.sessions.get_session(**known)
         if session is None:
             session = await self.sessions.create_session(**known)
@@ -54,7 +55,7 @@ class Desk:
                 await self.sessions.append_event(session, event)
         found = [types.Part(text=part) if isinstance(part, str) else part for part in parts]
         run = self.runner.run_async(
-            user_id="u",
+            user_id=self.user,
             session_id="s",
             new_message=types.Content(role="user", parts=found),
             run_config=RunConfig(streaming_mode=StreamingMode.SSE if streams else StreamingMode.NONE),
@@ -64,7 +65,7 @@ class Desk:
 
     async def saved(self) -> Session:
         """The session as a store would keep it."""
-        session = await self.sessions.get_session(app_name="desk", user_id="u", session_id="s")
+        session = await self.sessions.get_session(app_name="desk", user_id=self.user, session_id="s")
         assert session is not None
         return Session.model_validate(json.loads(session.model_dump_json(by_alias=True)))
 
@@ -105,6 +106,16 @@ async def test_a_step_that_is_run_again_after_a_restart_is_not_worked_twice(remo
     second = await within(Desk(A2AAgent(url, name="critic"), saved).say("two"))
     assert text_of(first[-1]) == text_of(second[-1])
     assert len(agent.turns) == 2
+
+
+async def test_sessions_of_the_same_id_are_not_the_same_conversation(remote: tuple[Remote, str]) -> None:
+    """Ours: an id is a user's, and a program with its sessions in memory uses it anew each time it is started; nobody
+    is given the answer of another."""
+    agent, url = remote
+    for user in ("ada", "ada", "bob"):
+        await within(Desk(A2AAgent(url, name="critic"), user=user).say("hello"))
+    assert len({turn.context_id for turn in agent.turns}) == 3
+    assert not any("ada" in turn.context_id or "bob" in turn.context_id for turn in agent.turns)
 
 
 async def test_a_question_is_an_answer_and_the_next_words_its_answer(remote: tuple[Remote, str]) -> None:

@@ -14,15 +14,19 @@ from pydantic_ai import (
     DeferredToolResults,
     DocumentUrl,
     ImageUrl,
+    ModelAPIError,
     ModelMessagesTypeAdapter,
 )
 from pydantic_ai.messages import TextContent, UploadedFile
 from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from a2a_bridge.agent import outcome
 from a2a_bridge.bridge import Bridge
+from a2a_bridge.client.remote import RemoteAgent
+from a2a_bridge.client.retry import Retries
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.testing.adapter_case import within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
@@ -98,8 +102,12 @@ async def test_a_host_that_has_forgotten_tells_the_conversation_from_its_start(r
     agent, url = remote
     past = (await within(a2a_agent(url, name="critic").run("one"))).all_messages_json()
     history = ModelMessagesTypeAdapter.validate_json(past)
-    await within(a2a_agent(url, name="critic").run("two", message_history=history))
-    assert agent.turns[1].text == "one\n[critic] I heard: one\ntwo"
+    again = a2a_agent(url, name="critic")
+    history = (await within(again.run("two", message_history=history))).all_messages()
+    await within(again.run("three", message_history=history))
+    assert [turn.text for turn in agent.turns] == ["one", "one\n[critic] I heard: one\ntwo", "three"]
+    first, second, third = (turn.context_id for turn in agent.turns)
+    assert first != second == third  # the remote may well remember the first, and would hear it twice
 
 
 async def test_a_conversation_that_others_have_begun_is_told_with_their_words(
@@ -208,6 +216,16 @@ async def test_a_failure_of_the_remote_is_raised_without_its_words(remote: tuple
     with pytest.raises(AdapterFailedError, match="critic") as failure:
         await within(a2a_agent(url, name="critic").run("BREAK"))
     assert "secret" not in str(failure.value)
+
+
+async def test_a_failure_is_one_of_a_model_and_another_model_takes_its_place(remote: tuple[Remote, str]) -> None:
+    """Pydantic AI's own way: a FallbackModel looks for a ModelAPIError."""
+    _, url = remote
+    gone = RemoteAgent("http://127.0.0.1:9", retries=Retries(times=0))
+    both = FallbackModel(A2AModel(gone, name="gone"), A2AModel(url, name="critic"))
+    assert (await within(Agent(both).run("hello"))).output == "I heard: hello"
+    with pytest.raises(ModelAPIError, match="the agent 'gone' did not answer: cannot connect to"):
+        await within(Agent(A2AModel(gone, name="gone")).run("hello"))
 
 
 @pytest.mark.parametrize("options", [{"output_type": list[int]}, {"instructions": "Be brief."}, {"tools": [len]}])
