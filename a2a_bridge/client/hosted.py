@@ -32,6 +32,7 @@ from a2a_bridge.agent import (
     speaker_metadata,
 )
 from a2a_bridge.client.baton import Baton
+from a2a_bridge.client.remote import ended
 from a2a_bridge.errors import A2AError, AdapterFailedError, CardError, ClientError
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, json_bytes
 
@@ -145,8 +146,7 @@ class Hosted:
 async def _apart(replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[Reply | str, None]:
     """The replies, read by a task of its own, which is cancelled once when they are left, and waited for.
 
-    Hosts cancel more than once (LangGraph its tasks and their tasks, AnyIO's scopes at every await), and a RemoteAgent
-    that is cancelled twice gives up telling the remote. What it does when it is cancelled has a limit of its own.
+    Hosts cancel more than once, and what an agent does when it is cancelled has a limit of its own.
     """
     heard: deque[Reply | str] = deque()
     bell = asyncio.Event()
@@ -168,21 +168,7 @@ async def _apart(replies: AsyncGenerator[Reply | str, None]) -> AsyncGenerator[R
         reading.result()
     finally:
         reading.cancel()
-        await _ended(reading)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Wait until it has ended; who was cancelled meanwhile hears of it then."""
-    again: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:  # the host's, for us: raised below
-            again = error
-    if not task.cancelled():
-        task.exception()  # looked at: whoever has left does not want to hear of it
-    if again is not None:
-        raise again
+        await ended(reading)
 
 
 class Conversations:

@@ -2,7 +2,8 @@
 
 Ownership. `run` reads one stream and owns it; whoever runs it owns the generator. When the turn is cancelled, at an
 `await` here or by closing the generator, the remote task is cancelled too: one task of our own does that, shielded
-from the cancellation and bounded by 5 s; a second cancellation ends it early. A turn that fails for lack of a
+from the cancellation, however often it comes, and bounded by 4 s: more than a server of ours takes to answer, so that
+a chain of them answers from its far end. A turn that fails for lack of a
 connection leaves the remote task alone, so that the same turn, tried again, finds it. If the process is killed, the
 journal names the remote task, and the same turn takes it up where it is. If the journal cannot be written the turn
 fails, as it must: an unrecorded task could neither be answered nor cancelled.
@@ -33,7 +34,7 @@ from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION, hops_
 from a2a_bridge.protocol.objects import Event, JSONValue, Message, Struct, Task
 
 _EXTENSIONS = (TURN_EXTENSION, ROOM_EXTENSION)
-_CANCEL_WITHIN = 5.0
+CANCEL_WITHIN = 4.0
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class RemoteAgent:
                         return  # a stream may stay open while the task waits
         except (asyncio.CancelledError, GeneratorExit):
             if not running.reading.is_over:
-                await _shielded(self._end(running.state.task, running.message))
+                await ended(asyncio.create_task(_within_bounds(self._end(running.state.task, running.message))))
             raise
         if not running.reading.is_over:
             raise StreamBrokenError("the remote agent ended its stream, but neither ended its task nor asked")
@@ -157,7 +158,7 @@ class RemoteAgent:
         return self._client.stream(message, options=options)
 
     async def abandon(self, turn: Turn) -> None:
-        """Cancel the remote task of this context, if there is one that has not ended; within 5 s."""
+        """Cancel the remote task of this context, if there is one that has not ended; within 4 s."""
         CALLER.set(turn.caller)
         state = await load_state(turn.journal)
         if state.task is not None:
@@ -229,22 +230,25 @@ class _RunningTurn:
 
 async def _within_bounds(work: Coroutine[Any, Any, None]) -> None:
     try:
-        async with asyncio.timeout(_CANCEL_WITHIN):
+        async with asyncio.timeout(CANCEL_WITHIN):
             await work
     except (BridgeError, TimeoutError) as error:
-        _log.warning("a remote task may go on running: %s", error or "no answer in time")
+        _log.warning("a remote task may go on running: %s", str(error) or "no answer in time")
 
 
-async def _shielded(work: Coroutine[Any, Any, None]) -> None:
-    """See it through although we are being cancelled; cancelled once more, give it up and leave."""
-    task = asyncio.create_task(_within_bounds(work))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        raise
+async def ended(task: "asyncio.Task[None]") -> None:
+    """Wait until it has ended, although we are being cancelled, however often: hosts cancel more than once (LangGraph
+    its tasks and their tasks, AnyIO's scopes at every await). Who was cancelled meanwhile hears of it then."""
+    again: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:  # for us: raised below
+            again = error
+    if not task.cancelled():
+        task.exception()  # looked at: whoever has left does not want to hear of it
+    if again is not None:
+        raise again
 
 
 def _lists(card: AgentCard, uri: str) -> bool:

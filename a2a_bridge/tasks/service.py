@@ -59,8 +59,9 @@ _log = logging.getLogger(__name__)
 SHOW_AFTER = 0.5
 """Seconds after which an accepted task is shown although its agent has not said anything yet."""
 ABANDON_SECONDS = 5.0
-CANCEL_SECONDS = 5.0
-"""How long CancelTask waits for the agent to let go before it answers all the same."""
+CANCEL_SECONDS = 3.0
+"""How long CancelTask waits for the agent to let go before it answers all the same: less than a RemoteAgent waits for
+that answer."""
 PUSH_SECONDS = 2.0
 """What webhooks get, when the server stops, to take what is being sent."""
 
@@ -229,7 +230,7 @@ class TaskService:
 
     async def cancel(self, call: Call, request: CancelTaskRequest) -> bytes:
         """CancelTask (§3.1.5): CANCELED is committed first, with the request's metadata, then the agent is stopped, for
-        at most five seconds."""
+        at most three seconds."""
         live = await self._find(call, request.id)
         if isinstance(live, TaskPieces) or live.is_ended:
             raise TaskNotCancelableError

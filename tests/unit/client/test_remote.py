@@ -24,12 +24,14 @@ from a2a_bridge.agent import (
     speaker_metadata,
     traits_of,
 )
+from a2a_bridge.client import remote as remoting
 from a2a_bridge.client.client import Retries, Timeouts
 from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import ConnectionFailedError, StoreConflictError, StreamBrokenError
 from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION
 from a2a_bridge.protocol.objects import Message, Part, Role
 from a2a_bridge.store.journal import MemoryJournal
+from a2a_bridge.tasks.service import CANCEL_SECONDS
 from a2a_bridge.testing.turns import make_answer, make_message, make_turn
 
 NUMBER = {"count": 0}
@@ -570,16 +572,17 @@ async def test_a_stranger_is_not_sent_the_message_twice_to_cancel_it(raw: Any, a
     assert raw.calls("SendMessage") == []
 
 
-async def test_a_second_cancellation_leaves_at_once(raw: Any, agent: RemoteAgent) -> None:
-    """The remote does not answer CancelTask: whoever waits may leave, and no task of ours is left behind."""
-    asked = asyncio.Event()
+async def test_however_often_it_is_cancelled_the_remote_is_told(raw: Any, agent: RemoteAgent) -> None:
+    """Ours: hosts cancel more than once; the remote's answer is waited for, and no task of ours is left behind."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
 
-    async def silent(exchange: Any) -> None:
+    async def slow(exchange: Any) -> None:
         asked.set()
-        await exchange.gone.wait()
+        await may_answer.wait()
+        await exchange.result(task("CANCELED")["task"])
 
     raw.on("SendStreamingMessage", waits(task(), chunk("x", append=False)))
-    raw.on("CancelTask", silent)
+    raw.on("CancelTask", slow)
     started = asyncio.Event()
 
     async def read() -> None:
@@ -592,11 +595,35 @@ async def test_a_second_cancellation_leaves_at_once(raw: Any, agent: RemoteAgent
     await asyncio.wait_for(started.wait(), 5)
     running.cancel()
     await asyncio.wait_for(asked.wait(), 5)
-    running.cancel()
+    for _ in range(3):
+        running.cancel()
+        await asyncio.sleep(0)
+    assert not running.done()
+    may_answer.set()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(running, 5)
     ours = [task for task in asyncio.all_tasks() - before if "RawServer" not in repr(task)]
     assert ours == []
+
+
+async def test_a_remote_that_does_not_answer_a_cancel_is_given_up(
+    raw: Any, agent: RemoteAgent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ours: bounded, and said in the log; a server of ours answers before that, whatever its agent does."""
+    assert CANCEL_SECONDS < remoting.CANCEL_WITHIN
+    monkeypatch.setattr(remoting, "CANCEL_WITHIN", 0.02)
+    came = asyncio.Event()
+
+    async def silent(exchange: Any) -> None:
+        came.set()
+        await exchange.gone.wait()
+
+    raw.on("SendStreamingMessage", waits(task(), chunk("x", append=False)))
+    raw.on("CancelTask", silent)
+    async with aclosing(agent.run(make_turn("x"))) as replies:
+        await asyncio.wait_for(anext(replies), 5)
+    assert came.is_set()
+    assert "a remote task may go on running: no answer in time" in caplog.text
 
 
 async def test_a_finished_turn_that_is_closed_cancels_nothing(raw: Any, agent: RemoteAgent) -> None:
