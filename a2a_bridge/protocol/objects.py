@@ -28,6 +28,7 @@ from pydantic.alias_generators import to_camel
 
 JSONValue = JsonValue
 Struct = Mapping[str, JSONValue]
+Texts = Annotated[tuple[str, ...], Field(fail_fast=True)]
 
 _FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
@@ -187,17 +188,22 @@ class Part(WireObject):
         return self
 
 
+Parts = Annotated[tuple[Part, ...], Field(fail_fast=True)]
+"""Of a list that strangers send, the first mistake is told: telling the million that fit into a body takes the event
+loop half a minute."""
+
+
 class Message(WireObject):
     """What one side says to the other (§4.1.4): ROLE_USER is the client's side, ROLE_AGENT the agent's."""
 
     message_id: str = Field(min_length=1)
     role: AnyRole
-    parts: tuple[Part, ...] = Field(min_length=1)
+    parts: Parts = Field(min_length=1)
     context_id: str | None = None
     task_id: str | None = None
     metadata: Struct | None = None
-    extensions: tuple[str, ...] | None = None
-    reference_task_ids: tuple[str, ...] | None = None
+    extensions: Texts | None = None
+    reference_task_ids: Texts | None = None
 
     @model_validator(mode="after")
     def _has_role(self) -> Self:
@@ -246,9 +252,9 @@ class Artifact(WireObject):
     artifact_id: str
     name: str | None = None
     description: str | None = None
-    parts: tuple[Part, ...] = ()
+    parts: Parts = ()
     metadata: Struct | None = None
-    extensions: tuple[str, ...] | None = None
+    extensions: Texts | None = None
 
     @property
     def text(self) -> str:
@@ -270,8 +276,8 @@ class Task(WireObject):
     id: str
     status: TaskStatus
     context_id: str | None = None
-    artifacts: tuple[Artifact, ...] | None = None
-    history: tuple[Message, ...] | None = None
+    artifacts: Annotated[tuple[Artifact, ...], Field(fail_fast=True)] | None = None
+    history: Annotated[tuple[Message, ...], Field(fail_fast=True)] | None = None
     metadata: Struct | None = None
 
     @property

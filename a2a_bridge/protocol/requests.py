@@ -18,6 +18,7 @@ from a2a_bridge.protocol.objects import (
     Task,
     TaskArtifactUpdateEvent,
     TaskStatusUpdateEvent,
+    Texts,
     Timestamp,
     WireObject,
 )
@@ -55,7 +56,7 @@ class TaskPushNotificationConfig(WireObject):
 class SendMessageConfiguration(WireObject):
     """What the caller wants of a send (§3.2.2)."""
 
-    accepted_output_modes: tuple[str, ...] | None = None
+    accepted_output_modes: Texts | None = None
     task_push_notification_config: TaskPushNotificationConfig | None = None
     history_length: Annotated[Int32, Field(ge=0)] | None = None
     return_immediately: StrictBool | None = None
@@ -94,7 +95,7 @@ class ListTasksRequest(WireObject):
 class ListTasksResponse(WireObject):
     """Result of ListTasks; all four members are always present (R-LIST-05)."""
 
-    tasks: tuple[Task, ...]
+    tasks: Annotated[tuple[Task, ...], Field(fail_fast=True)]
     next_page_token: str
     page_size: int
     total_size: int
@@ -135,7 +136,7 @@ class ListTaskPushNotificationConfigsRequest(WireObject):
 class ListTaskPushNotificationConfigsResponse(WireObject):
     """Result of ListTaskPushNotificationConfigs; neither member is required."""
 
-    configs: tuple[TaskPushNotificationConfig, ...] = ()
+    configs: Annotated[tuple[TaskPushNotificationConfig, ...], Field(fail_fast=True)] = ()
     next_page_token: str = ""
 
 
@@ -216,7 +217,8 @@ def violations_of(error: ValidationError) -> list[Violation]:
 
 
 def parse(model: type[R], params: Any, *, check_spelling: bool = False) -> R:
-    """The request that `params` is; InvalidParamsError names every field that is wrong and why."""
+    """The request that `params` is; InvalidParamsError names every field that is wrong (of a list the first)
+    and why."""
     if check_spelling:
         refuse_twice_spelled(params)
     try:
