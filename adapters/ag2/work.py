@@ -6,6 +6,7 @@ it. `stop` cancels it and waits for it. AG2's model call ends with it.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -23,6 +24,8 @@ from ag2.events import (
 )
 
 _HEARD = (ModelMessageChunk, ModelMessage, ToolCallsEvent, ToolResultEvent, ToolResultsEvent, UsageEvent)
+
+_KEYS = re.compile(r"\s*Y/N(/Always)?\?\s*$")
 
 _NOT_TOLD = (HumanInputRequest, ToolResultEvent)  # a tuple: AG2 makes a condition of its own of `A | B`
 
@@ -118,4 +121,6 @@ class Work:
 
 def _ask(event: HumanInputRequest) -> Ask:
     options = ("yes", "no") if isinstance(event, ToolApprovalRequest) else ()
-    return Ask(text=event.content, options=options, id=event.id)
+    # AG2's own prompt ends with the keys that somebody at a terminal may press.
+    text = _KEYS.sub("", event.content) if options else event.content
+    return Ask(text=text, options=options, id=event.id)

@@ -11,6 +11,7 @@ from crewai import BaseLLM
 from crewai.events.event_listener import event_listener
 from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
 from crewai.flow.flow import FlowState
+from crewai.utilities.llm_utils import create_llm
 
 
 class ExecutorState(FlowState, AgentExecutorState):  # type: ignore[misc]  # checked without the framework's types
@@ -44,6 +45,9 @@ def crew_copy(crew: Any) -> Any:
     # Our own streaming reads the models' events; the crew's would hand them out a second time.
     made.stream = made.verbose = False
     made._task_output_handler = NothingKept()  # noqa: SLF001  # CrewAI has no switch for it
+    if made.manager_llm is not None:  # CrewAI makes the manager of it when the crew starts
+        made.manager_llm = create_llm(made.manager_llm)
+        made.manager_llm.stream = True
     for agent in (*made.agents, *([made.manager_agent] if made.manager_agent else ())):
         _prepare(agent)
     return made

@@ -30,6 +30,7 @@ TRANSCRIPT = "transcript"
 MESSAGE = "message"
 """The input that is added to the first task of a crew without placeholders."""
 
+_IN_BRACES = re.compile(r"\{[A-Za-z_][A-Za-z0-9_\-]*\}")
 _PLACEHOLDER = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
 
 
@@ -163,6 +164,11 @@ def _skills(obj: Any) -> tuple[AgentSkill, ...]:
 
 def _description(obj: Any) -> str:
     if not isinstance(obj, Crew):
-        return str(obj.goal)
-    roles = [str(agent.role) for agent in obj.agents]
+        return _without_placeholders(obj.goal)
+    roles = [_without_placeholders(agent.role) for agent in obj.agents]
     return f"A CrewAI crew of {len(roles)}: {', '.join(roles)}."
+
+
+def _without_placeholders(text: Any) -> str:
+    """What is left of a role or goal when it is said to everybody: what fills it is known in a turn only."""
+    return " ".join(_IN_BRACES.sub(" ", str(text)).split())

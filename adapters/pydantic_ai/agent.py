@@ -56,6 +56,13 @@ class PydanticAgent:
         self._deps = deps
         self.name = name or agent.name or "agent"
         self.description = description or agent.description or f"A Pydantic AI agent called {self.name}."
+        if deps is None and agent.deps_type not in (object, type(None)):
+            _log.warning(
+                "%r is given no dependencies, but has a deps_type (%s). If it needs them, publish"
+                " adapters.pydantic_ai.agent.PydanticAgent(agent, deps=...)",
+                self.name,
+                getattr(agent.deps_type, "__name__", agent.deps_type),
+            )
         # An agent with output validators takes no other output type for a run than its own.
         self._is_validated = bool(getattr(agent, "_output_validators", ()))
         outputs = list(_outputs(agent.output_type))

@@ -76,6 +76,7 @@ async def test_an_approval_is_asked_with_its_options(model: FakeOpenAI) -> None:
         talk = Talk(ADAPTER.adapt(worker(model, remove)))
         (ask,) = asks_in(await within(talk.say('CALL remove {"path": "/x"}')))
         assert ask.options == ("yes", "no")
+        assert ask.text.endswith("Please approve or deny this request.")  # and no keys of a terminal
         assert asks_in(await within(talk.say("what?"))) == [ask]
         assert result in outcome(await within(talk.say(word))).text
 

@@ -27,7 +27,7 @@ from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # CrewAI's own modules warn while they are imported
-    from crewai import LLM, Agent, Crew, Task
+    from crewai import LLM, Agent, Crew, Process, Task
     from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
     from crewai.memory.storage.kickoff_task_outputs_storage import KickoffTaskOutputsSQLiteStorage
 
@@ -292,3 +292,20 @@ async def test_a_file_is_named_to_the_model(model: FakeOpenAI) -> None:
     for agent in (ADAPTER.adapt(worker(model)), ADAPTER.adapt(crew(worker(model), "{topic}"))):
         await said(agent, make_turn(message))
         assert "[a.png: image/png, not readable here]" in prompt(model)
+
+
+async def test_the_manager_of_a_hierarchical_crew_streams_its_answer(model: FakeOpenAI) -> None:
+    """Ours: its model is the crew's own, and the copy's: the user's is not written to."""
+    agent = worker(model, role="{topic} Researcher")
+    manager = LLM(model="openai/fake-model", base_url=model.base_url, api_key="x", max_retries=0)
+    own = Crew(
+        agents=[agent],
+        tasks=[Task(description="{topic}", expected_output="x")],
+        process=Process.hierarchical,
+        manager_llm=manager,
+    )
+    adapted = ADAPTER.adapt(own)
+    assert adapted.description == "A CrewAI crew of 1: Researcher."
+    replies = await within(replies_of(adapted, make_turn("SAY one two three")))
+    assert [reply for reply in replies if isinstance(reply, str)] == ["one ", "two ", "three"]
+    assert not manager.stream

@@ -308,6 +308,18 @@ async def test_tools_get_what_was_made_for_the_turn(model: FakeOpenAI) -> None:
     assert (await said(made, make_turn("CALL who {}"))).text == "Tool said: anonymous"
 
 
+def test_an_agent_that_misses_its_dependencies_is_pointed_out(
+    model: FakeOpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ours: its tools would fail in every turn, and a caller cannot say why."""
+    ADAPTER.adapt(Agent(chat(model), deps_type=Deps, name="host"))
+    assert "PydanticAgent(agent, deps=...)" in caplog.text
+    caplog.clear()
+    ADAPTER.adapt(Agent(chat(model), name="host"))
+    PydanticAgent(Agent(chat(model), deps_type=Deps, name="host"), deps=lambda turn: Deps("ada"))
+    assert caplog.records == []
+
+
 async def test_a_turn_cancelled_inside_a_tool_leaves_a_context_that_goes_on(model: FakeOpenAI) -> None:
     """Ours: what was not finished has not been said."""
     begun, ended = asyncio.Event(), asyncio.Event()
