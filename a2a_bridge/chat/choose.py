@@ -4,15 +4,21 @@ Whoever is chosen is one of the candidates: seats that may follow the last speak
 whose own budget is not spent.
 """
 
+from dataclasses import replace
+
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.condition import first_of
 from a2a_bridge.chat.debate.drive import ask_judge, next_in
-from a2a_bridge.chat.entry import Decision, StopReason
+from a2a_bridge.chat.entry import END, Decision, StopReason
 from a2a_bridge.chat.failure import raised
 from a2a_bridge.chat.room_view import RoomView
 from a2a_bridge.chat.run import Run
 from a2a_bridge.chat.speaker import Question, at_random, by_function, by_model
 from a2a_bridge.errors import SpeakerSelectionError
+
+HANDED = "; "
+"""Stands between the reason of a choice, and why a handover was not followed."""
+_LONGEST_NAME = 80
 
 
 def why_stop(run: Run) -> StopReason | None:
@@ -84,11 +90,26 @@ def choose_at_once(run: Run, names: tuple[str, ...]) -> Decision | StopReason | 
         return floor.round_robin(last, names, selector.together)
     if method == "random":
         return at_random(names, run.chance(), selector.together)
-    if method == "auto" and handover in names and handover is not None:
-        return Decision(names, handover, "handover", f"{last} handed over")
+    if method == "auto" and handover is not None and (to := floor.find(handover)) in names:
+        return Decision(names, to, "handover", f"{last} handed over")
     if method == "auto" and len(names) == 1 and not log.replies:  # a manager may not end before anybody has answered
         return Decision(names, names[0], "only_candidate")
     return None
+
+
+def with_handover(run: Run, why: Decision) -> Decision:
+    """The decision, and in its reason why whoever the last speaker handed over to was not chosen."""
+    log, to = run.log, run.log.handover
+    if to is None or why.chosen == END or why.chosen_by == "handover":
+        return why
+    seat = run.floor.find(to)
+    if seat in why.speakers:
+        return why
+    told = "has no seat here" if seat is None else "may not speak now"
+    if seat in why.candidates:
+        told = f"is not asked: speakers are chosen by {why.chosen_by}"
+    told = f"{log.floor} hands over to {to[:_LONGEST_NAME]!r}, who {told}"
+    return replace(why, reason=f"{why.reason}{HANDED}{told}" if why.reason else told)
 
 
 async def choose(run: Run, names: tuple[str, ...]) -> tuple[Decision | StopReason | None, Usage | None]:

@@ -1,6 +1,7 @@
 """Handing over: who speaks next, decided by an agent and not by the manager.
 
-A room follows where its method of choosing speakers leaves room for it, and only to one of its candidates.
+A room follows where its method of choosing speakers leaves room for it ("auto"), and only to one of its candidates.
+Where it does not, it goes on by its rule, and the reason of that choice says why the handover was not followed.
 """
 
 import re
@@ -32,11 +33,19 @@ class Handoff:
             raise ValueError("Handoff: either when=... for the model, or condition=... of the context variables")
         if not isinstance(self.target, str):
             raise TypeError(f"Handoff(to={self.to!r}): an agent, or its name")
+        if not self.target.strip():
+            raise ValueError("Handoff(to=''): an agent, or its name; nobody has an empty one")
 
     @property
     def target(self) -> str:
         """The name of whoever speaks next."""
         return self.to if isinstance(self.to, str) else getattr(self.to, "name", None)  # type: ignore[return-value]
+
+    def seat_among(self, peers: Mapping[str, Any]) -> str:
+        """The name under which whoever speaks next sits in a room: an agent may have another one there than its own."""
+        if isinstance(self.to, str):
+            return self.to
+        return next((name for name, peer in peers.items() if peer is self.to), self.target)
 
     @property
     def tool_name(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Never
 from a2a_bridge.agent import Chunk, Progress, Turn, Usage
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.breaker import Breaker
+from a2a_bridge.chat.choose import HANDED
 from a2a_bridge.chat.control import CanceledError, Control, Gone
 from a2a_bridge.chat.debate.measure import RULING
 from a2a_bridge.chat.debate.rounds import Judge
@@ -422,7 +423,7 @@ class _Function:
             return "function"
         if found.stop is not None:
             return found.stop.detail.partition(" ")[0]
-        return found.why.reason.removesuffix(" named nobody") if found.why is not None else "function"
+        return found.why.reason.partition(HANDED)[0].removesuffix(" named nobody") if found.why else "function"
 
     async def __call__(self, last: Any, view: Any) -> Any:
         found = await self._outside.expected()

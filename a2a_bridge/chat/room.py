@@ -22,7 +22,7 @@ from collections.abc import AsyncGenerator
 
 from a2a_bridge.agent import Answer, Ask, Reply, Turn, Usage, abandon, speaker_of
 from a2a_bridge.chat.ask import Human
-from a2a_bridge.chat.choose import candidates, choose, choose_at_once, why_stop
+from a2a_bridge.chat.choose import candidates, choose, choose_at_once, why_stop, with_handover
 from a2a_bridge.chat.control import CanceledError, Gone, register, unregister
 from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
@@ -348,6 +348,8 @@ class Room:
     def _decide(self, why: Decision, usage: Usage | None = None) -> None:
         """Put the decision into the log, and get ready to call the seats once it is kept there."""
         run, log, manager = self.run, self.log, self.rules.manager
+        if log.handover is not None:
+            why = with_handover(run, why)
         number = log.turn + (why.chosen != END)
         if run.owed is not NO_USAGE:
             usage, run.owed = (usage or NO_USAGE) + run.owed, NO_USAGE

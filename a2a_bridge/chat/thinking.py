@@ -75,7 +75,7 @@ class Thinking:
         """What the agent says."""
         at_once = by_condition(self._agent.handoffs, await self._exchange.variables())
         if at_once is not None:
-            yield self._handing_over(at_once.target)
+            yield self._handing_over(self._seat_of(at_once))
             return
         await self._open()
         plan = planned(self._ledger, "model") if self._exchange.answers("tool") else None
@@ -183,7 +183,7 @@ class Thinking:
                 await memory.remember(self._exchange.turn, heard, reply)
         follows = after_work(agent.handoffs)
         if follows is not None and reply:
-            said.append(Say(next=follows.target))
+            said.append(Say(next=self._seat_of(follows)))
         return said
 
     # What the model called.
@@ -191,7 +191,7 @@ class Thinking:
     async def _called(self) -> AsyncGenerator[Spoken, None]:
         transfer = next((self._transfers[each.name] for each in self._calls if each.name in self._transfers), None)
         if transfer is not None:
-            yield self._handing_over(transfer.target)
+            yield self._handing_over(self._seat_of(transfer))
             return
         known = {offer["function"]["name"] for offer in self._offers}
         others = [each for each in self._calls if each.name in known and each.name not in self._runs]
@@ -232,6 +232,10 @@ class Thinking:
             if words:
                 yield "\n".join(words)
             yield self._handing_over(target, said=bool(words))
+
+    def _seat_of(self, handoff: Handoff) -> str:
+        turn = self._exchange.turn
+        return handoff.seat_among(turn.peers if isinstance(turn, SeatTurn) else {})
 
     def _handing_over(self, target: str, *, said: bool = False) -> Say:
         self._is_over = True

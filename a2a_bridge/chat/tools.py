@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.agent import ToolCall, ToolResult, Turn, run_in_thread
+from a2a_bridge.chat.handoff import Handoff
 from a2a_bridge.chat.variables import ContextVariables
 from a2a_bridge.errors import BridgeError, ToolError
 from a2a_bridge.protocol.objects import JSONValue
@@ -58,11 +59,16 @@ Approval = Literal["human"] | Callable[[ToolCall], bool | Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class ReplyResult:
-    """What a tool returns that does more than answer: `context_variables` are changed, `target` speaks next."""
+    """What a tool returns that does more than answer: `context_variables` are changed, `target`, an agent or its name,
+    speaks next."""
 
     message: Any = ""
-    target: str | None = None
+    target: Any = None
     context_variables: Mapping[str, JSONValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            object.__setattr__(self, "target", Handoff(self.target).target)
 
 
 @dataclass(frozen=True, slots=True)

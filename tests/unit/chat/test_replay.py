@@ -52,6 +52,29 @@ async def same(rules: Rules, journal: Any) -> None:
     assert found.entries
 
 
+@pytest.mark.parametrize("method", ["function", "round_robin", "auto"])
+async def test_a_handover_that_was_not_followed_is_replayed(room: Any, puppet: Any, method: str) -> None:
+    """Semantics 16: why it was not stands in the reason of the choice."""
+
+    def choose(last: Any, chat: Any) -> Any:
+        return chat.agents[1 - len(chat.messages) % 2]
+
+    model = ScriptedModel([json.dumps({"next": name, "reason": "so"}) for name in "abab"])
+    ways: dict[str, Any] = {
+        "function": {"speaker_selection_method": choose},
+        "round_robin": {},
+        "auto": {"llm_config": model},
+    }
+    a = puppet("a", [Say("over to you", next="nobody")])
+    manager = room(a, puppet("b", [Say("and back", next="c")]), max_round=5, **ways[method])
+    journal = MemoryJournal()
+    made = Room(manager.rules, make_turn("go", journal=journal))
+    await played(made)
+    assert "'nobody', who has no seat here" in made.result().decisions[1].reason
+    assert len(a.turns) == 2
+    await same(manager.rules, journal)
+
+
 async def test_a_room_is_replayed_without_asking_anybody(room: Any, puppet: Any) -> None:
     """Semantics 16. Issue 4, part 5: byte for byte the same log."""
     tools = [ToolCall("1", "search", {"q": 1}), ToolResult("1", "found"), Usage(3, 4, 0.1, "m")]

@@ -15,6 +15,7 @@ from a2a_bridge.chat.exchange import Exchange
 from a2a_bridge.chat.handoff import Handoff
 from a2a_bridge.chat.hooks import UpdateSystemMessage
 from a2a_bridge.chat.memory import Notes
+from a2a_bridge.chat.seat import Seat
 from a2a_bridge.chat.tools import ReplyResult, tool
 from a2a_bridge.chat.user_proxy import UserProxyAgent
 from a2a_bridge.errors import ChatError
@@ -253,6 +254,48 @@ def test_handoffs_that_make_no_sense_are_refused() -> None:
         bot("bot", handoffs=[Handoff("a", when="x"), Handoff("a", when="y")])
     with pytest.raises(TypeError, match="an agent, or its name"):
         Handoff(3)
+    with pytest.raises(ValueError, match="nobody has an empty one"):
+        Handoff(" ")
+
+
+async def test_a_handover_to_an_agent_finds_its_seat_whatever_it_is_called_there(room: Any) -> None:
+    """Ours: `Seat(agent, name=...)`. A tool may name an agent too."""
+    cid = bot("cid", "cid speaks")
+    assert ReplyResult("", target=cid).target == "cid"
+    ann = bot("ann", ["Over to you."], handoffs=[Handoff(cid)])
+    manager = room(ann, bot("ben"), Seat(cid, name="editor"), llm_config=first("ann"), max_round=3)
+    result = await manager.chat("cats?")
+    assert [said.text for said in result.messages] == ["cats?", "Over to you.", "cid speaks"]
+    assert (result.decisions[1].chosen, result.decisions[1].chosen_by) == ("editor", "handover")
+    ann = bot("ann", ["Over to you."], handoffs=[Handoff("CID")])
+    result = await room(ann, bot("ben"), cid, llm_config=first("ann"), max_round=3).chat("cats?")
+    assert result.decisions[1].chosen == "cid"
+
+
+@pytest.mark.parametrize(
+    ("to", "rules", "told"),
+    [
+        ("dora", {}, "who has no seat here"),
+        ("x" * 200, {}, f"ann hands over to {'x' * 80!r}, who has no seat here"),
+        ("ann", {"allow_repeat_speaker": False}, "hands over to 'ann', who may not speak now"),
+        ("cid", {"speaker_selection_method": "round_robin"}, "is not asked: speakers are chosen by round_robin"),
+    ],
+)
+async def test_a_handover_that_cannot_be_followed_says_why_and_the_room_goes_on(
+    room: Any, to: str, rules: dict[str, Any], told: str
+) -> None:
+    """Demand 6: a declared target is never silently ignored. The room goes on by its rule."""
+    ann = bot("ann", ["Over to you."], handoffs=[Handoff(to)])
+    model = ScriptedModel(['{"next": "ann", "reason": "first"}', '{"next": "ben", "reason": "his turn"}'])
+    manager = room(ann, bot("ben", "ben speaks"), bot("cid", "cid speaks"), llm_config=model, max_round=3, **rules)
+    result = await manager.chat("cats?")
+    assert [said.text for said in result.messages] == ["cats?", "Over to you.", "ben speaks"]
+    assert told in result.decisions[1].reason
+    assert "hands over" not in result.decisions[0].reason
+
+
+def first(name: str) -> ScriptedModel:
+    return ScriptedModel([json.dumps({"next": name, "reason": "first"})])
 
 
 # Memory, form, pictures
