@@ -84,10 +84,12 @@ class Terminal:
         line: Future[str] = Future()
 
         def read() -> None:
+            held = sys.stdin, getattr(sys.stdin, "buffer", None)
             try:
                 line.set_result(input(prompt))
             except BaseException as error:  # whoever waits for the line gets it
                 line.set_exception(error)
+            del held  # until here: an interpreter that ends while this thread reads would close it, and abort
 
         threading.Thread(target=read, daemon=True, name="a2a-bridge-terminal").start()
         return line

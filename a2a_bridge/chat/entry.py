@@ -67,8 +67,9 @@ class StopReason:
     `kind`: converged (the manager declared it, or everybody in a debate holds the same), decided and unresolved (a
     debate ended with an answer, or without), terminated (a condition or a closing word), max_round, max_turns,
     max_replies, budget, deadline, canceled, human (a person ended it), function (the selection function named nobody),
-    no_speaker, no_reply, selection_failed, failed, interrupted (the process ended, and another conversation began), or
-    input_required (somebody asked, and nobody was there to answer).
+    no_speaker, no_reply, selection_failed, failed, interrupted (the process ended, and another conversation began; by
+    "human": somebody pressed Ctrl-C, and it can be gone on with), or input_required (somebody asked, and nobody was
+    there to answer).
     `also` are kinds that would have ended it at the same moment.
     """
 
@@ -105,6 +106,12 @@ class Entry:
     at: int = 0
     raw: tuple[Part, ...] | None = None
     heard: Mapping[str, JSONValue] | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """The run is over. One that somebody interrupted by Ctrl-C is not: it can be gone on with."""
+        stop = self.stop
+        return self.kind == "stopped" and (stop is None or (stop.kind, stop.by) != ("interrupted", "human"))
 
     @property
     def text(self) -> str:

@@ -27,8 +27,8 @@ class GroupChat:
     `view` and `on_failure` hold for seats that say nothing else. `min_seats`: fewer seats that can answer end it.
     `eligibility`: functions of (agent, room) that say who may speak now. `budget` bounds what a run may cost.
     `courtesies_end`: four messages in a row that only thank, take leave or echo end it, whatever else does. The
-    templates and the role are for a model that chooses speakers, see `Selector`. `admin_name`: whose words a room
-    takes as its person's when it is interrupted at the terminal.
+    templates and the role are for a model that chooses speakers, see `Selector`. `admin_name`: the person in
+    whose name words and answers from outside are said that name nobody, if it has a seat; else it is the first one.
 
     The object is configuration and never written to while a room runs; `messages` shows, for reading, the last
     conversation that was driven from Python.

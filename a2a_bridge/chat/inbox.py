@@ -124,7 +124,7 @@ class Inbox:
         kept = answer
         if any(ask.kind == "auth" for entry in asked for ask in entry.asks):
             kept = answer.model_copy(update={"parts": (NOT_KEPT,)})
-        entry = run.add(run.log.make("answered", by or self._person(), kept))
+        entry = run.add(run.log.make("answered", by or run.stand_in, kept))
         for question in asked:
             assert question.speaker is not None
             chair = run.floor.chairs.get(question.speaker.name)
@@ -145,10 +145,6 @@ class Inbox:
         if ask.id.startswith("failure:") and chair is not None:
             option = Answer((ask,), answer).option(ask.id)
             self._hearing.settlement.answered(chair, option)
-
-    def _person(self) -> Speaker:
-        people = (chair.speaker for chair in self._run.floor.chairs.values() if chair.speaker.kind == "human")
-        return next(people, Speaker("user", "human"))
 
     async def give_up(self, asked: Sequence[Entry]) -> None:
         """Nobody will answer: whoever asked is told, and frees what it holds."""

@@ -1,5 +1,6 @@
 """`initiate_chat`: one agent opens a conversation with another one, or with a room, and sees it through."""
 
+import asyncio
 import inspect
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from a2a_bridge.chat.ask import TERMINAL, Human, put
 from a2a_bridge.chat.cache import CHAT_CACHE, ResponseCache
 from a2a_bridge.chat.classic import TerminationMessage, check_count, content_parts
 from a2a_bridge.chat.entry import Entry, Speaker
+from a2a_bridge.chat.interruption import is_interrupted
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room
@@ -113,10 +115,17 @@ async def _initiate(sender: Starter, chat: Chat) -> ChatResult:
 
     room = Room(rules, turn, human=human, opener=sender.name, summarise=summarise)
     printer = None if chat.silent else _printer(sender, recipient, rules)
-    async with aclosing(room.play()) as shown:
-        async for said in shown:
-            if printer is not None and isinstance(said, Entry | Chunk):
-                printer.show(said)
+    try:
+        async with aclosing(room.play()) as shown:
+            async for said in shown:
+                if printer is not None and isinstance(said, Entry | Chunk):
+                    printer.show(said)
+    except asyncio.CancelledError:
+        if is_interrupted():
+            if printer is not None and room.log.entries:
+                printer.show(room.log.entries[-1])
+            _keep(sender, recipient, room.result())
+        raise
     result = room.result()
     _keep(sender, recipient, result)
     return result

@@ -1,5 +1,6 @@
 """What a manager can do with the rooms that it keeps: run them, go on with them, fork, replay, explain, carry away."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.explain import explain
 from a2a_bridge.chat.exported import Imported, exported
 from a2a_bridge.chat.guest import is_guest, is_of
+from a2a_bridge.chat.interruption import is_interrupted
 from a2a_bridge.chat.keep import KeptRoom, RoomStore, UnknownRoomError
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.replay import Replay, replay
@@ -231,10 +233,15 @@ class RoomKeeper(Host):
     ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
         turn = Turn(id=kept.turn_id, messages=(kept.message,), context_id=kept.context_id, journal=journal)
         async with aclosing(_played(Room(self.rules, turn, human=self.human, opener=opener))) as shown:
-            async for said in shown:
-                if isinstance(said, ChatResult):
-                    await self._rooms().ended(store, kept, said.stop.kind)
-                yield said
+            try:
+                async for said in shown:
+                    if isinstance(said, ChatResult):
+                        await self._rooms().ended(store, kept, said.stop.kind)
+                    yield said
+            except asyncio.CancelledError:
+                if is_interrupted():
+                    await self._rooms().ended(store, kept, "interrupted")
+                raise
 
 
 def check_seats(rules: Rules, log: RoomLog, names: Mapping[str, str]) -> None:

@@ -71,9 +71,9 @@ class RoomLog:
     """
 
     __slots__ = (
-        "_buffer", "_clock", "_journal", "_manager", "_seal", "answers", "asked", "attempts", "authors", "awaited",
-        "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "messages", "open", "overtaken",
-        "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
+        "_buffer", "_clock", "_journal", "_manager", "_seal", "_writes", "answers", "asked", "attempts", "authors",
+        "awaited", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "messages", "open",
+        "overtaken", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
     def __init__(self, journal: Journal, manager: Speaker, clock: Callable[[], float] = time.time) -> None:
@@ -82,6 +82,7 @@ class RoomLog:
         self._clock = clock
         self._buffer: list[str] = []
         self._seal = NO_SEAL
+        self._writes = False
         self.is_forked = False
         self.handover: str | None = None
         self.view_end = 0
@@ -135,6 +136,11 @@ class RoomLog:
     def last_line(self) -> bytes | None:
         """The line of the last seal; None if something was added after it."""
         return None if self._buffer else seal_line(self._seal)
+
+    @property
+    def is_whole(self) -> bool:
+        """What was committed is known to be kept: nothing can be added after a write that did not return."""
+        return not self._writes
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -195,8 +201,9 @@ class RoomLog:
         if self._buffer:
             lines, self._buffer = self._buffer, []
             record, seal = sealed(self._seal, "\n".join(lines).encode("utf-8", "replace"))
+            self._writes = True  # and still is, if this does not return
             await self._journal.append(record)
-            self._seal = seal
+            self._writes, self._seal = False, seal
 
     def _apply(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -303,6 +310,8 @@ class RoomLog:
             self.rounds += 1
 
     def _stopped(self, entry: Entry) -> None:
+        if not entry.is_end:
+            return
         self.open = self.handover = None
         self.awaited = []
         self.asked.clear()
@@ -347,4 +356,5 @@ def _rename(log: RoomLog, old: str, new: str) -> None:
     log.floor = new if log.floor == old else log.floor
 
 
-_STATE = tuple(name for name in RoomLog.__slots__ if name not in ("_buffer", "_clock", "_journal", "_manager"))
+_OWN = frozenset({"_buffer", "_clock", "_journal", "_manager", "_writes"})
+_STATE = tuple(name for name in RoomLog.__slots__ if name not in _OWN)

@@ -135,6 +135,7 @@ class GroupChatManager(RoomRemembering, RoomKeeper):
             budget=chat.budget,
             eligibility=chat.eligibility,
             protocol=self.protocol,
+            admin=chat.admin_name,
         )
 
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:

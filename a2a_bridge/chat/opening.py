@@ -70,8 +70,7 @@ class Opening:
         """Who speaks from outside. A name from outside never passes for one of the seats, except the stand-in's."""
         chairs = self._run.floor.chairs
         if name is None:
-            people = (chair.speaker for chair in chairs.values() if chair.speaker.kind == "human")
-            return next(people, Speaker("user", "human"))
+            return self._run.stand_in
         chair = chairs.get(name)
         if chair is not None and (name == self._opener or chair.speaker.kind == "human"):
             return chair.voice("human")  # whoever opens says what a person gave: no automatic reply

@@ -313,7 +313,7 @@ class _Control(Control):
             found = outside.next
             self._said = deque()
             if found is not None and found.kind == "said" and not found.turn:
-                self._said.append(said_outside(found, outside.run.names, _stand_in(outside.run)))
+                self._said.append(said_outside(found, outside.run.names, outside.run.stand_in))
         return self._said
 
     @said.setter
@@ -459,11 +459,6 @@ class _Filter:
         names = found.why.candidates if found.why is not None else found.asks[0].options if found.asks else ()
         chairs = self._outside.run.floor.chairs
         return any(name in chairs and chairs[name].original is agent for name in names)
-
-
-def _stand_in(run: Run) -> Speaker:
-    people = (chair.speaker for chair in run.floor.chairs.values() if chair.speaker.kind == "human")
-    return next(people, Speaker("user", "human"))
 
 
 def _is_canceled(entry: Entry) -> bool:

@@ -113,6 +113,8 @@ class _Record:
     def _take(self, log: RoomLog, at: int, line: dict[str, Any]) -> None:
         if line["kind"] == "run":
             self._open(log, at, RunHead(*line["head"]))
+        elif line["kind"] == "stopped" and line["stop"][:2] == ["interrupted", "human"]:
+            self._close(at, len(log.entries))  # by Ctrl-C: it is no rule that ends it
         elif line["kind"] not in _ENTRIES:
             if self.sessions:
                 self._close(at, len(log.entries))
@@ -124,7 +126,7 @@ class _Record:
     def _open(self, log: RoomLog, at: int, head: RunHead) -> None:
         start, first = at, len(log.entries)
         last = log.entries[-1] if log.entries else None
-        if last is not None and last.stop is not None and last.stop.kind == "interrupted":
+        if last is not None and last.stop is not None and last.stop.kind == "interrupted" and last.is_end:
             start, first = at - 1, first - 1  # the run that begins has closed the one before it
         if self.sessions:
             self._close(start, first)
@@ -260,7 +262,7 @@ def _turn(
         for name in (rules.manager.name, *(seat.named or seat.key for seat in rules.seats), "human", "user")
     )
     seated = [entry.speaker for entry in entries[: session.last] if entry.kind == "joined" and entry.speaker]
-    stand_in = next((speaker for speaker in seated if speaker.kind == "human"), Speaker("user", "human"))
+    stand_in = rules.stand_in(seated)
     said = [entry for entry in opening if entry.kind == "said"]
     if not any(entry.message is not None and entry.kind != "failed" for entry in entries[: session.first]):
         said = said[len(rules.earlier) + rules.introduces :]

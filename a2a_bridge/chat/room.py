@@ -5,10 +5,10 @@ inside that reader's task: cancelling the task reaches the seat at its `await`, 
 task, and the generator is closed before the room's is (by a `finally`: `aclosing` costs more than a word does).
 Several seats that speak at once have tasks of their own (`hearing.py`), which end before `play()` does. A room that is
 served has one more task, which takes what is sent to it meanwhile; it is cancelled with the run. A reader that goes
-away without cancelling closes `play()`, with the same effect. Nothing is written while being cancelled: the log then
-ends in the middle of a run. Being killed leaves the same log. When the same turn is asked for again, the run goes on
-from there (`resume.py`): who has answered is not
-asked again, and who had been asked is asked once more under the same id. Another turn closes it as interrupted.
+away without cancelling closes `play()`, with the same effect. Nothing is written while being cancelled, except that it
+was by Ctrl-C at the terminal (`interruption.py`): the log then ends in the middle of a run. Being killed leaves the
+same log. When the same turn is asked for again, the run goes on from there (`resume.py`): who has answered is not asked
+again, and who had been asked is asked once more under the same id. Another turn closes it as interrupted.
 If the journal refuses a write, the run ends with that error; what was not committed was shown to nobody.
 
 The decision who speaks is committed before that seat is called, a reply before anybody else is asked. Everything a
@@ -27,6 +27,7 @@ from a2a_bridge.chat.control import CanceledError, Gone, register, unregister
 from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
 from a2a_bridge.chat.hearing import Hearing
+from a2a_bridge.chat.interruption import is_interrupted
 from a2a_bridge.chat.log import RoomLog, RunHead, remember
 from a2a_bridge.chat.names import check_names, fold_name
 from a2a_bridge.chat.opening import Opening
@@ -122,11 +123,7 @@ class Room:
                 for last in await self._end():
                     yield last
             finally:
-                self._hearing.close()
-                unregister(run.control)
-                remember(run.log)
-                if outside is not None:
-                    outside.cancel()
+                await self._leave(outside)
                 if run.stop is not None or self._inbox.paused:
                     watch.stopped(run.stop)
 
@@ -224,7 +221,7 @@ class Room:
         last = self.log.entries[-1]
         self.run.stop, self.summary = last.stop, last.text
         self.run.began = next(
-            (at + 1 for at in range(len(self.log.entries) - 2, -1, -1) if self.log.entries[at].kind == "stopped"), 0
+            (at + 1 for at in range(len(self.log.entries) - 2, -1, -1) if self.log.entries[at].is_end), 0
         )
 
     def _take_answer(self, answer: Answer) -> None:
@@ -373,7 +370,7 @@ class Room:
             return [*self._inbox.paused]
         stop = self.stop
         assert stop is not None
-        if self.log.entries and self.log.entries[-1].kind == "stopped":  # it had ended before
+        if self.log.entries and self.log.entries[-1].is_end:  # it had ended before
             return []
         self.summary, usage = last_words(self.log.run), NO_USAGE
         if self._summarise is not None and stop.kind != "canceled":
@@ -385,6 +382,21 @@ class Room:
         message = self.run.note(self.summary) if self.summary else None
         self.run.add(self._stopped(message, stop, used(usage)))
         return [*await self.run.commit()]
+
+    async def _leave(self, outside: "asyncio.Task[None] | None") -> None:
+        """The run is over, or is cut off here. If the person who drives it has pressed Ctrl-C, the log says so, and it
+        can be gone on with."""
+        run, log = self.run, self.log
+        self._hearing.close()
+        unregister(run.control)
+        if outside is not None:
+            outside.cancel()
+        if run.stop is None and is_interrupted():
+            run.stop = StopReason("interrupted", "human", "Ctrl-C; it can be gone on with")
+            if log.is_whole and log.head is not None and log.head.turn == self._turn.id:
+                run.add(self._stopped(None, run.stop))
+                await run.commit()
+        remember(log)
 
     def _stopped(self, message: Message | None, stop: StopReason, usage: Usage | None = None) -> Entry:
         log = self.log

@@ -1,7 +1,7 @@
 """How a room is run: everything that does not change while it runs."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from a2a_bridge.chat.budget import Budget
 from a2a_bridge.chat.debate.rounds import Rounds
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.model import Model
+from a2a_bridge.chat.names import fold_name
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.seat import OnFailure, Seat, View
 from a2a_bridge.chat.speaker import Selector
@@ -51,6 +52,13 @@ class Rules:
     eligibility: tuple[Callable[[Any, Any], bool], ...] = ()
     clock: Callable[[], float] = time.time
     protocol: Rounds | None = None
+    admin: str = "Admin"
+
+    def stand_in(self, speakers: Iterable[Speaker]) -> Speaker:
+        """In whose name a person speaks and answers who gives none: the person called `admin`, else the first one."""
+        people = [speaker for speaker in speakers if speaker.kind == "human"]
+        named = (speaker for speaker in people if fold_name(speaker.name) == fold_name(self.admin))
+        return next(named, people[0] if people else Speaker("user", "human"))
 
 
 class Host:

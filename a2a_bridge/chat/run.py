@@ -12,7 +12,7 @@ from a2a_bridge.chat.breaker import Breaker
 from a2a_bridge.chat.budget import Meter
 from a2a_bridge.chat.condition import Checked
 from a2a_bridge.chat.control import CanceledError, Control
-from a2a_bridge.chat.entry import END, EXTERNAL, Decision, Entry, StopReason
+from a2a_bridge.chat.entry import END, EXTERNAL, Decision, Entry, Speaker, StopReason
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.names import fold_name
 from a2a_bridge.chat.rules import Rules
@@ -127,6 +127,11 @@ class Run:
     def now(self) -> int:
         """When the last entry was written, in milliseconds since 1970: a budget is judged by the log alone."""
         return self.log.entries[-1].at
+
+    @property
+    def stand_in(self) -> Speaker:
+        """In whose name a person speaks and answers who gives none."""
+        return self.rules.stand_in(chair.speaker for chair in self.floor.chairs.values())
 
     def chance(self) -> Random:
         """What is left to chance in the next turn; the same when the turn is decided again."""

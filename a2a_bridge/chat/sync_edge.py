@@ -7,22 +7,32 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from a2a_bridge.chat.interruption import Interruption, interruptible
+
 T = TypeVar("T")
 
 
 def run_sync(start: Callable[[], Coroutine[Any, Any, T]], spelling: str) -> T:
     """Run to the end in an event loop of its own.
 
-    Inside a running loop this would block it: RuntimeError names the spelling to use. IPython and notebooks always
-    have a loop running; there it runs in a thread with a loop of its own.
+    Ctrl-C ends it in good order, and raises KeyboardInterrupt then. Inside a running loop this would block it:
+    RuntimeError names the spelling to use. IPython and notebooks always have a loop running; there it runs in a thread
+    with a loop of its own.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(start())
+        return _in_a_loop(start)
     if not _under_ipython():
         raise RuntimeError(f"an event loop is running here, which this call would block: use {spelling}")
     return _in_a_thread(start)
+
+
+def _in_a_loop(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    try:
+        return asyncio.run(interruptible(start, Interruption()))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None  # without the way it took through the loop
 
 
 def _under_ipython() -> bool:
@@ -33,12 +43,13 @@ def _under_ipython() -> bool:
 def _in_a_thread(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The thread is ours and waited for; Ctrl-C in the cell cancels what runs in it."""
     done: Future[T] = Future()
+    noted = Interruption()
     loop = asyncio.new_event_loop()
 
     def work() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             try:
-                done.set_result(runner.run(start()))
+                done.set_result(runner.run(interruptible(start, noted)))
             except BaseException as error:  # handed to the caller, whatever it is
                 done.set_exception(error)
 
@@ -47,12 +58,8 @@ def _in_a_thread(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return done.result()
     except KeyboardInterrupt:
-        loop.call_soon_threadsafe(_cancel_all, loop)
+        noted.is_set = True
+        loop.call_soon_threadsafe(noted.cancel)
         raise
     finally:
         thread.join()
-
-
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    for task in asyncio.all_tasks(loop):
-        task.cancel()

@@ -12,6 +12,7 @@ import typer
 
 from a2a_bridge.chat.entry import entry_json
 from a2a_bridge.chat.manager import GroupChatManager
+from a2a_bridge.chat.sync_edge import run_sync
 from a2a_bridge.cli.fault import usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import emit, emit_json, field, safe
@@ -35,7 +36,7 @@ def group() -> None:
 @flat
 def run(options: TalkOptions) -> None:
     """Put a task to the room, and show what is said."""
-    asyncio.run(shown(options.talking().driven(options.task), as_json=options.as_json))
+    run_sync(lambda: shown(options.talking().driven(options.task), as_json=options.as_json), "group run")
 
 
 @app.command("list")
@@ -114,7 +115,7 @@ def _log_in(file: Path) -> list[str]:
 @flat
 def resume(options: KeptOptions, rename: Rename = None) -> None:
     """Go on with a conversation that was cut off; nobody who has answered is asked again."""
-    result = asyncio.run(options.talking().resume(options.room_id, rename=_names(rename)))
+    result = run_sync(lambda: options.talking().resume(options.room_id, rename=_names(rename)), "group resume")
     for entry in result.entries:
         show(entry, as_json=options.as_json)
     show_result(result, as_json=options.as_json)
@@ -128,7 +129,7 @@ def fork(
     rename: Rename = None,
 ) -> None:
     """Go on as if the conversation had come to entry N and no further, in a room of its own."""
-    result = asyncio.run(options.talking().fork(options.room_id, at, rename=_names(rename)))
+    result = run_sync(lambda: options.talking().fork(options.room_id, at, rename=_names(rename)), "group fork")
     for entry in result.entries:
         show(entry, as_json=options.as_json)
     show_result(result, as_json=options.as_json)

@@ -1,6 +1,7 @@
 """People in a conversation: when they are asked, by whom, and what their words do."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -8,7 +9,11 @@ import pytest
 from a2a_bridge.agent import Ask
 from a2a_bridge.chat.ask import TERMINAL, Terminal
 from a2a_bridge.chat.conversable import ConversableAgent
+from a2a_bridge.chat.entry import Entry, Speaker
+from a2a_bridge.chat.replay import replay
+from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.user_proxy import UserProxyAgent
+from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.model import ScriptedModel
 from a2a_bridge.testing.turns import Talk, make_turn, replies_of
 
@@ -238,3 +243,20 @@ async def test_two_chats_ask_at_one_terminal_one_after_the_other(monkeypatch: py
     terminal = Terminal()
     assert await asyncio.gather(terminal("1"), terminal("2")) == ["answer to 1", "answer to 2"]
     assert asked == ["1\n> ", "2\n> "]
+
+
+async def test_the_admin_speaks_and_answers_for_whoever_names_nobody(room: Any, puppet: Any) -> None:
+    """AutoGen: `admin_name`. Replayed as well."""
+    people = [UserProxyAgent(name, human_input_mode="NEVER") for name in ("first", "Boss")]
+    asker = puppet("asker", lambda turn: "thanks" if turn.answer else [Ask("may I?", id="1")])
+    manager = room(*people, asker, human=lambda question: "yes", max_round=2, admin_name="boss")
+    journal = MemoryJournal()
+    made = Room(manager.rules, make_turn("go", journal=journal), human=manager.human)
+    async with aclosing(made.play()) as shown:
+        entries = [entry async for entry in shown if isinstance(entry, Entry)]
+    speakers = [entry.speaker.name for entry in entries if entry.kind in ("said", "answered") and entry.speaker]
+    assert speakers == ["Boss", "Boss", "asker"]
+    lines = [line for _, record in await journal.read() for line in record.split(b"\n")]
+    assert (await replay(manager.rules, lines)).is_same
+    manager = room(*people, puppet("a"), max_round=2)
+    assert manager.rules.stand_in([Speaker("first", "human"), Speaker("Boss", "human")]).name == "first"
