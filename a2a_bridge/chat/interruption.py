@@ -44,6 +44,8 @@ async def interruptible(start: Callable[[], Coroutine[Any, Any, T]], noted: Inte
     """Run it in this task, the main one of its loop; Ctrl-C meanwhile is noted, whoever else handles it."""
     held = _CURRENT.set(noted)
     noted.task = asyncio.current_task()
+    if noted.is_set:
+        noted.cancel()  # Ctrl-C was faster than the thread that this runs in
     before = signal.getsignal(signal.SIGINT)
     is_ours = callable(before) and threading.current_thread() is threading.main_thread()
 

@@ -54,8 +54,8 @@ def _in_a_thread(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
                 done.set_exception(error)
 
     thread = threading.Thread(target=work, name="a2a-bridge-chat")
-    thread.start()
     try:
+        thread.start()  # Ctrl-C may arrive in here already
         return done.result()
     except KeyboardInterrupt:
         noted.is_set = True

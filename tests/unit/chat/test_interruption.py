@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ async def test_ctrl_c_in_a_notebook_ends_the_room_in_its_thread(
     ipython = type(sys)("IPython")
     monkeypatch.setattr(ipython, "get_ipython", lambda: object(), raising=False)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
-    manager = board(Interrupted(lambda: os.kill(os.getpid(), signal.SIGINT)), puppet("quick"))
+    main = threading.main_thread().ident or 0
+    manager = board(Interrupted(lambda: signal.pthread_kill(main, signal.SIGINT)), puppet("quick"))
     human = ConversableAgent("human")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
