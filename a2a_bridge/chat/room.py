@@ -42,7 +42,6 @@ from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.turns import SeatTurns
 from a2a_bridge.chat.watch import choice_span, watch_run
 from a2a_bridge.errors import BridgeError, SpeakerSelectionError
-from a2a_bridge.protocol.objects import Message
 
 __all__ = ["ChatResult", "Room", "abandon_room"]
 
@@ -192,7 +191,7 @@ class Room:
             take_up(run, self._hearing.settlement, is_forked=is_forked)
             return
         if log.run:
-            log.add(self._stopped(None, StopReason("interrupted")))
+            log.add(self.run.stopped(None, StopReason("interrupted")))
         run.began = log.since
         log.begin(self._head(self._outside.seed()))
         for entry in self._opening.entries(turn):
@@ -380,7 +379,7 @@ class Room:
                 trace = None if isinstance(error, BridgeError) else error
                 _log.warning("not summed up, the last words stand for it: %s", raised(error), exc_info=trace)
         message = self.run.note(self.summary) if self.summary else None
-        self.run.add(self._stopped(message, stop, used(usage)))
+        self.run.add(self.run.stopped(message, stop, used(usage)))
         return [*await self.run.commit()]
 
     async def _leave(self, outside: "asyncio.Task[None] | None") -> None:
@@ -394,13 +393,9 @@ class Room:
         if run.stop is None and is_interrupted():
             run.stop = StopReason("interrupted", "human", "Ctrl-C; it can be gone on with")
             if log.is_whole and log.head is not None and log.head.turn == self._turn.id:
-                run.add(self._stopped(None, run.stop))
+                run.add(self.run.stopped(None, run.stop))
                 await run.commit()
         remember(log)
-
-    def _stopped(self, message: Message | None, stop: StopReason, usage: Usage | None = None) -> Entry:
-        log = self.log
-        return Entry(log.next_seq, "stopped", log.turn, self.rules.manager, message, 1, usage, stop=stop, at=log.now)
 
 
 def seats_after(seats: tuple[Seat, ...], changes: tuple[Seat | Gone, ...]) -> tuple[Seat, ...]:

@@ -123,6 +123,11 @@ class Run:
         for entry in self.log.run:
             self._judged = self._until.step(self._judged, entry)
 
+    def stopped(self, message: Message | None, stop: StopReason, usage: Usage | None = None) -> Entry:
+        """The entry that says why it ended."""
+        log = self.log
+        return Entry(log.next_seq, "stopped", log.turn, self.rules.manager, message, 1, usage, stop=stop, at=log.now)
+
     @property
     def now(self) -> int:
         """When the last entry was written, in milliseconds since 1970: a budget is judged by the log alone."""
