@@ -67,12 +67,13 @@ class RoomLog:
     questions that wait for an answer, `answers` what the speakers of the open turn have been answered, by name, and
     `attempts` how often each has been asked; `view_end` is how many messages they have been handed at most. `rounds`
     and `replies` count within this run; `handover` is whom the last speaker proposed; `since` is where it begins in
-    `entries`, `head` what it began with, None before the first.
+    `entries`, `head` what it began with, None before the first. `is_whole`: what was committed is known to be kept;
+    nothing can be added after a write that did not return.
     """
 
     __slots__ = (
-        "_buffer", "_clock", "_journal", "_manager", "_seal", "_writes", "answers", "asked", "attempts", "authors",
-        "awaited", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "messages", "open",
+        "_buffer", "_clock", "_journal", "_manager", "_seal", "answers", "asked", "attempts", "authors",
+        "awaited", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "is_whole", "messages", "open",
         "overtaken", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
@@ -82,7 +83,7 @@ class RoomLog:
         self._clock = clock
         self._buffer: list[str] = []
         self._seal = NO_SEAL
-        self._writes = False
+        self.is_whole = True
         self.is_forked = False
         self.handover: str | None = None
         self.view_end = 0
@@ -136,11 +137,6 @@ class RoomLog:
     def last_line(self) -> bytes | None:
         """The line of the last seal; None if something was added after it."""
         return None if self._buffer else seal_line(self._seal)
-
-    @property
-    def is_whole(self) -> bool:
-        """What was committed is known to be kept: nothing can be added after a write that did not return."""
-        return not self._writes
 
     @property
     def run(self) -> Sequence[Entry]:
@@ -201,9 +197,9 @@ class RoomLog:
         if self._buffer:
             lines, self._buffer = self._buffer, []
             record, seal = sealed(self._seal, "\n".join(lines).encode("utf-8", "replace"))
-            self._writes = True  # and still is, if this does not return
+            self.is_whole = False  # and stays so if this does not return
             await self._journal.append(record)
-            self._writes, self._seal = False, seal
+            self.is_whole, self._seal = True, seal
 
     def _apply(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -356,5 +352,5 @@ def _rename(log: RoomLog, old: str, new: str) -> None:
     log.floor = new if log.floor == old else log.floor
 
 
-_OWN = frozenset({"_buffer", "_clock", "_journal", "_manager", "_writes"})
+_OWN = frozenset({"_buffer", "_clock", "_journal", "_manager", "is_whole"})
 _STATE = tuple(name for name in RoomLog.__slots__ if name not in _OWN)

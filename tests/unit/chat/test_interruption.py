@@ -41,7 +41,7 @@ class Interrupted:
             yield "thinking "
             if len(self.turns) == 1:
                 self._press()
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             yield "done"
         finally:
             self.closed += 1
