@@ -73,8 +73,8 @@ class RoomLog:
 
     __slots__ = (
         "_buffer", "_clock", "_journal", "_manager", "_seal", "answers", "asked", "attempts", "authors",
-        "awaited", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "is_whole", "messages", "open",
-        "overtaken", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
+        "awaited", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "is_whole", "messages",
+        "open", "overtaken", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
     def __init__(self, journal: Journal, manager: Speaker, clock: Callable[[], float] = time.time) -> None:
