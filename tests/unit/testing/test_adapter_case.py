@@ -41,3 +41,11 @@ def test_a_limit_that_is_no_feature_is_refused() -> None:
     """Ours: a misspelt limit would silently limit nothing."""
     with pytest.raises(ValueError, match="telepathy"):
         type("Misspelt", (AdapterContract,), {"limits": {"telepathy": "no"}})
+
+
+def test_a_framework_that_does_not_stream_need_not_stop_between_tokens() -> None:
+    """Ours: what blocks and tells nothing on its way goes on to its end, and is held to nothing else."""
+    case = type("Blocks", (AdapterContract,), {"limits": {"tokens": "it says all at once"}})
+    assert case.test_a_cancelled_turn_stops_at_the_next_token_at_the_latest is None
+    assert case.test_a_reader_that_leaves_early_leaves_no_work_behind is None
+    assert case.test_a_context_goes_on_after_a_cancelled_turn is not None
