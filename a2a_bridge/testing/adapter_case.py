@@ -23,6 +23,8 @@ from a2a_bridge.testing.turns import replies_of
 
 WAIT = 5.0
 """Seconds that a test waits for anything."""
+STOPS = 5.0
+"""Seconds in which a model call has ended whose turn was cancelled."""
 
 IMPORT_WAIT = 120.0
 """Seconds for an interpreter that imports a whole framework on a busy machine."""

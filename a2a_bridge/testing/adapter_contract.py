@@ -23,7 +23,7 @@ from a2a_bridge.cards.build import build_card
 from a2a_bridge.client.client import Client
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.protocol.objects import Part, Task, TaskState
-from a2a_bridge.testing.adapter_case import SECRET, WAIT, AdapterCase, asked, run_python, said, shows, within
+from a2a_bridge.testing.adapter_case import SECRET, STOPS, WAIT, AdapterCase, asked, run_python, said, shows, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
 from a2a_bridge.testing.server import running
@@ -373,7 +373,7 @@ class AdapterStops(AdapterCase):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await within(task)
-            await model.until(lambda m: m.open == 0)
+            await model.until(lambda m: m.open == 0, STOPS)
             assert model.aborted == 1
 
     @shows("counted")
@@ -390,7 +390,7 @@ class AdapterStops(AdapterCase):
                 model.release()
             with pytest.raises(asyncio.CancelledError):
                 await within(task)
-            await model.until(lambda m: m.open == 0)
+            await model.until(lambda m: m.open == 0, STOPS)
 
     @shows("tokens")
     async def test_a_cancelled_turn_stops_at_the_next_token_at_the_latest(
@@ -402,7 +402,7 @@ class AdapterStops(AdapterCase):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await within(task)
-        await model.until(lambda m: m.open == 0)
+        await model.until(lambda m: m.open == 0, STOPS)
         assert model.aborted == 1
 
     async def test_a_context_goes_on_after_a_cancelled_turn(self, adapter: Adapter, model: FakeOpenAI) -> None:
@@ -424,7 +424,7 @@ class AdapterStops(AdapterCase):
             async for reply in replies:
                 if isinstance(reply, str) and reply.strip():
                     break
-        await model.until(lambda m: m.open == 0)
+        await model.until(lambda m: m.open == 0, STOPS)
         assert model.aborted == 1
 
 

@@ -15,7 +15,7 @@ from ag2.middleware import approval_required
 from a2a_bridge.agent import Ask, Caller, Chunk, ToolResult, outcome
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
-from a2a_bridge.testing.adapter_case import asked, said, within
+from a2a_bridge.testing.adapter_case import STOPS, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.ag2.adapter import ADAPTER
@@ -180,7 +180,7 @@ async def test_a_cancel_between_two_tokens_stops_the_model(model: FakeOpenAI) ->
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await within(task)
-        await model.until(lambda m: m.open == 0)
+        await model.until(lambda m: m.open == 0, STOPS)
     finally:
         gc.enable()
     assert model.aborted == 1

@@ -22,7 +22,7 @@ from a2a_bridge.agent import Agent, Ask, Caller, Chunk, Progress, ToolCall, Tool
 from a2a_bridge.cards.build import build_card
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part
-from a2a_bridge.testing.adapter_case import SECRET, said, within
+from a2a_bridge.testing.adapter_case import SECRET, STOPS, said, within
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
@@ -511,7 +511,7 @@ async def test_a_cancelled_sync_function_waits_for_its_model_call(model: FakeOpe
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await within(turn)
-    await model.until(lambda m: m.open == 0)
+    await model.until(lambda m: m.open == 0, STOPS)
     assert model.aborted == 1
 
 

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from a2a_bridge.agent import Agent, Ask, Caller, Chunk, Progress, Reply, Say, ToolCall, ToolResult, outcome, traits_of
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
-from a2a_bridge.testing.adapter_case import asked, said, within
+from a2a_bridge.testing.adapter_case import STOPS, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
@@ -472,7 +472,7 @@ async def test_a_cancel_that_a_node_did_not_hear_ends_the_model_at_its_next_toke
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await within(task)
-    await model.until(lambda m: m.open == 0)
+    await model.until(lambda m: m.open == 0, STOPS)
     assert model.aborted == 1
 
 
@@ -489,5 +489,5 @@ async def test_a_cancelled_turn_waits_for_a_model_call_in_a_thread(model: FakeOp
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await within(task)
-    await model.until(lambda m: m.open == 0)
+    await model.until(lambda m: m.open == 0, STOPS)
     assert model.aborted == 1
