@@ -8,8 +8,9 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,18 @@ def _nothing_leaves_this_machine() -> Iterator[None]:
     with network_guard() as attempts:
         yield
     assert attempts == []
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[Any]:
+    """A `Remote` behind a server in this event loop, and its URL."""
+    from a2a_bridge.bridge import Bridge
+    from a2a_bridge.testing.server import running
+    from tests.adapters.remote_agent import Remote
+
+    agent = Remote()
+    async with running(lambda url: Bridge(agent, public_url=url)) as url:
+        yield agent, url
 
 
 def tried(session: pytest.Session) -> dict[str, str]:

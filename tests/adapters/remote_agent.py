@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
-from a2a_bridge.agent import Ask, Chunk, Progress, Traits, Turn, Usage
+from a2a_bridge.agent import Answer, Ask, Chunk, Progress, Reply, Traits, Turn, Usage
 from a2a_bridge.protocol.objects import Part
 
 
@@ -14,7 +13,7 @@ class Remote:
 
     name = "critic"
     description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "image/png"))
+    traits = Traits(input_modes=("text/plain", "application/json", "image/png", "application/pdf"))
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
@@ -22,68 +21,48 @@ class Remote:
         self.stopped = asyncio.Event()
 
     async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """WAIT, ASK, BREAK and DATA in the text are directives; an answer is repeated; else it says what it heard."""
+        """Says what it heard. Directives: WAIT, ASK, TWICE asked, BREAK, before them "words" and USED; ONLY DATA, SOME
+        DATA, DRAW, PAPER, CORRECT. Answers are repeated."""
         self.turns.append(turn)
         text = turn.text
+        if "words" in text:
+            yield "words"
+        if "USED" in text or turn.answer:
+            yield Usage(1, 1)
+        if "BREAK" in text:
+            raise RuntimeError("a secret")
         if "WAIT" in text:
             self.at_work.set()
             try:
                 await asyncio.Event().wait()
             finally:
                 self.stopped.set()
-        elif "ASK" in text:
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-        elif "BREAK" in text:
-            raise RuntimeError("a secret")
-        else:
-            yield Progress("thinking")
-            yield "I heard "
-            yield f"{len(turn.messages[0].parts)}: {text}"
-            yield Usage(3, 4)
-            if "DATA" in text:
-                yield Chunk(parts=(Part(data={"a": 1}), Part(raw=b"file", media_type="application/pdf")))
-
-
-class Talkative(Remote):
-    """Knows more: words before it WAITs, TWICE asked, data and nothing else, pictures, corrections."""
-
-    traits = Traits(input_modes=("text/plain", "application/json", "image/png", "application/pdf"))
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """As its class says."""
-        text, asks = turn.text, turn.answer.asks if turn.answer else ()
-        if len(asks) == 1 or any(word in text for word in ("WAIT", "ASK", "BREAK")):
-            if "words" in text:
-                yield "words"
-            if "USED" in text or asks:
-                yield Usage(1, 1)
-            async with aclosing(super().run(turn)) as replies:  # type: ignore[type-var]  # it is a generator
-                async for reply in replies:
-                    yield reply
-            return
-        self.turns.append(turn)
-        if asks:
-            yield " and ".join(str(turn.answer.value(ask.id)) for ask in asks if turn.answer)
-        elif "TWICE" in text:
-            yield Ask("First?", id="a")
-            yield Ask("Second?", id="b")
-        elif "ONLY DATA" in text:
-            yield Chunk(parts=(Part(data={"a": 1}),))
-        else:
-            yield Progress("thinking")
-            yield "I heard: "
+        alone = next((replies for word, replies in _ALONE.items() if word in text), None)
+        for reply in alone or (_answered(turn.answer) if turn.answer else _heard(text)):
+            yield reply
             await asyncio.sleep(0)
-            yield text
-            yield Usage(3, 4)
-            for word, chunk in _ADDED.items():
-                if word in text:
-                    yield chunk
 
+
+_ALONE: dict[str, tuple[Reply, ...]] = {
+    "TWICE": (Ask("First?", id="a"), Ask("Second?", id="b")),
+    "ASK": (Ask("Shall I?", options=("yes", "no")),),
+    "ONLY DATA": (Chunk(parts=(Part(data={"a": 1}),)),),
+}
 
 _ADDED = {
     "SOME DATA": Chunk(parts=(Part(data={"a": 1}),)),
     "DRAW": Chunk(parts=(Part(raw=b"\x89PNG", media_type="image/png"),)),
+    "PAPER": Chunk(parts=(Part(raw=b"file", media_type="application/pdf"),)),
     "CORRECT": Chunk("something else", append=False),
 }
+
+
+def _answered(answer: Answer) -> tuple[str]:
+    if len(answer.asks) > 1:
+        return (" and ".join(str(answer.value(ask.id)) for ask in answer.asks),)
+    return (f"You said {answer.option()}.",)
+
+
+def _heard(text: str) -> tuple[Reply | str, ...]:
+    added = (chunk for word, chunk in _ADDED.items() if word in text)
+    return (Progress("thinking"), "I heard: ", text, Usage(3, 4), *added)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import warnings
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,55 +14,13 @@ with warnings.catch_warnings():
 
     from adapters.ag2_classic.remote import A2AAgent
 
-from a2a_bridge.agent import Ask, Traits, Turn
-from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.testing.adapter_case import said, within
-from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import make_turn
 from adapters.ag2_classic.adapter import ADAPTER
+from tests.adapters.remote_agent import Remote
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # AutoGen uses what is deprecated
-
-
-class Remote:
-    """An agent behind a server, and what it has been told."""
-
-    name = "critic"
-    description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "image/png"))
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.at_work = asyncio.Event()
-        self.stopped = asyncio.Event()
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """Does what it is told."""
-        self.turns.append(turn)
-        if "WAIT" in turn.text:
-            self.at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.stopped.set()
-        elif "ASK" in turn.text:
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-        elif "BREAK" in turn.text:
-            raise RuntimeError("a secret")
-        else:
-            yield "I heard: "
-            yield turn.text
-
-
-@pytest.fixture
-async def remote() -> AsyncIterator[tuple[Remote, str]]:
-    """The agent and its URL."""
-    agent = Remote()
-    async with running(lambda url: Bridge(agent, public_url=url)) as url:
-        yield agent, url
 
 
 class Silent(IOStream):  # type: ignore[misc]

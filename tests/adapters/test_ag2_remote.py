@@ -1,7 +1,6 @@
 """A remote A2A agent as an AG2 agent, over real HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -11,58 +10,11 @@ from ag2.config import OpenAIConfig
 from ag2.events import ModelMessageChunk
 from pydantic import BaseModel
 
-from a2a_bridge.agent import Ask, Chunk, Traits, Turn, Usage
-from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterError, AdapterFailedError
-from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-from a2a_bridge.testing.server import running
 from adapters.ag2.remote import a2a_agent
-
-
-class Remote:
-    """An agent behind a server, and what it has been told."""
-
-    name = "critic"
-    description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "application/json", "image/png"))
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.at_work = asyncio.Event()
-        self.stopped = asyncio.Event()
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """Does what it is told."""
-        self.turns.append(turn)
-        if "WAIT" in turn.text:
-            self.at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.stopped.set()
-        elif "ASK" in turn.text:
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-        elif "BREAK" in turn.text:
-            raise RuntimeError("a secret")
-        else:
-            yield "I heard: "
-            await asyncio.sleep(0)
-            yield turn.text
-            yield Usage(3, 4)
-            if "DRAW" in turn.text:
-                yield Chunk(parts=(Part(raw=b"\x89PNG", media_type="image/png"),))
-
-
-@pytest.fixture
-async def remote() -> AsyncIterator[tuple[Remote, str]]:
-    """The agent and its URL."""
-    agent = Remote()
-    async with running(lambda url: Bridge(agent, public_url=url)) as url:
-        yield agent, url
+from tests.adapters.remote_agent import Remote
 
 
 async def test_it_is_asked_like_any_agent_and_streams(remote: tuple[Remote, str]) -> None:

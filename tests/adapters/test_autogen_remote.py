@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,52 +19,12 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken, Image
 from PIL import Image as Pictures
 
-from a2a_bridge.agent import Ask, Chunk, Progress, Traits, Turn, Usage
-from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterFailedError
-from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
-from a2a_bridge.testing.server import running
 from adapters.autogen.remote import A2AAgent
+from tests.adapters.remote_agent import Remote
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # AutoGen uses what others have deprecated
-
-
-class Remote:
-    """An agent behind a server, and what it has been told."""
-
-    name = "critic"
-    description = "Criticises."
-    traits = Traits(input_modes=("text/plain", "image/png"))
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.at_work = asyncio.Event()
-        self.stopped = asyncio.Event()
-
-    async def run(self, turn: Turn) -> AsyncIterator[Any]:
-        """Does what it is told."""
-        self.turns.append(turn)
-        text = turn.text
-        if "WAIT" in text:
-            self.at_work.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.stopped.set()
-        elif "ASK" in text:
-            yield Ask("Shall I?", options=("yes", "no"))
-        elif turn.answer:
-            yield f"You said {turn.answer.option()}."
-        elif "BREAK" in text:
-            raise RuntimeError("a secret")
-        else:
-            yield Progress("thinking")
-            yield "I heard "
-            yield f"{len(turn.messages[0].parts)}: {text}"
-            yield Usage(3, 4)
-            if "DATA" in text:
-                yield Chunk(parts=(Part(data={"a": 1}),))
 
 
 class Echo(BaseChatAgent):
@@ -85,14 +44,6 @@ class Echo(BaseChatAgent):
         pass
 
 
-@pytest.fixture
-async def remote() -> AsyncIterator[tuple[Remote, str]]:
-    """The agent and its URL."""
-    agent = Remote()
-    async with running(lambda url: Bridge(agent, public_url=url)) as url:
-        yield agent, url
-
-
 def text(content: str, source: str = "user") -> TextMessage:
     """A message."""
     return TextMessage(content=content, source=source)
@@ -108,7 +59,7 @@ async def test_in_a_team_it_streams_and_knows_who_said_what(remote: tuple[Remote
     assert [event.content for event in events if isinstance(event, ThoughtEvent)] == ["thinking"]
     assert isinstance(events[-1], TaskResult)
     last = events[-1].messages[-1]
-    assert last.to_text() == "".join(tokens) == "I heard 2: go\n[writer] a draft"
+    assert last.to_text() == "".join(tokens) == "I heard: go\n[writer] a draft"
     assert (last.source, last.models_usage.prompt_tokens, last.models_usage.completion_tokens) == ("critic", 3, 4)
 
 
@@ -191,7 +142,7 @@ async def test_images_go_and_data_comes(remote: tuple[Remote, str]) -> None:
     agent, url = remote
     seat = A2AAgent(url, name="critic")
     picture = Image(Pictures.new("RGB", (1, 1)))
-    shown = MultiModalMessage(content=["see DATA", picture], source="user")
+    shown = MultiModalMessage(content=["see SOME DATA", picture], source="user")
     answer = await within(seat.on_messages([shown], CancellationToken()))
     assert agent.turns[0].messages[0].parts[1].media_type == "image/png"
     assert answer.chat_message.to_text().endswith('{"a":1}')

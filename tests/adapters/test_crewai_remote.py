@@ -88,7 +88,7 @@ async def test_a_crew_uses_it_as_a_tool_in_all_its_ways(remote: tuple[Remote, st
             said = (await within(team.akickoff(), 30)).raw
         else:
             said = outcome(await within(replies_of(ADAPTER.adapt(team), make_turn("go")), 30)).text
-    assert said == "Tool said: I heard 1: a draft"
+    assert said == "Tool said: I heard: a draft"
     assert [turn.text for turn in agent.turns] == ["a draft"]
 
 
@@ -193,8 +193,8 @@ async def test_a_failure_of_the_remote_is_raised_without_its_words(remote: tuple
 async def test_data_and_files_are_told_in_words(remote: tuple[Remote, str]) -> None:
     """Ours: a tool of CrewAI's gives text; nothing is dropped in silence."""
     _, url = remote
-    said = await within(A2ATool(url, name="critic").arun(message="see DATA"))
-    assert said == 'I heard 1: see DATA\n{"a":1}\n[file: application/pdf]'
+    said = await within(A2ATool(url, name="critic").arun(message="see SOME DATA and PAPER"))
+    assert said == 'I heard: see SOME DATA and PAPER\n{"a":1}\n[file: application/pdf]'
 
 
 async def test_a_response_model_is_refused(remote: tuple[Remote, str]) -> None:

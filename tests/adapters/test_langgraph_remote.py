@@ -15,23 +15,13 @@ from langgraph.types import Command, RetryPolicy, Send, interrupt
 from typing_extensions import TypedDict
 
 from a2a_bridge.agent import Chunk, Progress, Turn, outcome
-from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
-from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
 from adapters.langgraph.remote import a2a_node, a2a_tool
-from tests.adapters.remote_agent import Talkative as Remote
-
-
-@pytest.fixture
-async def remote() -> AsyncIterator[tuple[Remote, str]]:
-    """The agent and its URL."""
-    agent = Remote()
-    async with running(lambda url: Bridge(agent, public_url=url)) as url:
-        yield agent, url
+from tests.adapters.remote_agent import Remote
 
 
 def graph(target: Any, *, memory: Any = None, state: Any = MessagesState, **options: Any) -> Any:

@@ -11,23 +11,13 @@ from agents.tool_context import ToolContext
 from openai import AsyncOpenAI
 
 from a2a_bridge.agent import outcome
-from a2a_bridge.bridge import Bridge
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.testing.adapter_case import within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk
 from adapters.openai_agents.adapter import ADAPTER
 from adapters.openai_agents.remote import A2AModel, a2a_agent, a2a_tool
-from tests.adapters.remote_agent import Talkative as Remote
-
-
-@pytest.fixture
-async def remote() -> AsyncIterator[tuple[Remote, str]]:
-    """The agent and its URL."""
-    agent = Remote()
-    async with running(lambda url: Bridge(agent, public_url=url)) as url:
-        yield agent, url
+from tests.adapters.remote_agent import Remote
 
 
 @pytest.fixture
