@@ -5,7 +5,7 @@ placeholders are filled with what was said. `work.py` says who owns the thread o
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -14,14 +14,15 @@ from pydantic import BaseModel
 from a2a_bridge.agent import Reply, Traits, Turn, speaker_of
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
-from a2a_bridge.protocol.objects import JSONValue, Message, Role, Struct
+from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, Struct
 from adapters.crewai.copies import agent_copy, crew_copy
+from adapters.crewai.files import PICTURES, TEXTS, can_be_shown, pictures, with_pictures
 from adapters.crewai.messages import attributed, fills, transcript, words
 from adapters.crewai.published import GONE, Published
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
 from adapters.crewai.work import Work
-from crewai import Crew
+from crewai import Agent, Crew
 from crewai.agents.agent_builder.base_agent import BaseAgent
 
 TRANSCRIPT = "transcript"
@@ -66,8 +67,15 @@ class CrewAgent(Published):
                 f"the crew {self.name!r} wants a human's review of a task that is not its last one. Set"
                 " human_input=True on the last task only, or split the crew in two"
             )
+        agents = _agents(obj)
+        models = [*(one.llm for one in agents), *([obj.manager_llm] if self._is_crew else ())]
+        self._shows = all(isinstance(agent, Agent) for agent in agents) and can_be_shown(models)
         self.traits = Traits(
-            framework="crewai", skills=_skills(obj), stops_on_cancel=False, keeps_context=any(reviewed)
+            framework="crewai",
+            skills=_skills(obj),
+            input_modes=("text/plain", "application/json", *TEXTS, *(PICTURES if self._shows else ())),
+            stops_on_cancel=False,
+            keeps_context=any(reviewed),
         )
 
     async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
@@ -83,10 +91,14 @@ class CrewAgent(Published):
                 yield review.draft
                 return
             call = self._kickoff(await self._inputs(turn), reading, resumed=True)
-            reviewer = Reviewer(with_feedback(review, turn.answer.message.text))
+            feedback = words(turn.answer.message, shows=self._shows)
+            reviewer = Reviewer(with_feedback(review, feedback), self._pictures([turn.answer.message]))
+        elif self._is_crew:
+            call = self._kickoff(await self._inputs(turn), reading)
+            reviewer = Reviewer(pictures=self._pictures(turn.messages))
         else:
-            call = self._kickoff(await self._inputs(turn), reading) if self._is_crew else await self._ask(turn)
-            reviewer = Reviewer()
+            call = await self._ask(turn)
+            reviewer = Reviewer(pictures=self._pictures(turn.messages[-1:]))
         try:
             work = Work(reviewer)
             async with aclosing(work.events(call)) as events:
@@ -120,28 +132,37 @@ class CrewAgent(Published):
 
     async def _ask(self, turn: Turn) -> Callable[[], Any]:
         """The work of one turn of a single agent, for a thread."""
-        said = [self._as_dict(message) for message in (*await turn.history(), *turn.messages)]
+        said = [*await turn.history(), *turn.messages]
 
         def kickoff() -> Any:
-            return agent_copy(self._obj).kickoff(said, response_format=self._response_format)
+            agent = agent_copy(self._obj)
+            # Of the newest message CrewAI takes the words only: its pictures are shown by the Reviewer.
+            told = [self._as_dict(message, agent.llm) for message in said[:-1]] + [self._as_dict(said[-1])]
+            return agent.kickoff(told, response_format=self._response_format)
 
         return kickoff
 
     def _is_own(self, message: Message) -> bool:
         return message.role is Role.AGENT and speaker_of(message) in (None, self.name)
 
-    def _as_dict(self, message: Message) -> dict[str, str]:
+    def _as_dict(self, message: Message, shown_to: Any = None) -> dict[str, Any]:
         if self._is_own(message):
             return {"role": "assistant", "content": words(message)}
-        return {"role": "user", "content": attributed(message)}
+        shown = self._pictures([message]) if shown_to is not None else []
+        said = attributed(message, shows=self._shows)
+        return {"role": "user", "content": with_pictures(said, shown, shown_to)}
+
+    def _pictures(self, messages: Iterable[Message]) -> list[Part]:
+        return pictures(messages) if self._shows else []
 
     async def _inputs(self, turn: Turn) -> dict[str, JSONValue]:
         """What fills the crew's placeholders; a data part that is an object fills those it names."""
         names = _placeholders(self._obj)
-        said = "\n\n".join(attributed(message, names) for message in turn.messages)
+        said = "\n\n".join(attributed(message, names, shows=self._shows) for message in turn.messages)
         inputs: dict[str, JSONValue] = dict.fromkeys(names or {MESSAGE}, said)
         if TRANSCRIPT in names:
-            inputs[TRANSCRIPT] = transcript([*await turn.history(), *turn.messages], self.name)
+            past, new = await turn.history(), transcript(turn.messages, self.name, shows=self._shows)
+            inputs[TRANSCRIPT] = "\n".join(filter(None, (transcript(past, self.name), new)))
         for part in (part for message in turn.messages for part in message.parts if fills(part, names)):
             inputs.update({key: value for key, value in cast(Struct, part.data).items() if key in names})
         return inputs
@@ -160,6 +181,13 @@ def _skills(obj: Any) -> tuple[AgentSkill, ...]:
         AgentSkill(id=name, name=name, description=str(tool.description), tags=("tool",))
         for name, tool in tools.items()
     )
+
+
+def _agents(obj: Any) -> list[Any]:
+    """Those whose models are spoken to."""
+    if not isinstance(obj, Crew):
+        return [obj]
+    return [*obj.agents, *([obj.manager_agent] if obj.manager_agent else ())]
 
 
 def _description(obj: Any) -> str:

@@ -20,6 +20,7 @@ from pydantic_core import to_json, to_jsonable_python
 from a2a_bridge.agent import Ask, Fail, Reply, Traits, Turn
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import JSONValue
+from adapters.crewai.files import PICTURES, TEXTS, described
 from adapters.crewai.messages import attributed, fills, transcript, words
 from adapters.crewai.published import GONE, Published
 from adapters.crewai.reading import Reading
@@ -38,6 +39,9 @@ MESSAGE = "message"
 
 TRANSCRIPT = "transcript"
 """The member that gets the whole conversation."""
+
+FILES = "message_files"
+"""The member that gets the files of the new messages: name, media type and address, a `data:` URL if need be."""
 
 
 class FlowAgent(Published):
@@ -58,7 +62,13 @@ class FlowAgent(Published):
                 f"the state of the flow {self.name!r} has no member for what is said. Give it one:"
                 f' {MESSAGE}: str = "", or {TRANSCRIPT}: str = ""'
             )
-        self.traits = Traits(framework="crewai", stops_on_cancel=False, keeps_context=True)
+        modes = (*PICTURES, "*/*") if self._members is None or FILES in self._members else TEXTS
+        self.traits = Traits(
+            framework="crewai",
+            input_modes=("text/plain", "application/json", *modes),
+            stops_on_cancel=False,
+            keeps_context=True,
+        )
 
     async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """The replies of one run, new or resumed."""
@@ -126,13 +136,15 @@ class FlowAgent(Published):
 
     async def _inputs(self, turn: Turn) -> dict[str, JSONValue]:
         """What the run begins with; a data part that is an object fills the members it names."""
-        known = self._members if self._members is not None else frozenset({MESSAGE, TRANSCRIPT})
+        known = self._members if self._members is not None else frozenset({MESSAGE, TRANSCRIPT, FILES})
         new = list(turn.messages)
         inputs: dict[str, JSONValue] = {}
         if MESSAGE in known:
-            inputs[MESSAGE] = "\n\n".join(attributed(message, known) for message in new)
+            inputs[MESSAGE] = "\n\n".join(attributed(message, known, shows=FILES in known) for message in new)
         if TRANSCRIPT in known:
             inputs[TRANSCRIPT] = transcript([*await turn.history(), *new], self.name)
+        if FILES in known:
+            inputs[FILES] = described(new)
         for part in (part for message in new for part in message.parts if fills(part, known)):
             inputs.update({key: value for key, value in part.data.items() if key in known})  # type: ignore[union-attr]
         return {**inputs, "id": _flow_id(turn)}

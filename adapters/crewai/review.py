@@ -12,6 +12,8 @@ from typing import Any, Final
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.agent import Ask, Journal
+from a2a_bridge.protocol.objects import Part
+from adapters.crewai.files import with_pictures
 
 QUESTION: Final = Ask(text="Is this all right? Say yes, or what to change.", options=("yes",))
 
@@ -28,10 +30,15 @@ class ReviewWanted(BaseException):
 
 
 class Reviewer:
-    """CrewAI's provider of human input: never reads the terminal. `resumed` is the conversation to take up."""
+    """CrewAI's provider of human input: never reads the terminal. `resumed` is the conversation to take up.
 
-    def __init__(self, resumed: Messages = ()) -> None:
+    CrewAI lets it see every conversation with a model before that is called, so it also shows the `pictures`, with
+    the last thing that is said to the model.
+    """
+
+    def __init__(self, resumed: Messages = (), pictures: Sequence[Part] = ()) -> None:
         self._resumed = list(resumed)
+        self._pictures = pictures
 
     def setup_messages(self, context: Any) -> bool:
         """True when the task goes on with an earlier conversation instead of starting with its prompt."""
@@ -39,10 +46,14 @@ class Reviewer:
             return False
         context.messages.extend(self._resumed)
         self._resumed = []
+        self.post_setup_messages(context)
         return True
 
     def post_setup_messages(self, context: Any) -> None:
-        """Nothing to add to a task's own prompt."""
+        """The pictures, beside a task's own prompt or the feedback."""
+        said = next((one for one in reversed(context.messages) if one["role"] == "user"), None)
+        if self._pictures and said is not None:
+            said["content"] = with_pictures(said["content"], self._pictures, context.llm)
 
     def handle_feedback(self, formatted_answer: Any, context: Any) -> Any:
         """Where CrewAI would ask: the run ends here."""

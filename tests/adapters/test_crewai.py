@@ -58,7 +58,6 @@ def crew(agent: Agent, description: str = "{transcript}", **options: Any) -> Cre
 
 
 THREAD = "CrewAI calls models from sync code in a thread, which ends at its next token"
-FILES = "CrewAI hands files to a model only with a package of its own, crewai-files"
 
 
 class TestCrew(AdapterContract):
@@ -67,7 +66,7 @@ class TestCrew(AdapterContract):
     module = "adapters.crewai.adapter"
     ask = "SAY a draft"
     done = "a draft"
-    limits = {"cancels": THREAD, "images": FILES}
+    limits = {"cancels": THREAD}
 
     def plain(self, model: FakeOpenAI) -> Any:
         return crew(worker(model))
@@ -88,7 +87,6 @@ class TestCrewAgent(AdapterContract):
     module = "adapters.crewai.adapter"
     limits = {
         "cancels": THREAD,
-        "images": FILES,
         "pauses": "a CrewAI agent outside a crew has no review by a human",
         "restarts": "a CrewAI agent outside a crew has no review by a human",
         "structured": "a CrewAI agent does not say the form of its answers; `CrewAgent(agent, response_format=)` does",
@@ -102,14 +100,17 @@ class TestCrewAgent(AdapterContract):
 
 
 class Written(Flow[dict]):  # type: ignore[type-arg]
-    """Asks its model."""
+    """Asks its model, and shows it what pictures there are."""
 
     call: Any = None
     told: str = "transcript"
 
     @start()
     def write(self) -> Any:
-        return self.call(self.state[self.told])
+        if not self.state["message_files"]:
+            return self.call(self.state[self.told])
+        shown = [{"type": "image_url", "image_url": {"url": file["url"]}} for file in self.state["message_files"]]
+        return self.call([{"role": "user", "content": [{"type": "text", "text": self.state["message"]}, *shown]}])
 
 
 class Reviewed(Written):
@@ -133,7 +134,6 @@ class TestFlow(AdapterContract):
     done = "a draft"
     limits = {
         "cancels": THREAD,
-        "images": FILES,
         "card": "what a flow calls stands in the code of its methods",
     }
 

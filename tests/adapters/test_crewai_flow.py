@@ -118,6 +118,35 @@ async def test_a_state_is_kept_in_its_context_and_data_fills_it() -> None:
     assert [part.data for part in other.parts] == [{"days": 1, "asked": ["Paris"]}]
 
 
+async def test_a_flow_is_given_the_files_of_the_newest_message() -> None:
+    """Issue 5, part 1: a flow decides itself what becomes of them; what has no address has a `data:` URL."""
+
+    class Looks(BaseModel):
+        id: str = ""
+        message: str = ""
+        message_files: list[dict[str, Any]] = []
+
+    class Looking(Flow[Looks]):
+        @start()
+        def look(self) -> list[dict[str, Any]]:
+            return self.state.message_files
+
+    agent = ADAPTER.adapt(Looking())
+    assert "*/*" in agent.traits.input_modes  # type: ignore[attr-defined]
+    assert "*/*" not in ADAPTER.adapt(Planner()).traits.input_modes  # type: ignore[attr-defined]
+    talk = Talk(agent)
+    pdf = Part(raw=b"%PDF", media_type="application/pdf", filename="a.pdf")
+    link = Part(url="https://example.org/b.png", media_type="image/png")
+    replies = await within(talk.say(make_message([Part(text="Look"), pdf, link])))
+    assert [part.data for part in outcome(replies).parts] == [
+        [
+            {"filename": "a.pdf", "media_type": "application/pdf", "url": "data:application/pdf;base64,JVBERg=="},
+            {"filename": None, "media_type": "image/png", "url": "https://example.org/b.png"},
+        ]
+    ]
+    assert [part.data for part in outcome(await within(talk.say("Again"))).parts] == [[]]
+
+
 async def test_feedback_is_asked_for_step_by_step_also_after_a_restart() -> None:
     """Frameworks §3: HumanFeedbackPending is a pause, `from_pending` goes on in a new object."""
     talk = Talk(ADAPTER.adapt(Editor()))

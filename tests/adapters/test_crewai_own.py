@@ -18,11 +18,14 @@ from pydantic import BaseModel
 
 import adapters.crewai.adapter
 from a2a_bridge.agent import Ask, Chunk, Progress, outcome
-from a2a_bridge.errors import AdapterError
+from a2a_bridge.bridge import Bridge
+from a2a_bridge.client.client import Client
+from a2a_bridge.errors import AdapterError, ContentTypeNotSupportedError
 from a2a_bridge.protocol.objects import Part, Role
 from a2a_bridge.testing.adapter_case import IMPORT_WAIT, said, within
 from a2a_bridge.testing.fake_model import Conversation, Said, directed
 from a2a_bridge.testing.fake_openai import FakeOpenAI
+from a2a_bridge.testing.server import running
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 
 with warnings.catch_warnings():
@@ -32,6 +35,7 @@ with warnings.catch_warnings():
     from crewai.memory.storage.kickoff_task_outputs_storage import KickoffTaskOutputsSQLiteStorage
 
     from adapters.crewai.crew import CrewAgent
+    from adapters.crewai.files import can_be_shown, with_pictures
     from adapters.crewai.reading import Words
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # CrewAI uses what it has deprecated itself
@@ -286,12 +290,75 @@ async def test_a_single_agent_answers_in_the_form_it_is_given(model: FakeOpenAI)
         CrewAgent(crew(worker(model), "{topic}"), response_format=Weather)
 
 
-async def test_a_file_is_named_to_the_model(model: FakeOpenAI) -> None:
-    """Ours: a part is never dropped in silence."""
-    message = make_message([Part(text="Look:"), Part(raw=b"x", media_type="image/png", filename="a.png")])
+# Files
+
+PNG = Part(raw=b"png", media_type="image/png", filename="a.png")
+PDF = Part(raw=b"%PDF", media_type="application/pdf", filename="a.pdf")
+
+
+async def test_a_text_file_is_told_and_what_cannot_be_read_is_named(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: files are parts; none is dropped in silence."""
+    files = [Part(raw="Grüße".encode(), media_type="text/plain; charset=utf-8", filename="a.txt"), PDF]
+    message = make_message([Part(text="Look:"), *files, Part(raw=b"\xff", media_type="text/csv")])
     for agent in (ADAPTER.adapt(worker(model)), ADAPTER.adapt(crew(worker(model), "{topic}"))):
         await said(agent, make_turn(message))
-        assert "[a.png: image/png, not readable here]" in prompt(model)
+        assert "Look:\n[a.txt: text/plain]\nGrüße\n[a.pdf: application/pdf, not readable here]" in prompt(model)
+        assert "[file: text/csv, not readable here]" in prompt(model)
+
+
+async def test_a_file_that_no_model_here_reads_is_refused_at_the_door(model: FakeOpenAI) -> None:
+    """R-SEND-07: what the card does not take is refused with the types that it takes."""
+    crew_of_one = crew(worker(model), "{topic}")
+    async with running(lambda url: Bridge(crew_of_one, public_url=url)) as url, Client(url) as client:
+        with pytest.raises(ContentTypeNotSupportedError, match="image/png"):
+            await within(client.send(make_message([PDF])), 2 * IMPORT_WAIT)
+
+
+async def test_every_task_of_a_crew_sees_the_pictures_and_so_does_the_feedback_to_it(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: pictures reach the models; of an answer to a review, too."""
+    agent = ADAPTER.adapt(crew(worker(model), "SAY a plan for {topic}", "SAY a draft", human_input=True))
+    talk = Talk(agent)
+    assert isinstance((await within(talk.say(make_message([Part(text="this"), PNG]))))[-1], Ask)
+    for request in model.requests:
+        assert shown(request.body) == ["data:image/png;base64,cG5n"]
+    other = Part(url="https://example.org/b.png", media_type="image/png")
+    await within(talk.say(make_message([Part(text="SAY like this"), other])))
+    assert shown(model.requests[-1].body) == ["data:image/png;base64,cG5n", "https://example.org/b.png"]
+
+
+async def test_a_single_agent_sees_the_pictures_where_they_were_sent(model: FakeOpenAI) -> None:
+    """Ours: which message a picture belongs to is told."""
+    agent = ADAPTER.adapt(worker(model))
+    history = [make_message([Part(text="First."), PNG]), make_message("I see.", role=Role.AGENT)]
+    await said(agent, make_turn(make_message("And?"), history=history))
+    messages = model.requests[-1].body["messages"]
+    assert [len(shown({"messages": [one]})) for one in messages] == [0, 1, 0, 0]
+    assert "[a.png: image/png]" in messages[1]["content"][0]["text"]
+
+
+def shown(body: Any) -> list[str]:
+    """The addresses of the pictures that a model is shown."""
+    contents = [one["content"] for one in body["messages"] if isinstance(one["content"], list)]
+    return [block["image_url"]["url"] for content in contents for block in content if block["type"] == "image_url"]
+
+
+def test_a_picture_has_the_form_that_its_model_takes() -> None:
+    """Ours: Gemini's own; Bedrock's is not known without a further package, so it gets none."""
+
+    class Model:
+        def __init__(self, provider: str) -> None:
+            self.provider = provider
+
+    link = Part(url="https://example.org/b.png", media_type="image/png")
+    assert with_pictures("Look", [PNG, link], Model("gemini")) == [
+        {"text": "Look"},
+        {"inlineData": {"mimeType": "image/png", "data": "cG5n"}},
+        {"fileData": {"mimeType": "image/png", "fileUri": "https://example.org/b.png"}},
+    ]
+    assert with_pictures("Look", [], Model("gemini")) == "Look"
+    assert can_be_shown([Model("openai"), Model("anthropic"), Model("ollama")])
+    assert not can_be_shown([Model("openai"), Model("bedrock")])
+    assert not can_be_shown(["bedrock/anthropic.claude-sonnet-4"])
 
 
 async def test_the_manager_of_a_hierarchical_crew_streams_its_answer(model: FakeOpenAI) -> None:
