@@ -3,8 +3,8 @@
 AutoGen's classic agents hold their conversations and counters, and a group chat its messages. So every turn gets
 copies of what was published, as it was at that moment: whoever goes on using the original is not overheard. Copies
 are made of agents, group chats, and what they keep in lists and dicts; methods of theirs that are kept somewhere are
-bound to the copies. All else is shared: functions, tools, code executors, and the connections of model clients, whose
-usage is counted for each copy. A function that holds an agent itself (in a closure, or as a global of its module) would
+bound to the copies. All else is shared: functions, tools, code executors, and model clients, whose usage is counted
+for each copy; those of OpenAI are not the original's, but on its connections. A function that holds an agent itself (in a closure, or as a global of its module) would
 go on using the original; such a chat is refused, and given as a function that makes it.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from types import FunctionType, MethodType
 from typing import Any
+from weakref import WeakMethod
 
 from autogen import ConversableAgent, GroupChat
 from autogen.agentchat.group.context_variables import ContextVariables
@@ -62,19 +63,9 @@ def _object(value: Any, memo: Memo) -> Any:
 def _wrapper(value: Any, memo: Memo) -> Any:
     if id(value) not in memo:
         made = memo[id(value)] = object.__new__(type(value))
-        clients = [_own_client(client) for client in vars(value).get("_clients", ())]
+        clients = list(clients_of(value))
         vars(made).update(vars(value), _clients=clients, actual_usage_summary=None, total_usage_summary=None)
     return memo[id(value)]
-
-
-def _own_client(client: Any) -> Any:
-    """The client of one provider; for OpenAI one that can be listened to, on the same connections."""
-    provider = vars(client).get("_oai_client")
-    if not hasattr(provider, "with_options"):
-        return client
-    made = object.__new__(type(client))
-    vars(made).update(vars(client), _oai_client=provider.with_options())
-    return made
 
 
 def _method(value: Any, memo: Memo) -> Any:
@@ -83,9 +74,23 @@ def _method(value: Any, memo: Memo) -> Any:
     return MethodType(value.__func__, copied(value.__self__, memo))
 
 
+class _Weak:
+    """A method that does not keep its object: an agent holds such a one of its own, and copies that hold themselves
+    would wait for the garbage collector."""
+
+    def __init__(self, method: Any) -> None:
+        self.method = WeakMethod(method)
+
+    def __call__(self) -> Any:
+        method = self.method()
+        return method() if method is not None else None
+
+
 def _defaultdict(value: Any, memo: Memo) -> Any:
     if id(value) not in memo:
-        memo[id(value)] = defaultdict(copied(value.default_factory, memo))
+        factory = value.default_factory
+        factory = copied(factory.method() if type(factory) is _Weak else factory, memo)
+        memo[id(value)] = defaultdict(_Weak(factory) if type(factory) is MethodType else factory)
         memo[id(value)].update((copied(key, memo), copied(held, memo)) for key, held in value.items())
     return memo[id(value)]
 
@@ -119,6 +124,12 @@ def members(obj: Any) -> list[Any]:
     """The agents of a chat, its manager last; of a single agent, itself."""
     chat = getattr(obj, "groupchat", None)
     return [*chat.agents, obj] if isinstance(chat, GroupChat) else [obj]
+
+
+def clients_of(wrapper: Any) -> list[Any]:
+    """The clients of an agent's model, one for each provider: the list itself. None for an agent without a model."""
+    found: list[Any] = vars(wrapper).get("_clients", []) if wrapper else []
+    return found
 
 
 def check_replies(obj: Any) -> None:
@@ -163,4 +174,18 @@ def maker(obj: Any) -> Callable[[], Any]:
     if not isinstance(obj, ConversableAgent):
         return obj  # type: ignore[no-any-return]  # a function
     _check_functions(obj)
-    return partial(copied, copied(obj))
+    template = copied(obj)
+    for agent in members(template):
+        clients = clients_of(agent.client)
+        clients[:] = [_own_client(client) for client in clients]
+    return partial(copied, template)
+
+
+def _own_client(client: Any) -> Any:
+    """The client of one provider; for OpenAI one that only copies have, on the same connections: it is changed."""
+    provider = vars(client).get("_oai_client")
+    if not hasattr(provider, "with_options"):
+        return client
+    made = object.__new__(type(client))
+    vars(made).update(vars(client), _oai_client=provider.with_options())
+    return made

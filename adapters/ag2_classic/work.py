@@ -15,10 +15,12 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from autogen.io import IOStream
 
 from a2a_bridge.agent import run_in_thread
+from adapters.ag2_classic.copies import clients_of
 
 GATHERS = 0.005
 """Seconds. The loop is woken for each event, unless they come faster than this: then it comes by itself so often, and
@@ -52,8 +54,39 @@ class Token(NamedTuple):
     text: str
 
 
+_LISTENED = ("generate_reply", "get_human_input")
+
+_work: contextvars.ContextVar["Work | None"] = contextvars.ContextVar("a2a_bridge_classic_work", default=None)
+"""The run whose thread this is."""
+
+
+_watched: WeakSet[Any] = WeakSet()
+"""OpenAI's completions whose streams are kept."""
+
+
+def _watch(completions: Any) -> None:
+    """From now on a stream that is made here is closed with the run that asked for it. AutoGen reads streams in a loop
+    that never closes them: half read one would stay open until the garbage collector comes by, and the model's work
+    would go on."""
+    if completions in _watched:
+        return
+    create = completions.create
+
+    def kept(answer: Any) -> Any:
+        work = _work.get()
+        if work is not None and hasattr(answer, "response") and hasattr(answer, "close"):
+            work.streams.append(answer)
+        return answer
+
+    completions.create = lambda **options: kept(create(**options))
+    _watched.add(completions)
+
+
 class Work(IOStream):  # type: ignore[misc]  # checked without the framework's types
-    """`async for event in work.events(call)`, then `work.result`. `call` is sync and runs once."""
+    """`async for event in work.events(call)`, then `work.result`. `call` is sync and runs once.
+
+    `streams`: what its model calls stream, to be closed with it.
+    """
 
     def __init__(self) -> None:
         self.result: Any = None
@@ -63,14 +96,15 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         self._bell = asyncio.Event()
         self._rings = False
         self._stopped = threading.Event()
-        self._streams: list[Any] = []
+        self.streams: list[Any] = []
+        self._listened: list[tuple[Any, dict[str, Any]]] = []
 
     async def events(self, call: Callable[[], Any]) -> AsyncGenerator[Any, None]:
         """What the run tells as it comes; raises what the call raised."""
         context = contextvars.copy_context()
         running = asyncio.create_task(run_in_thread(lambda: context.run(self._run, call)))
         running.add_done_callback(lambda _: self._bell.set())
-        now, gathers = -GATHERS, False
+        now, gathers = self._loop.time(), False
         try:
             while True:
                 await self._bell.wait()
@@ -92,13 +126,15 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
                 await asyncio.wait([running])
             if not running.cancelled():
                 running.exception()  # looked at: whoever stopped the run does not want to hear of it
+            self._leave()
 
     def _run(self, call: Callable[[], Any]) -> Any:
+        _work.set(self)  # in the context of this run
         with IOStream.set_default(self):
             try:
                 return call()
             finally:
-                for stream in self._streams:
+                for stream in self.streams:
                     stream.close()
 
     def tell(self, event: object) -> None:
@@ -113,7 +149,7 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
                 self._loop.call_soon_threadsafe(self._bell.set)
 
     def listen_to(self, agent: Any) -> None:
-        """From now on it is known what this agent says, and which tokens are its own."""
+        """From now on, until the events have ended, it is known what this agent says, and which tokens are its own."""
         speak = agent.generate_reply
 
         def generate_reply(messages: Any = None, sender: Any = None, exclude: Any = ()) -> Any:
@@ -128,24 +164,20 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         def get_human_input(prompt: str, *, iostream: Any = None) -> str:
             raise HumanWanted(agent.name, prompt)
 
+        self._listened.append((agent, {name: held for name, held in vars(agent).items() if name in _LISTENED}))
         agent.generate_reply = generate_reply
         agent.get_human_input = get_human_input
-        for client in vars(agent.client).get("_clients", ()) if agent.client else ():
+        for client in clients_of(agent.client):
             provider = vars(client).get("_oai_client")
             if provider is not None:
-                completions = provider.chat.completions
-                completions.create = self._keeping_streams(completions.create)
+                _watch(provider.chat.completions)
 
-    def _keeping_streams(self, create: Callable[..., Any]) -> Callable[..., Any]:
-        """AutoGen reads OpenAI's stream in a loop that never closes it; half read it would stay open until the garbage
-        collector comes by, and the model's work would go on."""
-
-        def kept(answer: Any) -> Any:
-            if hasattr(answer, "response") and hasattr(answer, "close"):
-                self._streams.append(answer)
-            return answer
-
-        return lambda **options: kept(create(**options))
+    def _leave(self) -> None:
+        """The agents are as they were: one that held what listens to it would wait for the garbage collector."""
+        for agent, before in self._listened:
+            for name in _LISTENED:
+                vars(agent).pop(name, None)
+            vars(agent).update(before)
 
     # AutoGen's IOStream.
 

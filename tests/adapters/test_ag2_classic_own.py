@@ -1,12 +1,16 @@
 """What is classic AutoGen's own: group chats of several, humans, copies and factories."""
 
+import asyncio
+import gc
 import logging
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
+from weakref import ReferenceType
 
 import pytest
 
@@ -146,6 +150,51 @@ async def test_who_goes_on_using_the_original_is_not_overheard(model: FakeOpenAI
     assert "4711" in asked(model)
     await said(agent, make_turn("SAY hello"))
     assert "4711" not in asked(model)
+
+
+async def test_a_cancelled_turn_leaves_another_one_of_the_same_agent_alone(model: FakeOpenAI) -> None:
+    """Ours: turns share the client, and each closes what it has opened itself."""
+    agent = ADAPTER.adapt(worker(model, stream=True))
+    left, other = (asyncio.create_task(said(agent, make_turn("SLOW", context_id=one))) for one in ("left", "other"))
+    await model.until(lambda m: m.open == 2)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(left)
+    await model.until(lambda m: m.open == 1)
+    assert model.aborted == 1
+    model.release()
+    assert (await within(other)).text.endswith("w59")
+
+
+async def test_a_copy_is_gone_with_its_turn(model: FakeOpenAI) -> None:
+    """Ours: what holds itself lies around until the garbage collector comes by, with all that it has read."""
+    copies: list[ReferenceType[Any]] = []
+
+    def look(recipient: Any, **_: Any) -> tuple[bool, None]:
+        copies.append(weakref.ref(recipient))
+        return False, None
+
+    agent = worker(model, stream=True)
+    agent.register_reply([ConversableAgent, None], look)
+    adapted = ADAPTER.adapt(agent)
+    gc.disable()
+    try:
+        await said(adapted, make_turn("SAY hello"))
+        assert [copied() for copied in copies] == [None]
+    finally:
+        gc.enable()
+
+
+async def test_an_object_that_a_function_gives_twice_is_as_it_was_after_each_turn(model: FakeOpenAI) -> None:
+    """Ours: whoever listens to a turn leaves with it."""
+    only = worker(model, stream=True)
+    agent = ADAPTER.adapt(lambda: only)
+    before, calls = dict(vars(only)), []
+    for text in ("one", "two", "three"):
+        assert (await said(agent, make_turn(f"SAY {text}"))).text == text
+        calls.append(vars(only.client)["_clients"][0]._oai_client.chat.completions.create)
+    assert set(vars(only)) == set(before)
+    assert calls[0] is calls[-1]
 
 
 async def test_what_a_thread_tells_is_heard_while_it_works(model: FakeOpenAI) -> None:

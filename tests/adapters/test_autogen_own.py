@@ -130,6 +130,20 @@ async def test_what_an_agent_knew_when_it_was_published_it_knows_in_every_conver
         assert told == ["SAY we close at six", said_here]
 
 
+async def test_a_cancelled_turn_leaves_another_one_of_the_same_agent_alone(model: FakeOpenAI) -> None:
+    """Ours: turns share the client, and each closes what it has opened itself."""
+    agent = ADAPTER.adapt(assistant(model, model_client_stream=True))
+    left, other = (asyncio.create_task(said(agent, make_turn("SLOW", context_id=one))) for one in ("left", "other"))
+    await model.until(lambda m: m.open == 2)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(left)
+    await model.until(lambda m: m.open == 1)
+    assert model.aborted == 1
+    model.release()
+    assert (await within(other)).text.endswith("w59")
+
+
 async def test_a_tool_that_failed_is_not_quoted_in_the_summary(model: FakeOpenAI) -> None:
     """Frameworks §7 trap 11: without reflection the summary of the tools is the answer."""
 
