@@ -4,8 +4,9 @@ AutoGen's classic agents hold their conversations and counters, and a group chat
 copies of what was published, as it was at that moment: whoever goes on using the original is not overheard. Copies
 are made of agents, group chats, and what they keep in lists and dicts; methods of theirs that are kept somewhere are
 bound to the copies. All else is shared: functions, tools, code executors, and model clients, whose usage is counted
-for each copy; those of OpenAI are not the original's, but on its connections. A function that holds an agent itself (in a closure, or as a global of its module) would
-go on using the original; such a chat is refused, and given as a function that makes it.
+for each copy; those of OpenAI are not the original's, but on its connections. A function that holds an agent itself (in
+a closure, or as a global of its module) would go on using the original; such a chat is refused, and given as a
+function that makes it.
 """
 
 import copy
