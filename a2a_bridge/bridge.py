@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -295,9 +296,7 @@ async def serve_async(
 ) -> None:
     """`serve` inside a running event loop; cancelling it stops the server."""
     bridge = _bridge(agents, name, description, _public(public_url, host, port), store, auth)
-    server = server_for(bridge, Listening(host, port))
-    _announce(bridge)
-    await server.serve()
+    await server_for(bridge, Listening(host, port), ready=partial(_announce, bridge)).serve()
 
 
 def serve(
@@ -325,8 +324,7 @@ def serve(
         raise RuntimeError("serve() cannot run inside a running event loop: use `await serve_async(...)` there")
     bridge = _bridge(agents, name, description, _public(public_url, host, port), store, auth)
     log.configure()
-    _announce(bridge)
-    run_server(bridge, Listening(host, port))
+    run_server(bridge, Listening(host, port), ready=partial(_announce, bridge))
 
 
 def _announce(bridge: Bridge) -> None:

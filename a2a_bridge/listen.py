@@ -126,9 +126,10 @@ def guarded(served: Served, listening: Listening) -> ASGIApp:
 class _Server(uvicorn.Server):
     """uvicorn, draining what is served before it closes connections."""
 
-    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+    def __init__(self, config: uvicorn.Config, served: Served, ready: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._served = served
+        self._ready = ready
 
     async def serve(self, sockets: Any = None) -> None:
         # Before uvicorn: a store that cannot be had is an error of ours, not a failed lifespan in its log.
@@ -141,23 +142,26 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        if self.started and self._ready is not None:
+            self._ready()
 
     async def shutdown(self, sockets: Any = None) -> None:
         await self._served.drain()
         await super().shutdown(sockets)
 
 
-def run_server(served: Served, listening: Listening = Listening()) -> None:
-    """Serve until the process is asked to stop; blocks. Ends within the grace and a few seconds.
+def run_server(served: Served, listening: Listening = Listening(), *, ready: Callable[[], None] | None = None) -> None:
+    """Serve until the process is asked to stop; blocks. Ends within the grace and a few seconds. `ready` is called once
+    the store is open and the port is bound.
 
     StoreUnavailableError and ConfigError say why it cannot start: the store or the port belongs to somebody else, or
     strangers could reach it and nothing says who may call.
     """
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended in good order by then, and raises it once more
-        server_for(served, listening).run()
+        server_for(served, listening, ready=ready).run()
 
 
-def server_for(served: Served, listening: Listening) -> uvicorn.Server:
+def server_for(served: Served, listening: Listening, *, ready: Callable[[], None] | None = None) -> uvicorn.Server:
     """The server that `run_server` runs. ConfigError says why it cannot start."""
     check_bind(listening.host, served.auth)
     check_certificates(served.auth, listening.tls)
@@ -177,7 +181,7 @@ def server_for(served: Served, listening: Listening) -> uvicorn.Server:
         server_header=False,
         ssl_context_factory=None if tls is None else context_of(tls),
     )
-    return _Server(config, served)
+    return _Server(config, served, ready)
 
 
 def context_of(tls: TLS) -> Callable[..., ssl.SSLContext]:

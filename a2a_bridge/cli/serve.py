@@ -18,9 +18,10 @@ from a2a_bridge.bridge import Bridge, Options, url_name
 from a2a_bridge.cards.modes import Versions
 from a2a_bridge.cards.sign import SigningKey, load_signing_key
 from a2a_bridge.cli.callers import auth_of
-from a2a_bridge.cli.fault import usage
+from a2a_bridge.cli.fault import UNREACHABLE, CommandError, Fault, usage
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
+from a2a_bridge.cli.remotes import unread_cards
 from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, PushSettings, Settings, StoreSettings, load_config
 from a2a_bridge.guard import Guard
@@ -100,11 +101,11 @@ def serve(options: ServeOptions) -> None:
         ),
     )
     tls = None if server.tls is None else TLS(**server.tls.model_dump())
-    _announce(bridge, base, settings)
     signal.signal(signal.SIGTERM, _leave)
     try:
         with spans.exporting() if settings.observe.traces else contextlib.nullcontext():
-            run_server(bridge, Listening(server.host, port, server.log_level, tls, server.allowed_hosts))
+            listening = Listening(server.host, port, server.log_level, tls, server.allowed_hosts)
+            run_server(bridge, listening, ready=lambda: _announce(bridge, base, settings))
     except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
         raise typer.Exit(1 if end.code else 0) from None
 
@@ -136,15 +137,21 @@ def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent]
     if (options.name or options.description) and len(targets) != 1:
         raise usage("--name and --description are for a single TARGET")
     adapters()  # before the user's modules: an adapter may have to silence its framework before that is imported
+    found = [
+        (key, said.target, adapt(_object(said.target), name=said.name, description=said.description))
+        for key, said in settings.agents.items()
+    ]
+    found += [
+        ("", target, adapt(_object(target), name=options.name, description=options.description)) for target in targets
+    ]
+    unread = unread_cards([agent for _, _, agent in found])
     agents: dict[str, Agent] = {}
-    cards: dict[str, Path | str] = {}
-    for key, said in settings.agents.items():
-        agents[key] = adapt(_object(said.target), name=said.name, description=said.description)
-        if said.card is not None:
-            cards[key] = said.card
-    for target in targets:
-        agent = adapt(_object(target), name=options.name, description=options.description)
-        key = url_name(agent.name)
+    for (given, target, agent), why in zip(found, unread, strict=True):
+        key = given or url_name(agent.name)
+        if why is not None:
+            if not given and options.name is None:
+                raise CommandError(Fault(UNREACHABLE, f"{target}: {why}", "start it, or give it a name: --name NAME"))
+            note(f"Warning: {key}: {why}. It is served all the same, and each call tries again")
         if key in agents:
             raise usage(f"{target}: there is an agent {key!r} already; give one of them another name")
         agents[key] = agent
@@ -152,7 +159,7 @@ def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent]
         raise usage(
             "there is nothing to serve", f"a2a-bridge serve MODULE:ATTRIBUTE, or [agents.NAME] in {CONFIG_FILE}"
         )
-    return agents, cards
+    return agents, {key: said.card for key, said in settings.agents.items() if said.card is not None}
 
 
 def _signing_keys(settings: Settings, agents: Iterable[str]) -> dict[str, list[SigningKey]]:
@@ -194,8 +201,13 @@ def _port_to_use(host: str, port: int) -> int:
 
 
 def _announce(bridge: Bridge, base: str, settings: Settings) -> None:
-    """Say on standard error who is served where."""
-    for key, agent in bridge.agents.items():
-        note(f"{agent.name}: {base}/{key}/")
+    """Say on standard error who is served where, where tasks are kept, and what to type next."""
+    said = [f"{agent.name}: {base}/{key}/" for key, agent in bridge.agents.items()]
     if settings.server.host in ("0.0.0.0", "::", "") and settings.server.public_url is None:
-        note(f"Warning: cards say {base}, which others cannot reach: set --public-url or A2A_BRIDGE_PUBLIC_URL")
+        said.append(f"Warning: cards say {base}, which others cannot reach: set --public-url or A2A_BRIDGE_PUBLIC_URL")
+    store = bridge.store
+    kept = store.path if isinstance(store, SQLiteStore) else "memory: they are gone when this server stops"
+    said.append(f"Tasks are kept in {kept}")
+    if not settings.auth.schemes and settings.server.public_url is None and settings.server.tls is None:
+        said.append(f"Try it: a2a-bridge send -a {base}/{next(iter(bridge.agents))} hello")
+    note("\n".join(said))

@@ -144,7 +144,7 @@ async def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIte
     bound = free_socket()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(a2a_bridge.bridge, "_loop_is_running", lambda: False)
-    monkeypatch.setattr(a2a_bridge.bridge, "run_server", lambda bridge, listening: handed.append(bridge))
+    monkeypatch.setattr(a2a_bridge.bridge, "run_server", lambda bridge, listening, ready: handed.append(bridge))
     run_block("serve(shout)", {"serve(shout)": f"serve(shout, port={bound.getsockname()[1]})"})
     async with running(lambda url: handed[0], bound) as url:
         yield url

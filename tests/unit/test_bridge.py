@@ -73,7 +73,7 @@ def test_the_stores_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Ours: a file that is named after the first agent, unless something else is said."""
     handed: list[Bridge] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("a2a_bridge.bridge.run_server", lambda bridge, listening: handed.append(bridge))
+    monkeypatch.setattr("a2a_bridge.bridge.run_server", lambda bridge, listening, ready: handed.append(bridge))
     serve([shout, echo])
     serve(echo, store="memory")
     serve(echo, store="mine.sqlite")
@@ -87,6 +87,6 @@ def test_the_stores_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_card_never_names_an_address_that_nobody_can_call(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[Bridge] = []
-    monkeypatch.setattr("a2a_bridge.bridge.run_server", lambda bridge, listening: handed.append(bridge))
+    monkeypatch.setattr("a2a_bridge.bridge.run_server", lambda bridge, listening, ready: handed.append(bridge))
     serve(echo, host="0.0.0.0", port=9000, store="memory")
     assert handed[0].cards["echo"].supported_interfaces[0].url == "http://127.0.0.1:9000/echo/"

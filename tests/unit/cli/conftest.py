@@ -72,7 +72,7 @@ def start_server(*arguments: str, cwd: Path, **env: str) -> Served:
         stderr=subprocess.PIPE,
     )
     try:
-        heard = read_until(process.stderr, "Uvicorn running")
+        heard = read_until(process.stderr, "Tasks are kept")
     except AssertionError:
         process.kill()
         process.communicate(timeout=5)

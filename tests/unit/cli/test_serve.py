@@ -58,6 +58,45 @@ def test_a_url_can_be_served_too(start, served, run, tmp_path: Path) -> None:  #
     assert "Text: hello " in run("send", "-a", front.agent("front"), "hello").out
 
 
+def test_what_somebody_elses_card_says_is_said_of_it_here(start, served, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: its name is part of the URL, and its description is on our card."""
+    theirs = run("card", "get", "-a", served.agent("echo"), "-o", "json").json
+    front = start(served.agent("echo"), "--store", "memory", cwd=tmp_path)
+    ours = run("card", "get", "-a", front.agent("echo"), "-o", "json").json
+    assert (ours["name"], ours["description"]) == (theirs["name"], theirs["description"])
+
+
+DEAD = "http://127.0.0.1:9/"
+
+
+def test_a_target_that_nobody_can_reach_is_said_at_once(start, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: one that has a name is served, since it may come yet; one that has none cannot be."""
+    nameless = run("serve", DEAD, "--port", "0", "--store", "memory")
+    assert nameless.code == 3
+    assert f"Error: {DEAD}: cannot connect to {DEAD}" in nameless.err
+    assert "start it, or give it a name: --name NAME" in nameless.err
+    (tmp_path / "a2a-bridge.toml").write_text(f'[agents.far]\ntarget = "{DEAD}"\n[store]\nkind = "memory"\n')
+    for words in ((), (DEAD, "--name", "far", "--store", "memory")):
+        heard = start(*words, cwd=tmp_path).heard
+        assert f"Warning: far: cannot connect to {DEAD}" in heard
+        assert "It is served all the same, and each call tries again" in heard
+
+
+def test_where_it_listens_is_said_when_it_does(start, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: after the store is open and the port is bound; with the file, and what to type next, which works."""
+    write_agents(tmp_path)
+    served = start("mine:shout", cwd=tmp_path)
+    lines = served.heard[served.heard.index("Uvicorn running") :].splitlines()[1:]
+    file = tmp_path / "a2a-bridge-shout.sqlite"
+    hint = f"a2a-bridge send -a {served.url}/shout hello"
+    assert lines == [f"shout: {served.url}/shout/", f"Tasks are kept in {file}", f"Try it: {hint}"]
+    assert "Text: HELLO" in shell(*hint.split()[1:]).out
+    taken = shell("serve", "mine:shout", "--port", "0")
+    assert (taken.code, taken.out) == (2, "")
+    assert "belongs to process" in taken.err
+    assert "http://" not in taken.err
+
+
 def test_serve_stops_when_it_is_asked_to(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Exit code 0 on SIGTERM."""
     write_agents(tmp_path)
