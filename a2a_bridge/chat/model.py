@@ -1,9 +1,9 @@
 """Models: how an agent gets words out of one. The only file that imports openai, and only when a model is called.
 
 Concurrency: a model object is configuration and may be used by any number of turns at once. An OpenAI client, with
-its connections, belongs to one event loop: it is made at the first call in that loop and closed with it, by the
-loop's own shutdown of async generators (`asyncio.run`, uvicorn and pytest all do that). Cancelling a turn closes the
-stream, which hangs up on the model.
+its connections, belongs to one event loop: it is made at the first call in that loop, and closed when the model is gone
+or with the loop, by the loop's own shutdown of async generators (`asyncio.run`, uvicorn and pytest all do that).
+Cancelling a turn closes the stream, which hangs up on the model.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize, ref
 
 from a2a_bridge.agent import ToolCall, Usage
 from a2a_bridge.chat.prices import Prices, cost_of
@@ -228,33 +228,70 @@ def _arguments(text: str) -> JSONValue:
 
 
 class _Clients:
-    """One OpenAI client per event loop, closed when the loop shuts down its async generators."""
+    """One OpenAI client of a model per event loop."""
 
     def __init__(self) -> None:
-        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[AsyncOpenAI, None]] = (
-            WeakKeyDictionary()
-        )
         self._ready: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
 
     async def get(self, model: OpenAIModel) -> "AsyncOpenAI":
         loop = asyncio.get_running_loop()
         ready = self._ready.get(loop)
         if ready is None:
-            ready = model.connect()
-            holder = self._hold(loop, ready)
-            self._held[loop] = holder
-            self._ready[loop] = ready
-            await anext(holder)  # now the loop knows the generator, and closes it at its end
+            ready = self._ready[loop] = model.connect()
+            kept = _OPEN.get(loop)
+            if kept is None:
+                kept = _OPEN[loop] = _Open()
+            kept.clients.add(ready)
+            finalize(self, _let_go, ref(loop), ready).atexit = False
+            await kept.watch()
         return ready
 
-    async def _hold(
-        self, loop: asyncio.AbstractEventLoop, client: "AsyncOpenAI"
-    ) -> AsyncGenerator["AsyncOpenAI", None]:
-        try:
-            yield client
-        finally:
-            self._ready.pop(loop, None)
-            await client.close()
+
+class _Open:
+    """All clients of one event loop. They are closed when their models are gone, the rest when the loop shuts down its
+    async generators. Until it is closed each is held here: a client and its connections must never be garbage
+    together, for then the connections are torn down in any order."""
+
+    def __init__(self) -> None:
+        self.clients: set[AsyncOpenAI] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._end: AsyncGenerator[None, None] | None = None
+
+    async def watch(self) -> None:
+        """Be told when the loop ends."""
+        if self._end is None:
+            self._end = _at_the_end(self.clients)
+            await anext(self._end)  # now the loop knows the generator, and closes it at its end
+
+    def close(self, client: "AsyncOpenAI") -> None:
+        """Nobody uses it any more. A task does it, which is held here; one that is cancelled has left it to the end."""
+        task = asyncio.get_running_loop().create_task(self._close(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self, client: "AsyncOpenAI") -> None:
+        await client.close()
+        self.clients.discard(client)
+
+
+_OPEN: WeakKeyDictionary[asyncio.AbstractEventLoop, _Open] = WeakKeyDictionary()
+
+
+async def _at_the_end(clients: "set[AsyncOpenAI]") -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        while clients:
+            await clients.pop().close()
+
+
+def _let_go(loop: "ref[asyncio.AbstractEventLoop]", client: "AsyncOpenAI") -> None:
+    """The model is gone: called by whichever thread collects it."""
+    running = loop()
+    kept = None if running is None else _OPEN.get(running)
+    if running is not None and kept is not None:
+        with suppress(RuntimeError):  # it has ended, and closed all of them
+            running.call_soon_threadsafe(kept.close, client)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Models: what is sent to an OpenAI-compatible endpoint, and what happens when it does not answer."""
 
 import asyncio
+import gc
+import warnings
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -196,3 +198,50 @@ async def test_an_empty_answer_of_a_model_leaves_the_reply_to_the_next() -> None
     replies = await replies_of(agent, make_turn("hi"))
     assert [reply for reply in replies if isinstance(reply, str)] == ["default"]
     assert any(isinstance(reply, Usage) for reply in replies)
+
+
+class Watched(OpenAIModel):
+    """Keeps the clients that it makes."""
+
+    made: ClassVar[list[Any]] = []
+
+    def connect(self) -> Any:
+        self.made.append(super().connect())
+        return self.made[-1]
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_the_client_of_a_model_that_is_gone_is_closed_at_once_or_with_the_loop(is_last: bool) -> None:
+    """Ours: until then it is held, so that it is never garbage together with its connections."""
+
+    async def use(url: str) -> None:
+        model = Watched("m", base_url=url)
+        assert (await ask_model(model, [{"role": "user", "content": "SAY hi"}]))[0] == "hi"
+        del model
+        gc.collect()
+        while not is_last and not Watched.made[-1].is_closed():
+            await asyncio.sleep(0)
+        assert Watched.made[-1].is_closed() is not is_last
+
+    with FakeOpenAI() as fake:
+        asyncio.run(use(fake.base_url))
+    assert Watched.made.pop().is_closed()
+
+
+def test_a_model_that_is_garbage_leaves_no_open_connection() -> None:
+    """Ours: collected together with its client, a connection would be torn down before it is closed."""
+
+    async def use(url: str) -> None:
+        model = OpenAIModel("m", base_url=url)
+        assert (await ask_model(model, [{"role": "user", "content": "SAY hi"}]))[0] == "hi"
+        gc.collect()
+        for _ in range(50):  # what the client has left to do after its answer
+            await asyncio.sleep(0)
+        del model
+        gc.collect()
+
+    with FakeOpenAI() as fake, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(use(fake.base_url))
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
