@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from a2a_bridge.agent import Turn, speaker_of
 from a2a_bridge.chat.names import check_names, fold_name
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message
@@ -139,6 +140,12 @@ class Control:
                 task.uncancel()
                 self._cancels = 0
             self._waiting = None
+
+
+async def listen(turn: Turn, control: Control) -> None:
+    """Take what is sent to a room that is served, while it runs."""
+    async for message in turn.interjections():
+        control.interject(message, speaker_of(message))
 
 
 _running: WeakValueDictionary[str, Control] = WeakValueDictionary()

@@ -42,6 +42,7 @@ def _lines(entry: Entry) -> Iterator[str]:
         yield f"{at}{who} answers: {_short(entry.text)}"
     elif entry.kind in ("joined", "left"):
         told = ", with another card than before" if "card_changed" in entry.flags else ""
+        told = ", with the card that was accepted" if "card_accepted" in entry.flags else told
         yield f"{at}{who} {'takes a seat' if entry.kind == 'joined' else 'leaves'}{told}"
     else:
         yield f"{at}{who} {'says' if entry.kind == 'said' else 'notes'}: {_short(entry.text)}"

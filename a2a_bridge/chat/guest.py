@@ -49,6 +49,7 @@ def guest_seat(speaker: Speaker, heard: Mapping[str, JSONValue] | None) -> Seat:
         may_answer=may_answer,
         may_terminate=speaker.may_terminate,
         budget=Budget(**budget) if budget else None,
+        on_card_change=sits.get("on_card_change", "ask"),
     )
 
 

@@ -18,6 +18,7 @@ from a2a_bridge.chat.control import CanceledError
 from a2a_bridge.chat.entry import Entry, Speaker, StopReason
 from a2a_bridge.chat.failure import Failure, raised
 from a2a_bridge.chat.hearing import Hearing
+from a2a_bridge.chat.recognise import CARD, judged
 from a2a_bridge.chat.run import Run
 from a2a_bridge.chat.seat import Chair
 from a2a_bridge.chat.speech import Speech, attributed
@@ -128,18 +129,22 @@ class Inbox:
         for question in asked:
             assert question.speaker is not None
             chair = run.floor.chairs.get(question.speaker.name)
+            own = answer if len(asked) == 1 else _own_answer(question, answer)
             if question.speaker.name == run.rules.manager.name:
-                self._decided_by_hand(question, answer)
+                self._decided_by_hand(question, own)
                 continue
             if chair is None:
                 told = Failure("has left the room", "asked, and left before the answer came")
                 self._hearing.settlement.give_up(question.speaker, told)
                 continue
-            own = answer if len(asked) == 1 else _own_answer(question, answer)
             run.next.append((chair, run.turns.answer(chair, question, own, entry.seq)))
 
     def _decided_by_hand(self, question: Entry, answer: Message) -> None:
-        """The manager had asked what to do about a turn that failed."""
+        """The manager had asked what to do about a turn that failed, or about somebody with another card."""
+        for about in question.asks:
+            if about.id.startswith(CARD):
+                option = Answer(question.asks, answer).option(about.id)
+                judged(self._run, self._hearing.settlement, about, option)
         ask = question.asks[0]
         chair = self._run.floor.chairs.get(ask.id.removeprefix("failure:"))
         if ask.id.startswith("failure:") and chair is not None:

@@ -24,6 +24,8 @@ from a2a_bridge.chat.record import from_record, to_record
 from a2a_bridge.chat.seal import NO_SEAL, is_seal, seal_in, seal_line, sealed
 from a2a_bridge.protocol.objects import JSONValue, Message
 
+IN_QUESTION = "in_question"
+"""The flag of a seat that is taken with another card than before, which nobody has accepted yet."""
 RERUN = "rerun"
 """The flag of a failed attempt after which the same turn is asked for again."""
 
@@ -67,14 +69,15 @@ class RoomLog:
     questions that wait for an answer, `answers` what the speakers of the open turn have been answered, by name, and
     `attempts` how often each has been asked; `view_end` is how many messages they have been handed at most. `rounds`
     and `replies` count within this run; `handover` is whom the last speaker proposed; `since` is where it begins in
-    `entries`, `head` what it began with, None before the first. `is_whole`: what was committed is known to be kept;
-    nothing can be added after a write that did not return.
+    `entries`, `head` what it began with, None before the first. `cards` are remote speakers with the cards that they
+    were let in with. `is_whole`: what was committed is known to be kept; nothing can be added after a write that did
+    not return.
     """
 
     __slots__ = (
         "_buffer", "_clock", "_journal", "_manager", "_seal", "answers", "asked", "attempts", "authors",
-        "awaited", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "is_whole", "messages",
-        "open", "overtaken", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
+        "awaited", "cards", "down", "entries", "fallbacks", "floor", "handover", "head", "is_forked", "is_whole",
+        "messages", "open", "overtaken", "replies", "rounds", "seen", "since", "speakers", "spoke", "turn", "view_end",
     )  # fmt: skip
 
     def __init__(self, journal: Journal, manager: Speaker, clock: Callable[[], float] = time.time) -> None:
@@ -91,6 +94,7 @@ class RoomLog:
         self.entries: list[Entry] = []
         self.messages: list[Message] = []
         self.authors: list[str] = []
+        self.cards: dict[str, Speaker] = {}
         self.speakers: dict[str, Speaker] = {manager.name: manager}
         self.seen: dict[str, int] = {}
         self.spoke: dict[str, int] = {}
@@ -239,6 +243,8 @@ class RoomLog:
         ):
             self.seen.pop(name, None)  # another agent, which has heard nothing yet
         self.speakers[name] = entry.speaker
+        if entry.speaker.card is not None and IN_QUESTION not in entry.flags:
+            self.cards[name] = entry.speaker
 
     def _left(self, entry: Entry) -> None:
         assert entry.speaker is not None
@@ -339,7 +345,7 @@ def _take_mark(log: RoomLog, line: dict[str, Any]) -> None:
 def _rename(log: RoomLog, old: str, new: str) -> None:
     """Another agent has this seat's name from now on, and hears all of it anew."""
     log.seen.pop(old, None)
-    known: tuple[dict[str, Any], ...] = (log.speakers, log.spoke, log.asked, log.answers, log.attempts)
+    known: tuple[dict[str, Any], ...] = (log.cards, log.speakers, log.spoke, log.asked, log.answers, log.attempts)
     for held in known:
         if old in held:
             held[new] = held.pop(old)

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from a2a_bridge.agent import Turn, speaker_of
 from a2a_bridge.chat.entry import Entry, Speaker, metadata_of
+from a2a_bridge.chat.log import IN_QUESTION
 from a2a_bridge.chat.names import fold_name
+from a2a_bridge.chat.recognise import is_other
 from a2a_bridge.chat.run import Run
 from a2a_bridge.chat.seat import REPLACED
 from a2a_bridge.protocol.objects import Message, Part, Role
@@ -47,9 +49,11 @@ class Opening:
             yield self._log.make("left", known[name])
         for chair in chairs.values():
             before = known.get(chair.name)
-            if before != chair.speaker and not _is_unread(before, chair.speaker):
-                changed = before is not None and before.card is not None and before.endpoint == chair.speaker.endpoint
-                flags = (CARD_CHANGED,) if changed and chair.speaker.card is not None else ()
+            changed = is_other(self._run, chair)
+            if changed or (before != chair.speaker and not _is_unread(before, chair.speaker)):
+                flags: tuple[str, ...] = (CARD_CHANGED,) if changed else ()
+                if changed and chair.on_card_change != "note":
+                    flags = (CARD_CHANGED, IN_QUESTION)
                 guest = chair.key not in own and not chair.key.endswith(REPLACED)
                 heard = {"seat": chair.as_guest()} if guest else None
                 yield self._log.make("joined", chair.speaker, flags=flags, heard=heard)

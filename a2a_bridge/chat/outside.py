@@ -37,6 +37,13 @@ class Outside:
         """The seats, with their cards read."""
         return await take_chairs(seats, rules.view, rules.on_failure)
 
+    async def has_changed(self, chairs: Sequence[Chair]) -> bool:
+        """One of these remote agents, who are about to be called, has another card than when it took its seat."""
+        for chair in chairs:
+            if chair.card is not None and await chair.has_changed():
+                return True
+        return False
+
     def inbox(self, run: Run, hearing: Hearing, human: Human | None, *, pauses: bool) -> Inbox:
         """Where what seats ask is answered."""
         return Inbox(run, hearing, human, pauses=pauses)

@@ -29,7 +29,7 @@ from a2a_bridge.chat.guest import guest_seat, is_guest
 from a2a_bridge.chat.hearing import Hearing
 from a2a_bridge.chat.inbox import Inbox
 from a2a_bridge.chat.model import ModelMessage, ModelTool, Piece
-from a2a_bridge.chat.opening import INTRODUCED
+from a2a_bridge.chat.opening import CARD_CHANGED, INTRODUCED
 from a2a_bridge.chat.outside import Outside
 from a2a_bridge.chat.retell import retold, said_outside
 from a2a_bridge.chat.rules import Rules
@@ -178,6 +178,14 @@ class RecordedOutside(Outside):
             rest = f"{following}: {rest}"
             found[name] = told
         return found
+
+    async def has_changed(self, chairs: Sequence[Chair]) -> bool:
+        """The log says so next."""
+        names = {chair.name for chair in chairs}
+        return any(
+            CARD_CHANGED in entry.flags and entry.speaker is not None and entry.speaker.name in names
+            for entry in self.change()
+        )
 
     def inbox(self, run: Run, hearing: Hearing, human: Human | None, *, pauses: bool) -> Inbox:
         return _Inbox(self, run, hearing)

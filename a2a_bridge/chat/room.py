@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator
 from a2a_bridge.agent import Answer, Ask, Reply, Turn, Usage, abandon, speaker_of
 from a2a_bridge.chat.ask import Human
 from a2a_bridge.chat.choose import candidates, choose, choose_at_once, why_stop, with_handover
-from a2a_bridge.chat.control import CanceledError, Gone, register, unregister
+from a2a_bridge.chat.control import CanceledError, Gone, listen, register, unregister
 from a2a_bridge.chat.entry import END, Decision, Entry, StopReason
 from a2a_bridge.chat.failure import one_sentence, raised
 from a2a_bridge.chat.hearing import Hearing
@@ -32,6 +32,7 @@ from a2a_bridge.chat.log import RoomLog, RunHead, remember
 from a2a_bridge.chat.names import check_names, fold_name
 from a2a_bridge.chat.opening import Opening
 from a2a_bridge.chat.outside import OUTSIDE, Outside
+from a2a_bridge.chat.recognise import ask_about_cards, is_other
 from a2a_bridge.chat.result import ChatResult, Kept, human_input, usage_by_speaker
 from a2a_bridge.chat.resume import take_up
 from a2a_bridge.chat.rules import Rules, Summarise
@@ -137,6 +138,9 @@ class Room:
             if not self._choose_at_once():
                 return await run.commit(), self._choose()
         shown = await run.commit()
+        if run.next and run.floor.has_remotes:
+            await self._recognise()
+            shown += await run.commit()
         if run.stop is not None:
             return shown, None
         if run.next:
@@ -189,6 +193,7 @@ class Room:
             for entry in self._opening.seats():
                 run.add(entry)
             take_up(run, self._hearing.settlement, is_forked=is_forked)
+            ask_about_cards(run)
             return
         if log.run:
             log.add(self.run.stopped(None, StopReason("interrupted")))
@@ -196,6 +201,7 @@ class Room:
         log.begin(self._head(self._outside.seed()))
         for entry in self._opening.entries(turn):
             run.add(entry)
+        ask_about_cards(run)
 
     def _head(self, seed: int) -> RunHead:
         turn = self._turn
@@ -239,11 +245,7 @@ class Room:
         """Of a room that is served: take what is sent to its task while it runs."""
         if self._turn.task_id is None:
             return None
-        return asyncio.get_running_loop().create_task(self._take_messages())
-
-    async def _take_messages(self) -> None:
-        async for message in self._turn.interjections():
-            self.run.control.interject(message, speaker_of(message))
+        return asyncio.get_running_loop().create_task(listen(self._turn, self.run.control))
 
     async def _heed(self) -> None:
         """Do what was asked for from outside: stop, wait, take in what was said, and who comes and goes."""
@@ -272,6 +274,9 @@ class Room:
             await self._sit_anew()
             taken = run.floor.chairs[chair.name]
             run.next.append((taken, run.turns.make(taken, attempt)))
+        if run.is_taken_up and not self.log.asked:
+            run.is_taken_up = False
+            take_up(run, self._hearing.settlement, is_forked=True)
         control.is_wanted = bool(control.said or control.seats)
 
     def _take_in(self) -> None:
@@ -284,6 +289,16 @@ class Room:
         await self._take_seats()
         for entry in self._opening.seats():
             self.run.add(entry)
+        ask_about_cards(self.run)
+
+    async def _recognise(self) -> None:
+        """Look at the cards of those who are about to be called; nobody is handed anything who is in question."""
+        run, speakers = self.run, [chair for chair, _ in self.run.next]
+        if await self._outside.has_changed(speakers):
+            await self._sit_anew()
+            run.next = [(run.floor.chairs[chair.name], turn) for chair, turn in run.next]
+        elif any(is_other(run, chair) for chair in speakers):
+            ask_about_cards(run)
 
     # Who speaks next.
 

@@ -34,7 +34,7 @@ def room_id(rules: Rules, turn: Turn) -> str:
 class Run:
     """`stop` is set once the run is to end. `next` are the turns that have been decided and not taken. `replacing`
     are seats that another agent takes, each with the attempt that it begins with, `owed` is what the manager has
-    used since it last wrote something down."""
+    used since it last wrote something down; `is_taken_up`: the open turn was held up, and is to go on."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Run:
         self.next: list[tuple[Chair, Turn]] = []
         self.replacing: list[tuple[Chair, int]] = []
         self.owed = NO_USAGE
+        self.is_taken_up = False
         self.began = 0
         self.meter = Meter(rules.budget, {})
         self._until = Checked(rules.until, rules.manager.name)

@@ -118,6 +118,8 @@ class OnFailure:
             raise ValueError("OnFailure(then='replace', replacement=agent): the two belong together")
 
 
+OnCardChange = Literal["ask", "note", "stop"]
+
 SeatAuth = Callable[[Caller, AgentCard], Awaitable[Mapping[str, str]]]
 """Headers for a remote agent, by whose turn it is and by its card; called for each request."""
 
@@ -137,7 +139,9 @@ class Seat:
     is put to this one before a person is asked, of everybody (True) or of the seats named; never what asks for
     credentials. `budget` bounds this seat; when it is spent the seat is not chosen any more. `auth`: headers for a
     remote agent, as `async (caller, card) -> headers`, or anything that `RemoteAgent(auth=)` takes; a caller's own
-    token is never passed on. `view` and `on_failure` default to the room's.
+    token is never passed on. `on_card_change`: what happens when a remote agent has another card than the one that it
+    was let in with: the room's person is asked, it is noted, or the conversation stops. `view` and `on_failure` default
+    to the room's.
     """
 
     def __init__(
@@ -152,7 +156,10 @@ class Seat:
         may_answer: bool | Sequence[str] = False,
         budget: Budget | None = None,
         auth: "Auth | SeatAuth | None" = None,
+        on_card_change: OnCardChange = "ask",
     ) -> None:
+        if on_card_change not in ("ask", "note", "stop"):
+            raise ValueError(f"Seat(on_card_change={on_card_change!r}): use 'ask', 'note' or 'stop'")
         if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
             raise ValueError(f"Seat(timeout={timeout!r}): seconds above 0, or None for no limit")
         self.original = agent  # ours is called directly, also under another name: what only it can say is not lost
@@ -166,6 +173,7 @@ class Seat:
         self.may_terminate = may_terminate
         self.may_answer: bool | tuple[str, ...] = may_answer if isinstance(may_answer, bool) else tuple(may_answer)
         self.budget = budget
+        self.on_card_change = on_card_change
         self.key: str = name if name is not None else self.agent.name
         self.endpoint = _endpoint_of(agent, self.agent)
         self._chairs: dict[tuple[View, OnFailure], Chair] = {}  # of a local agent they are always the same
@@ -177,8 +185,7 @@ class Seat:
     def digest_of(self, card: Any) -> str:
         """The digest of a card, which is counted once as long as the card is the same."""
         if self._digest[0] is not card:
-            body = json.dumps(dump(card), sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
-            self._digest = card, blake2b(body, digest_size=16).hexdigest()
+            self._digest = card, digest_of(card)
         return self._digest[1]
 
     def chair(self, view: View, on_failure: OnFailure, card: Any) -> "Chair":
@@ -189,6 +196,12 @@ class Seat:
         if made is None:
             made = self._chairs[view, on_failure] = make_chair(self, view, on_failure, None)
         return made
+
+
+def digest_of(card: Any) -> str:
+    """The digest of a card."""
+    body = json.dumps(dump(card), sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
+    return blake2b(body, digest_size=16).hexdigest()
 
 
 def _signed_in(agent: Any, name: str | None, auth: "Auth | SeatAuth") -> RemoteAgent:
@@ -238,6 +251,7 @@ class Chair:
     label_starts: frozenset[str]
     may_answer: bool | tuple[str, ...]
     budget: Budget | None
+    on_card_change: OnCardChange
     speak: Callable[[Turn], AsyncGenerator[Spoken, None]]
 
     @property
@@ -249,6 +263,14 @@ class Chair:
     def role(self) -> str:
         """What the agent is for, in words for whoever chooses speakers: of our own agents the system message."""
         return getattr(self.agent, "role", None) or self.description
+
+    async def has_changed(self) -> bool:
+        """The agent has another card now than when the seat was taken; False if it cannot be read."""
+        describe = getattr(self.agent, "describe", None)
+        if self.card is None or describe is None:
+            return False
+        card = await _card(self.name, describe)
+        return card is not None and card is not self.card and digest_of(card) != self.speaker.card
 
     @property
     def is_passive(self) -> bool:
@@ -280,6 +302,7 @@ class Chair:
             "passive": self.is_passive,
             "rerun": policy.rerun,
             "then": policy.then,
+            "on_card_change": self.on_card_change,
             "may_answer": may if isinstance(may, bool) else [*may],
             "budget": None if self.budget is None else asdict(self.budget),
         }
@@ -317,6 +340,7 @@ def make_chair(seat: Seat, view: View, on_failure: OnFailure, card: Any) -> Chai
         label_starts=frozenset(label[0] for label in labels),
         may_answer=seat.may_answer,
         budget=seat.budget,
+        on_card_change=seat.on_card_change,
         speak=_way_to_speak(agent),
     )
 
@@ -348,19 +372,19 @@ async def take_chairs(seats: Sequence[Seat], view: View, on_failure: OnFailure) 
     if asked:
         await net.warm()
         async with asyncio.TaskGroup() as group:  # waits for all; a cancelled room cancels them
-            tasks = {at: group.create_task(_card(seats[at], describe)) for at, describe in asked}
+            tasks = {at: group.create_task(_card(seats[at].key, describe)) for at, describe in asked}
         cards = {at: task.result() for at, task in tasks.items()}
     chairs = tuple(seat.chair(view, on_failure, cards.get(at)) for at, seat in enumerate(seats))
     check_names(tuple(chair.name for chair in chairs))
     return chairs
 
 
-async def _card(seat: Seat, describe: Any) -> Any:
+async def _card(name: str, describe: Any) -> Any:
     try:
         return await describe()
     except Exception as error:  # one seat's card must not keep the others from talking
         trace = None if isinstance(error, BridgeError) else error
-        _log.warning("the card of %s cannot be read, it takes its seat without: %s", seat.key, error, exc_info=trace)
+        _log.warning("the card of %s cannot be read, it sits without: %s", name, error, exc_info=trace)
         return None
 
 

@@ -106,6 +106,7 @@ class Floor:
         self._active = tuple(chair.name for chair in chairs if all_speak or not chair.is_passive)
         self._order = tuple(self.chairs)
         self._place = {name: at for at, name in enumerate(self._order)}
+        self.has_remotes = any(chair.speaker.card is not None for chair in chairs)
         self._may_repeat = may_repeat
         self._allowed = allowed
         self._candidates: dict[str | None, tuple[str, ...]] = {}

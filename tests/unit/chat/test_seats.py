@@ -462,7 +462,7 @@ async def test_the_digest_of_a_card_is_kept_and_another_card_is_noticed(room: An
     assert await joined(ChatError("not now")) == []
     [other] = await joined(card("planner").model_copy(update={"description": "something else"}))
     assert other.speaker.card != first.speaker.card
-    assert other.flags == ("card_changed",)
+    assert other.flags == ("card_changed", "in_question")
     assert other.speaker.name == "planner"
 
 
