@@ -26,28 +26,43 @@ from autogen_agentchat.messages import (
     TextMessage,
     ThoughtEvent,
 )
-from autogen_core import CancellationToken, Image
+from autogen_core import CancellationToken, Component, Image
 from autogen_core.models import RequestUsage
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Progress, Reply
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
+from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 
 
-class A2AAgent(BaseChatAgent):  # type: ignore[misc]  # checked without the framework's types
+class A2AAgentConfig(BaseModel):
+    """What AutoGen writes down of an agent at a URL."""
+
+    url: str
+    name: str
+    description: str | None = None
+    asks: str | None = None
+
+
+class A2AAgent(BaseChatAgent, Component[A2AAgentConfig]):  # type: ignore[misc]  # checked without the framework's types
     """`target`: a URL, or whatever `adapt` takes. `name` must be an identifier, as AutoGen wants it.
 
     When the remote agent asks, its question is the message, and the next message that comes is the answer. `asks`:
     a handoff target, "user" say, that the question is handed to instead, for a team with a HandoffTermination.
     """
 
+    component_config_schema = A2AAgentConfig
+    component_provider_override = "adapters.autogen.remote.A2AAgent"
+
     def __init__(self, target: Any, *, name: str, description: str | None = None, asks: str | None = None) -> None:
         agent = adapt(target, name=name, description=description)
         super().__init__(name, description or agent.description)
         self._hosted = Hosted(agent)
         self._asks = asks
+        self._target, self._described = target, description
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -121,6 +136,16 @@ class A2AAgent(BaseChatAgent):  # type: ignore[misc]  # checked without the fram
         """Go on where the state was saved."""
         self._hosted = Hosted(self._hosted.agent)
         self._hosted.load(state)
+
+    def _to_config(self) -> A2AAgentConfig:
+        """For `dump_component`, of a team too."""
+        if not isinstance(self._target, str):
+            raise AdapterError(f"the agent {self.name!r} was not given by a URL, so it cannot be written down as one")
+        return A2AAgentConfig(url=self._target, name=self.name, description=self._described, asks=self._asks)
+
+    @classmethod
+    def _from_config(cls, config: A2AAgentConfig) -> "A2AAgent":
+        return cls(config.url, name=config.name, description=config.description, asks=config.asks)
 
 
 def _from_autogen(message: BaseChatMessage) -> Message:

@@ -19,7 +19,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken, Image
 from PIL import Image as Pictures
 
-from a2a_bridge.errors import AdapterFailedError
+from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.testing.adapter_case import within
 from adapters.autogen.remote import A2AAgent
 from tests.adapters.remote_agent import Remote
@@ -153,3 +153,14 @@ async def test_any_agent_of_ours_takes_a_seat_too() -> None:
     seat = A2AAgent(lambda said: said.upper(), name="loud")
     answer = await within(seat.on_messages([text("hello")], CancellationToken()))
     assert answer.chat_message.to_text() == "HELLO"
+
+
+async def test_a_team_with_it_is_written_down_and_read_again(remote: tuple[Remote, str]) -> None:
+    """AutoGen's own way, for teams that are kept as JSON; what is no URL cannot be written down."""
+    _, url = remote
+    team = RoundRobinGroupChat([A2AAgent(url, name="critic", asks="user")], max_turns=1)
+    again = RoundRobinGroupChat.load_component(json.loads(team.dump_component().model_dump_json()))
+    result = await within(again.run(task="ASK"))
+    assert isinstance(result.messages[-1], HandoffMessage)
+    with pytest.raises(AdapterError, match="'loud' was not given by a URL"):
+        A2AAgent(lambda said: said, name="loud").dump_component()
