@@ -12,6 +12,7 @@ owns the turn: when it is cancelled, the remote task is.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
+from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata
@@ -23,7 +24,7 @@ from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Ask, Progress, parts_of
 from a2a_bridge.client.hosted import Hosted, Tokens, Tool, blocking, hosted_message, words_of
 from a2a_bridge.errors import AdapterError, AdapterFailedError
-from a2a_bridge.protocol.objects import Message, Part, dump
+from a2a_bridge.protocol.objects import Message, Part, dump, json_bytes
 from adapters.langgraph.messages import REMOTE, data_part, jsonable, to_content, to_parts
 from langgraph.config import get_stream_writer
 from langgraph.func import task
@@ -119,10 +120,13 @@ def _steps(held: Any, name: str, turns: Sequence[Mapping[str, Any]]) -> Iterator
     if not run:
         raise AdapterError(f"the node {name!r} was not called by a graph")
     said, talk = _new(held, name, run)
-    yield said, talk or run, run
+    # What is said belongs to the key: a step may call the node more than once.
+    words = json_bytes([dump(one) for one in said]).decode()
+    first = str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:langgraph:{run}:{words}"))
+    yield said, talk or first, first
     while turns[-1]["talk"]["asks"]:
         answer = interrupt(_question(turns[-1]["asks"], name))
-        key = f"{run}:{len(turns)}"
+        key = f"{first}:{len(turns)}"
         part = Part(text=answer) if isinstance(answer, str) else data_part(answer)
         yield [hosted_message([part], key=f"{key}:answer")], turns[-1]["talk"], key
 

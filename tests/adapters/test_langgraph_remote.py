@@ -261,6 +261,27 @@ async def run(host: Any, given: Any, is_async: bool) -> Any:
     return await within(host.ainvoke(given, THREAD) if is_async else asyncio.to_thread(host.invoke, given, THREAD))
 
 
+async def test_a_step_may_call_it_more_than_once(remote: tuple[Remote, str]) -> None:
+    """Ours: a node is a runnable, to be called in a node of one's own; run again, none of the calls is worked twice."""
+    agent, url = remote
+    node = a2a_node(url, name="critic")
+
+    async def twice(state: MessagesState) -> dict[str, Any]:
+        made = [await node.ainvoke({"messages": [HumanMessage(said)]}) for said in ("one", "two")]
+        interrupt("look at them")
+        return {"messages": [update["messages"][0] for update in made]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("twice", twice)
+    builder.add_edge(START, "twice")
+    host = builder.compile(checkpointer=InMemorySaver())
+    await within(host.ainvoke(told("go"), THREAD))
+    done = await within(host.ainvoke(Command(resume="seen"), THREAD))
+    assert [message.text for message in done["messages"][1:]] == ["I heard: one", "I heard: two"]
+    assert [turn.text for turn in agent.turns] == ["one", "two"]
+    assert len({turn.context_id for turn in agent.turns}) == 2
+
+
 # As a tool
 
 
