@@ -3,10 +3,10 @@
     critic = A2AAgent("https://example.org/critic", name="critic")
     workflow = WorkflowBuilder(start_executor=writer).add_edge(writer, critic).build()
 
-The conversation is kept in the session's state, under the key "a2a", and goes where the session goes: into a checkpoint
-of a workflow, say. The stream that `run` returns owns the turn: closing it, or cancelling who reads it, cancels the
-remote task. A step that is run again with the session as it was sends the same message, and the remote answers from
-the task it has.
+The conversation is kept in the session's state, under the key "a2a:NAME", and goes where the session goes: into a
+checkpoint of a workflow, say. The stream that `run` returns owns the turn: closing it, or cancelling who reads it,
+cancels the remote task. A step that is run again with the session as it was sends the same message, and the remote
+answers from the task it has.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
@@ -56,8 +56,9 @@ class A2AAgent(BaseAgent):  # type: ignore[misc]  # checked without the framewor
         return updates if stream else updates.get_final_response()
 
     async def _updates(self, messages: Sequence[Any], session: AgentSession) -> AsyncGenerator[Any, None]:
-        kept = session.state.get(STATE) or {}
-        hosted = Hosted(self._remote, session.session_id)
+        key = f"{STATE}:{self.name}"  # agents may share a session, and are conversations of their own in it
+        kept = session.state.get(key) or {}
+        hosted = Hosted(self._remote, str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:{session.session_id}:{self.name}")))
         if kept:
             hosted.load(kept["hosted"])
         new = self._new(messages, kept.get("heard", 0), kept.get("digest", ""))
@@ -74,7 +75,7 @@ class A2AAgent(BaseAgent):  # type: ignore[misc]  # checked without the framewor
                 if text := tokens.of(reply):
                     shown += text
                     yield update(Content.from_text(text))
-        session.state[STATE] = {"hosted": hosted.state, "heard": len(messages), "digest": _digest(messages)}
+        session.state[key] = {"hosted": hosted.state, "heard": len(messages), "digest": _digest(messages)}
         words = "\n".join(_words(part) for part in hosted.parts if part.raw is None and part.url is None)
         if words != shown:
             yield update(Content.from_text(words, merge_mode="replace" if shown else None))

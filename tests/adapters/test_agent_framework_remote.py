@@ -89,7 +89,7 @@ async def test_in_a_workflow_it_hears_the_others_and_is_in_the_checkpoint(remote
     assert "".join(said) == "I heard: a poem\n[writer] draft of a poem"
     checkpoint = await storage.get_latest(workflow_name="desk")
     assert checkpoint is not None
-    kept = checkpoint.state["_executor_state"]["critic"]["agent_session"]["state"]["a2a"]
+    kept = checkpoint.state["_executor_state"]["critic"]["agent_session"]["state"]["a2a:critic"]
     assert kept["hosted"]["turns"] == 1
     assert len(agent.turns) == 1
 
@@ -134,3 +134,15 @@ async def test_files_go_and_data_and_files_come(remote: tuple[Remote, str]) -> N
     assert [content.media_type for content in response.messages[0].contents if content.type == "data"] == [
         "application/pdf"
     ]
+
+
+async def test_agents_that_share_a_session_are_conversations_of_their_own(remote: tuple[Remote, str]) -> None:
+    """Ours: what one remote is asked and answered is not the other's."""
+    agent, url = remote
+    one, other = A2AAgent(url, name="one"), A2AAgent(url, name="other")
+    session = one.create_session()
+    await within(one.run("ASK", session=session))
+    assert (await within(other.run("yes", session=session))).text == "I heard: yes"
+    assert (await within(one.run("no", session=session))).text == "You said no."
+    first, second, third = (turn.context_id for turn in agent.turns)
+    assert first == third != second
