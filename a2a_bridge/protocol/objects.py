@@ -30,7 +30,7 @@ JSONValue = JsonValue
 Struct = Mapping[str, JSONValue]
 Texts = Annotated[tuple[str, ...], Field(fail_fast=True)]
 
-_FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
 class WireObject(BaseModel):

@@ -48,6 +48,6 @@ AGENTS = {
 
 if __name__ == "__main__":
     path, port = sys.argv[1], int(sys.argv[2])
-    limits = Limits(grace=0.3, send=1.0)
+    limits = Limits(grace=0.3, send=2.5)
     bridge = Bridge(AGENTS, root="talk", store=SQLiteStore(path), public_url=f"http://127.0.0.1:{port}", limits=limits)
     run_server(bridge, Listening(port=port, log_level="warning"))
