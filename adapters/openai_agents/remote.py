@@ -96,6 +96,7 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
     def __init__(self, target: Any, *, name: str) -> None:
         self._talks = Conversations(adapt(target, name=name))
         self._name = name
+        self._owner = hashlib.sha256(name.encode()).hexdigest()[:8]
 
     @property
     def description(self) -> str:
@@ -128,7 +129,8 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
         items = [{"role": "user", "content": input}] if isinstance(input, str) else input
         digest = _digest(items)
         talk, new = self._conversation(items, digest)
-        message_id, number, tokens = f"{_MARK}_{UUID(talk.context_id).hex}_{digest[:12]}", 0, Tokens()
+        message_id = f"{_MARK}_{UUID(talk.context_id).hex}_{self._owner}{digest[:12]}"
+        number, tokens = 0, Tokens()
         yield ResponseOutputItemAddedEvent(
             item=_message(message_id), output_index=0, sequence_number=0, type="response.output_item.added"
         )
@@ -150,10 +152,14 @@ class A2AModel(Model):  # type: ignore[misc]  # checked without the framework's 
                 f"the remote agent {self._name!r} takes no instructions, tools, handoffs or output type of ours"
             )
 
+    def _is_own(self, message_id: str) -> bool:
+        """Whether it is a message of this agent, and not one of another remote that the host has handed over to."""
+        return message_id.startswith(_MARK) and message_id.rpartition("_")[2].startswith(self._owner)
+
     def _conversation(self, items: Sequence[Any], digest: str) -> tuple[Hosted, list[Message]]:
         """The conversation that the items belong to, and what is new in it. One that is not known here is told from its
         start, in a context of its own."""
-        marked = [number for number, item in enumerate(items) if str(item.get("id")).startswith(_MARK)]
+        marked = [number for number, item in enumerate(items) if self._is_own(str(item.get("id")))]
         if marked:
             name, begin = str(UUID(items[marked[-1]]["id"].split("_")[2])), marked[-1] + 1
             if name not in self._talks:

@@ -99,6 +99,21 @@ async def test_a_host_that_has_forgotten_tells_the_conversation_from_its_start(r
     assert first != second == third  # the remote may well remember the first, and would hear it twice
 
 
+async def test_two_remotes_in_one_conversation_keep_their_own(remote: tuple[Remote, str]) -> None:
+    """Ours: a host that hands over to one and then to another; each goes on where it was, and hears the other."""
+    agent, url = remote
+    one, other = a2a_agent(url, name="one"), a2a_agent(url, name="other")
+    said: list[Any] = []
+    for asked, words in ((one, "first"), (other, "second"), (one, "third")):
+        said.append({"role": "user", "content": words})
+        said = (await within(Runner.run(asked, said))).to_input_list()
+    first, second, third = agent.turns
+    assert second.text == "first\n[assistant] I heard: first\nsecond"
+    assert third.text.startswith("second\n[assistant] I heard: first\n")
+    assert third.text.endswith("\nthird")
+    assert first.context_id == third.context_id != second.context_id
+
+
 async def test_a_question_is_the_reply_and_what_is_said_next_its_answer(remote: tuple[Remote, str]) -> None:
     """Ours: INPUT_REQUIRED of the remote, in a framework whose agents cannot ask."""
     _, url = remote
