@@ -95,3 +95,33 @@ def test_the_adapter_of_the_page_passes_the_suite(project: Path, site: Path) -> 
     shown = run(project, site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_murmur.py")
     assert re.search(r"^\d\d passed in", shown, re.MULTILINE), shown
     assert "skipped" not in shown
+
+
+def test_the_other_way_an_agent_is_a_bot_of_the_framework(site: Path) -> None:
+    """Issue 5, part 2, for third parties: tokens, a question and its answer, and a step that is run again."""
+    code = (
+        "import asyncio\n"
+        "from a2a_bridge import Ask\n"
+        "from a2a_bridge.agent import Turn\n"
+        "from a2a_bridge.bridge import Bridge\n"
+        "from a2a_bridge.testing.server import running\n"
+        "from murmur_a2a.remote import RemoteBot\n"
+        "heard = []\n"
+        "async def agent(turn: Turn):\n"
+        "    heard.append(turn.text)\n"
+        "    if turn.answer:\n        yield f'You said {turn.answer.option()}.'\n"
+        "    elif 'ask' in turn.text:\n        yield Ask('Shall I?')\n"
+        "    else:\n        yield 'I '\n        yield 'heard'\n"
+        "async def talk(bot, *lines):\n"
+        "    events = bot.talk([{'role': 'user', 'content': line} for line in lines])\n"
+        "    return [event.text async for event in events]\n"
+        "async def main():\n"
+        "    async with running(lambda url: Bridge(agent, public_url=url)) as url:\n"
+        "        bot = RemoteBot(url, name='far', context='desk')\n"
+        "        again = RemoteBot(url, name='far', context='desk')\n"
+        "        print(''.join(await talk(bot, 'hello')), ''.join(await talk(again, 'hello')))\n"
+        "        print(await talk(bot, 'hello', 'x', 'ask'), await talk(bot, 'hello', 'x', 'ask', 'y', 'yes'), heard)\n"
+        "asyncio.run(main())"
+    )
+    shown = run(site, site, "-c", code).splitlines()
+    assert shown == ["I heard I heard", "['Shall I?'] ['You said yes.'] ['hello', 'ask', 'yes']"]
