@@ -29,17 +29,21 @@ from agents import (
     RunResultStreaming,
     RunState,
     ToolErrorFormatterArgs,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailTripwireTriggered,
     UserError,
     set_tracing_disabled,
 )
 from agents.items import ToolApprovalItem
+from agents.run import DEFAULT_MAX_TURNS
 
-from a2a_bridge.agent import Answer, Ask, Fail, Refuse, Reply, Traits, Turn
+from a2a_bridge.agent import Answer, Ask, Fail, Refuse, Reply, Traits, Turn, Usage
 from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Part
 from adapters.openai_agents.messages import FILES, to_items
 from adapters.openai_agents.reading import Reading, arguments_of
+from adapters.openai_agents.servers import Servers
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ class OpenAIAgent:
     """Takes turns with an agent of the SDK and with those that it hands over to.
 
     `context`: makes what the SDK calls the run's context, which tools get as `ctx.context`, for each turn; it is never
-    kept.
+    kept. `max_turns`: the most model calls of one turn.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class OpenAIAgent:
         name: str | None = None,
         description: str | None = None,
         context: Callable[[Turn], Any] | None = None,
+        max_turns: int = DEFAULT_MAX_TURNS,
     ) -> None:
         if not isinstance(agent, Agent):
             raise AdapterError(
@@ -87,9 +92,11 @@ class OpenAIAgent:
             )
         self._agent = agent
         self._context = context
+        self._max_turns = max_turns
         self.name = name or agent.name
         self.description = description or _description(agent)
         agents = list(_agents(agent))
+        self._servers = Servers(server for one in (*agents, *_behind_tools(agents)) for server in one.mcp_servers)
         self._agents = {one.name: one for one in reversed(agents)}
         # Said for the whole run, it would override an agent that says it does not want to be counted.
         self._counts = all(one.model_settings.include_usage is None for one in agents)
@@ -115,7 +122,7 @@ class OpenAIAgent:
                     for item in state.get_interruptions():
                         yield _ask(item)
                 else:
-                    async with aclosing(self._replies(turn, kept, state)) as replies:
+                    async with self._servers.in_use(), aclosing(self._replies(turn, kept, state)) as replies:
                         async for reply in replies:
                             yield reply
             except MaxTurnsExceeded:
@@ -124,6 +131,8 @@ class OpenAIAgent:
                 yield Refuse("A guardrail of the agent refused this message.")
             except OutputGuardrailTripwireTriggered:
                 yield Refuse("A guardrail of the agent held the answer back.")
+            except (ToolInputGuardrailTripwireTriggered, ToolOutputGuardrailTripwireTriggered):
+                yield Refuse("A guardrail of the agent stopped one of its tools.")
             except ModelRefusalError as error:
                 yield Refuse(error.refusal)
 
@@ -139,12 +148,13 @@ class OpenAIAgent:
             state or list(said),
             context=self._context(turn) if self._context else None,
             run_config=self._config(failed),
+            max_turns=self._max_turns,
         )
         reading = Reading(first, result.context_wrapper.usage, failed)
-        async with aclosing(_events(result)) as events:
-            async for event in events:
-                for reply in reading.take(event):
-                    yield reply
+        guards = 0 if state else len(first.input_guardrails)
+        async with aclosing(_looked_at(result, reading, guards)) as replies:
+            async for reply in replies:
+                yield reply
         asks = [_ask(item) for item in result.interruptions]
         for reply in reading.result(result.final_output, result.context_wrapper.usage):
             yield reply
@@ -193,6 +203,32 @@ async def _events(result: RunResultStreaming) -> AsyncGenerator[Any, None]:
     finally:
         if result.run_loop_task is not None:
             await wait([result.run_loop_task])
+
+
+async def _looked_at(result: RunResultStreaming, reading: Reading, guards: int) -> AsyncGenerator[Reply | str, None]:
+    """The replies of a run. Input guardrails look at the message while the model speaks already: nothing is shown
+    before all of them (`guards` is their number) have let it pass, but for what has been used."""
+    held: list[Reply | str] = []
+    async with aclosing(_events(result)) as events:
+        try:
+            async for event in events:
+                held += reading.take(event)
+                if not guards or _let_pass(result, guards):
+                    for reply in held:
+                        yield reply
+                    held = []
+        except InputGuardrailTripwireTriggered:
+            for reply in held:
+                if isinstance(reply, Usage):
+                    yield reply
+            raise
+    for reply in held:
+        yield reply
+
+
+def _let_pass(result: RunResultStreaming, guards: int) -> bool:
+    looked = result.input_guardrail_results
+    return len(looked) >= guards and not any(one.output.tripwire_triggered for one in looked)
 
 
 def _nothing(context: Any) -> Mapping[str, Any]:
@@ -252,6 +288,16 @@ def _agents(agent: Agent[Any]) -> Iterator[Agent[Any]]:
             if isinstance(reached, Agent) and not any(reached is seen for seen in found):
                 found.append(reached)
                 waiting.append(reached)
+
+
+def _behind_tools(agents: Sequence[Agent[Any]]) -> Iterator[Agent[Any]]:
+    """The agents that are tools of these, those that they hand over to, and so on."""
+    for tool in (tool for agent in agents for tool in agent.tools):
+        inner = getattr(tool, "_agent_instance", None)
+        if isinstance(inner, Agent):
+            found = list(_agents(inner))
+            yield from found
+            yield from _behind_tools(found)
 
 
 def _description(agent: Agent[Any]) -> str:

@@ -5,6 +5,7 @@ ended: JSON that becomes data then, and whatever an output guardrail has still t
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from a2a_bridge.agent import Chunk, Progress, Reply, ToolCall, ToolResult, Usage
 from a2a_bridge.protocol.objects import JSONValue, Part
 
 BETWEEN_MESSAGES = "\n\n"
+_PICTURE = "image_generation_call"
+_KINDS = {b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _WORDS = ("response.output_text.delta", "response.refusal.delta")
 
 
@@ -29,7 +32,7 @@ class Reading:
         self._failed = failed
         self._told: list[str] = []
         self._held: list[str] = []
-        self._open = ""
+        self._open: dict[tuple[str, int], str] = {}  # what has been shown of the messages of one response
         self._used = (used.input_tokens, used.output_tokens)
         self._model: str | None = None
 
@@ -39,10 +42,12 @@ class Reading:
             yield from self._raw(event.data)
         elif event.type == "agent_updated_stream_event":
             self._holds = _holds(event.new_agent)
+            self._held.clear()  # what was said before a handoff is no answer, and no guardrail has looked at it
         elif isinstance(event.item, MessageOutputItem):
             yield from self._message(_text(event.item))
         elif isinstance(event.item, ToolCallItem):
             yield ToolCall(event.item.call_id or "", *_called(event.item))
+            yield from _pictures(event.item.raw_item)
         elif isinstance(event.item, ToolCallOutputItem):
             call_id = event.item.call_id or ""
             yield ToolResult(call_id, _jsonable(event.item.output), is_error=call_id in self._failed)
@@ -51,9 +56,10 @@ class Reading:
 
     def _raw(self, data: Any) -> Iterator[Reply | str]:
         if data.type in _WORDS and data.delta and not self._holds:
-            token = data.delta if self._open or not self._told else BETWEEN_MESSAGES + data.delta
-            self._open += token
-            yield token
+            message = (data.item_id, data.output_index)
+            gap = BETWEEN_MESSAGES if message not in self._open and (self._open or self._told) else ""
+            self._open[message] = self._open.get(message, "") + gap + data.delta
+            yield gap + data.delta
         elif data.type == "response.completed":
             used = data.response.usage
             self._model = data.response.model or self._model
@@ -63,7 +69,7 @@ class Reading:
 
     def _message(self, text: str) -> Iterator[Reply | str]:
         """A whole message, of which nothing or all has been shown."""
-        shown, self._open = self._open, ""
+        shown = self._open.pop(next(iter(self._open))) if self._open else ""  # they come in the order of their words
         if self._holds:
             self._held.append(text)
         elif shown:
@@ -102,7 +108,17 @@ def _called(item: ToolCallItem) -> tuple[str, JSONValue]:
     if isinstance(arguments, str):
         return item.tool_name or "tool", arguments_of(arguments)
     told = raw.model_dump(mode="json", exclude_none=True) if isinstance(raw, BaseModel) else raw
+    if getattr(raw, "type", "") == _PICTURE:
+        told.pop("result", None)
     return item.tool_name or str(getattr(raw, "type", "tool")), _jsonable(told)
+
+
+def _pictures(raw: Any) -> Iterator[Reply]:
+    """A picture that the model provider's own tool has made."""
+    if getattr(raw, "type", "") == _PICTURE and raw.result:
+        made = b64decode(raw.result)
+        kind = next((kind for start, kind in _KINDS.items() if made.startswith(start)), "image/png")
+        yield Chunk(parts=(Part(raw=made, media_type=kind),))
 
 
 def arguments_of(text: str | None) -> JSONValue:
