@@ -8,10 +8,9 @@ anew. A server that somebody else has connected is left alone.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,25 +35,12 @@ class Servers:
         self._servers = [one for one in {id(each): each for each in servers}.values() if hasattr(one, "session")]
         self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, _Held] = WeakKeyDictionary()
 
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[None]:
+    def in_use(self) -> AbstractAsyncContextManager[object]:
         """Connected while it is entered; AdapterError if one of them cannot be."""
-        if not self._servers:
-            yield
-            return
-        held = await self._connection()
-        held.users += 1
-        try:
-            yield
-        except Exception as error:  # whatever it is: it may come from a server that has gone away
-            held.is_broken |= not isinstance(error, AgentsException) or isinstance(error, UserError)
-            raise
-        finally:
-            held.users -= 1
-            if held.is_broken and not held.users:
-                held.closing.set()
+        return _Use(self.connection) if self._servers else nullcontext()
 
-    async def _connection(self) -> "_Held":
+    async def connection(self) -> "_Held":
+        """That of the running loop, when it is ready."""
         loop = asyncio.get_running_loop()
         held = self._held.get(loop)
         if held is not None and held.closing.is_set():
@@ -63,6 +49,27 @@ class Servers:
             held = self._held[loop] = _Held([one for one in self._servers if one.session is None])
         await asyncio.shield(held.ready)
         return held
+
+
+class _Use:
+    """One turn's use of a connection. The last user of a broken one closes it."""
+
+    def __init__(self, connection: Callable[[], Awaitable["_Held"]]) -> None:
+        self._connection = connection
+        self._held: _Held | None = None
+
+    async def __aenter__(self) -> None:
+        self._held = await self._connection()
+        self._held.users += 1
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if (held := self._held) is None:
+            return
+        held.users -= 1
+        if isinstance(error, Exception) and (not isinstance(error, AgentsException) or isinstance(error, UserError)):
+            held.is_broken = True  # whatever it is: it may come from a server that has gone away
+        if held.is_broken and not held.users:
+            held.closing.set()
 
 
 class _Held:
@@ -79,16 +86,14 @@ class _Held:
         self.task.add_done_callback(self._ended)
 
     async def _hold(self) -> None:
-        try:
+        async with AsyncExitStack() as stack:
+            for server in self._servers:
+                stack.push_async_callback(server.cleanup)
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 for server in self._servers:
                     await server.connect()
             self.ready.set_result(None)
             await self.closing.wait()
-        finally:
-            for server in reversed(self._servers):
-                with contextlib.suppress(Exception):  # the SDK logs it; a server that is gone is closed
-                    await server.cleanup()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """What went wrong belongs to whoever waits for the connection."""
