@@ -19,12 +19,13 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from a2a_bridge.connection import HTTP
-from a2a_bridge.errors import ConfigError
+from a2a_bridge.errors import ConfigError, InvalidRequestError
 from a2a_bridge.net import is_loopback
 from a2a_bridge.observe import log
 from a2a_bridge.server.auth import Auth
-from a2a_bridge.server.http import Answer
+from a2a_bridge.server.http import Refused, headers_of
 from a2a_bridge.server.identity import Certificates
+from a2a_bridge.server.refusal import refusal
 
 ANY_HOST = "*"
 _PROBES = ("/healthz", "/readyz", "/health")
@@ -95,8 +96,8 @@ class HostGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_ours(scope) and scope["path"] not in _PROBES:
-            body = b'{"error":"This server is not known by that name: add it to allowed_hosts in [server]."}'
-            await Answer(body, 421)(scope, receive, send)
+            error = InvalidRequestError("This server is not known by that name: add it to allowed_hosts in [server].")
+            await refusal(Refused(error, 421), headers_of(scope))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

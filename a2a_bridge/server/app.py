@@ -21,9 +21,10 @@ from a2a_bridge.cards.sign import Signer
 from a2a_bridge.observe import metrics
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
 from a2a_bridge.protocol.routes import ROUTES, V1_ROUTES
-from a2a_bridge.server.http import Responds, headers_of
+from a2a_bridge.server.http import Answer, Responds, headers_of
 from a2a_bridge.server.openapi import OPENAPI_PATH, OpenApiEndpoint
-from a2a_bridge.server.rest import RestEndpoint, not_found
+from a2a_bridge.server.refusal import not_found, refusal, wrong_verb
+from a2a_bridge.server.rest import RestEndpoint
 from a2a_bridge.server.well_known import OLD_WELL_KNOWN_PATH, CardEndpoint, CatalogEndpoint
 
 PROBES = ("/healthz", "/readyz", "/health")
@@ -48,7 +49,7 @@ class Health:
 async def show_metrics(request: Request) -> Response:
     """Prometheus' text format; nothing is here while metrics are off."""
     if metrics.active is None:
-        return JSONResponse({"error": "Metrics are off: set observe.metrics = true."}, 404)
+        return _response(not_found(headers_of(request.scope), "Metrics are off: set observe.metrics = true."))
     text, kind = metrics.active.text()
     return Response(text, headers={"content-type": kind, "cache-control": "no-store"})
 
@@ -94,7 +95,9 @@ class App:
             Route("/readyz", health.readiness),
             Route("/metrics", show_metrics),
         ]
-        self._others = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found})
+        self._others = Starlette(
+            routes=routes, lifespan=lifespan, exception_handlers={404: _not_found, 405: _wrong_verb}
+        )
 
     def _add(self, prefix: str, served: Served) -> None:
         """Both forms of the URL, so that nobody is redirected (R-JRPC-01)."""
@@ -137,5 +140,14 @@ def _raw_path(scope: Scope) -> bytes:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    found = not_found(headers_of(request.scope))
-    return Response(found.body, found.status, media_type=found.content_type.decode("ascii"))
+    return _response(not_found(headers_of(request.scope)))
+
+
+async def _wrong_verb(request: Request, error: Exception) -> Response:
+    allow = ", ".join(sorted((getattr(error, "headers", None) or {}).get("Allow", "").split(", ")))
+    return _response(refusal(wrong_verb(allow), headers_of(request.scope)))
+
+
+def _response(found: Answer) -> Response:
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in found.headers}
+    return Response(found.body, found.status, headers, found.content_type.decode("ascii"))

@@ -55,7 +55,8 @@ from a2a_bridge.server.http import (
 from a2a_bridge.server.operations import ANYBODY, Context, Operations, answer_headers, told
 from a2a_bridge.server.sse import EventStream, Streams, framer
 
-_POST_HERE = b'{"error":"An agent is here: POST JSON-RPC 2.0 to it; its card is at .well-known/agent-card.json below."}'
+_HERE = "An agent is here: POST JSON-RPC 2.0 to it; its card is at .well-known/agent-card.json below."
+_POST_HERE = error_response(error_object(InvalidRequestError(_HERE)), None)
 _OLD_NAMES = ": it is one of A2A 0.3, and this server speaks 1.0 (SendMessage, with the header A2A-Version: 1.0)"
 METHODS: Mapping[str, tuple[Operation, Dialect]] = {operation.name: (operation, V1) for operation in OPERATIONS}
 """Every method of 1.0: its operation, and the version of the protocol that it belongs to."""

@@ -5,7 +5,8 @@ from starlette.types import Receive, Scope, Send
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import json_bytes
 from a2a_bridge.protocol.openapi import openapi_document
-from a2a_bridge.server.http import Answer
+from a2a_bridge.server.http import Answer, headers_of
+from a2a_bridge.server.refusal import refusal, wrong_verb
 
 OPENAPI_PATH = "/openapi.json"
 _HEADERS = ((b"cache-control", b"public, max-age=300"), (b"access-control-allow-origin", b"*"))
@@ -20,7 +21,7 @@ class OpenApiEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            answer = Answer(b"", 405, headers=((b"allow", b"GET, HEAD"),))
+            answer = refusal(wrong_verb("GET, HEAD"), headers_of(scope))
         else:
             self._body = self._body or json_bytes(openapi_document(self._card))
             answer = Answer(self._body, headers=_HEADERS)

@@ -10,17 +10,15 @@ from starlette.types import Receive, Scope, Send
 
 from a2a_bridge.agent import Caller
 from a2a_bridge.cards.build import card_etag
-from a2a_bridge.errors import A2AError, InvalidRequestError, MethodNotFoundError
+from a2a_bridge.errors import A2AError, InvalidRequestError
 from a2a_bridge.observe import trace
 from a2a_bridge.protocol import requests as r
-from a2a_bridge.protocol.dialect import V1, Dialect
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.jsonrpc import parse_body
-from a2a_bridge.protocol.rest import A2A_JSON, query_params, status_body, with_path
+from a2a_bridge.protocol.rest import query_params, status_body, with_path
 from a2a_bridge.protocol.routes import Asked, Found
 from a2a_bridge.server.http import (
     AGAIN,
-    JSON,
     Answer,
     ClientGone,
     HeaderPairs,
@@ -34,10 +32,10 @@ from a2a_bridge.server.http import (
     text_of,
 )
 from a2a_bridge.server.operations import ANYBODY, Context, Operations, Result, answer_headers, told
+from a2a_bridge.server.refusal import answer_type, refusal, wrong_verb
 from a2a_bridge.server.sse import EventStream, Streams, framer
 from a2a_bridge.server.well_known import is_known
 
-A2A = A2A_JSON.encode("ascii")
 BINDING = "HTTP+JSON"
 
 
@@ -67,8 +65,7 @@ class RestEndpoint:
     async def _answer(self, found: Found, scope: Scope, headers: Headers, receive: Receive) -> Responds:
         asked = found.verbs.get(scope["method"])
         if asked is None:
-            error = MethodNotFoundError(f"This path takes {found.allow}.")
-            raise Refused(error, 405, ((b"allow", found.allow.encode("ascii")),))
+            raise wrong_verb(found.allow)
         operations = self._operations
         caller = ANYBODY if operations.gate is None else await operations.admit(scope)
         body = b""
@@ -144,35 +141,10 @@ def _private(body: bytes, more: HeaderPairs, headers: Headers, content_type: byt
 _PRIVATE: HeaderPairs = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization, A2A-Version"))
 
 
-def refusal(refused: Refused, headers: Headers, dialect: Dialect = V1) -> Answer:
-    """A refusal as this binding tells it (R-REST-09, R-REST-12)."""
-    body = status_body(refused.error, refused.status, dialect)
-    return Answer(body, refused.status, answer_type(headers, dialect), refused.headers)
-
-
 def _refusal(error: A2AError, context: Context, headers: Headers) -> Answer:
     """The same of an operation: with its headers, and when to come again where that helps."""
     more = later(1) if error.reason in AGAIN else ()
     return refusal(Refused(error, headers=(*answer_headers(context), *more)), headers, context.dialect)
-
-
-def not_found(headers: Headers) -> Answer:
-    """There is no such route (R-REST-10)."""
-    return refusal(Refused(MethodNotFoundError(_NOTHING_HERE)), headers)
-
-
-_NOTHING_HERE = "There is nothing at this path; agents are at /NAME/, cards below them."
-
-
-def answer_type(headers: Headers, dialect: Dialect = V1) -> bytes:
-    """R-REST-07: what Accept names, else what the request was sent as, else the binding's own. 0.3 has no own."""
-    if dialect.version != V1.version:
-        return JSON
-    accept = headers.get(b"accept", b"")
-    takes_own, takes_json = A2A in accept, JSON in accept
-    if takes_own != takes_json:
-        return A2A if takes_own else JSON
-    return JSON if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == JSON else A2A
 
 
 def _has_body(headers: Headers) -> bool:

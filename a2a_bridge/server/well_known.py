@@ -11,6 +11,7 @@ from a2a_bridge.cards.sign import Signer
 from a2a_bridge.protocol.card import AgentCard
 from a2a_bridge.protocol.objects import json_bytes
 from a2a_bridge.server.http import JSON, Answer, HeaderPairs, Headers, headers_of, text_of, version_of
+from a2a_bridge.server.refusal import refusal, wrong_verb
 
 OLD_WELL_KNOWN_PATH = "/.well-known/agent.json"
 """The name of before 0.3; some clients still ask for it (R-CARD-02)."""
@@ -50,7 +51,7 @@ class CatalogEndpoint:
 def document(scope: Scope, body: bytes, etag: str, headers: HeaderPairs, *, content_type: bytes = JSON) -> Answer:
     """The answer to whoever asks for this document: all of it, or that it has not changed (R-CARD-09)."""
     if scope["method"] not in ("GET", "HEAD"):
-        return Answer(b"", 405, headers=((b"allow", b"GET, HEAD"),))
+        return refusal(wrong_verb("GET, HEAD"), headers_of(scope))
     tagged = ((b"etag", etag.encode("ascii")), *headers)
     if is_known(headers_of(scope), etag):
         return Answer(b"", 304, headers=tagged)

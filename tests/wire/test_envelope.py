@@ -156,10 +156,59 @@ async def test_a_stream_needs_a_request_id(wire: Wire) -> None:
 
 @pytest.mark.parametrize("verb", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_only_post_is_allowed(wire: Wire, verb: str) -> None:
-    """R-JRPC-01."""
+    """R-JRPC-01, R-JRPC-04: told as everything is told at this URL."""
     response = await wire.http.request(verb, "/")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
-    assert verb == "HEAD" or "agent-card.json" in response.text
+    if verb != "HEAD":
+        told = response.json()
+        assert (told["jsonrpc"], told["id"], told["error"]["code"]) == ("2.0", None, -32600)
+        assert "agent-card.json" in told["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status", "allow"),
+    [
+        ("POST", "/.well-known/agent-card.json", 405, "GET, HEAD"),
+        ("POST", "/.well-known/ai-catalog.json", 405, "GET, HEAD"),
+        ("DELETE", "/openapi.json", 405, "GET, HEAD"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
+        ("PUT", "/tasks", 405, "GET, HEAD"),
+        ("GET", "/nothing/here", 404, None),
+        ("GET", "/metrics", 404, None),
+    ],
+)
+async def test_whatever_is_no_json_rpc_is_refused_in_one_form(
+    wire: Wire, verb: str, path: str, status: int, allow: str | None
+) -> None:
+    """R-REST-09, R-REST-10: google.rpc.Status with the verbs that would do, in the type that is accepted."""
+    for accept in ("application/json", "application/a2a+json"):
+        response = await wire.http.request(verb, path, headers={"accept": accept})
+        assert (response.status_code, response.headers.get("allow")) == (status, allow)
+        assert response.headers["content-type"] == accept
+        error = response.json()["error"]
+        assert error["code"] == status
+        assert error["details"][0]["reason"] == "METHOD_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status", "code"),
+    [
+        ("/", {"content-type": "text/plain"}, b"x", 415, -32005),
+        ("/message:send", {"content-type": "text/plain"}, b"x", 415, None),
+        ("/", {"content-type": "application/json"}, b" " * (5 << 20), 413, -32600),
+        ("/message:send", {"content-type": "application/json"}, b" " * (5 << 20), 413, None),
+    ],
+)
+async def test_a_body_that_is_not_taken_is_refused_in_the_form_of_its_binding(
+    wire: Wire, path: str, headers: dict[str, str], body: bytes, status: int, code: int | None
+) -> None:
+    """R-JRPC-03, R-JRPC-04, R-JRPC-13, R-REST-08."""
+    response = await wire.http.post(path, headers=headers, content=body)
+    assert response.status_code == status
+    error = response.json()["error"]
+    assert error["code"] == (status if code is None else code)
+    assert ("jsonrpc" in response.json()) == (code is not None)
+    assert len(error["details" if code is None else "data"]) >= 1
 
 
 @pytest.mark.parametrize("path", ["/", "/obedient", "/obedient/"])
