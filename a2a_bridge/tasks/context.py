@@ -106,9 +106,21 @@ def _said(kind: str, value: bytes) -> list[Message]:
         return [_message(line) for line in value.split(b"\n")]
     pieces = TaskPieces.unpack(value)
     said, turn = _talk(pieces, pieces.history)
+    if pieces.state is TaskState.FAILED:
+        said = [_without_files(message) for message in said]
     if not pieces.state.is_interrupted:
         said += _outcome(pieces, turn, closing=True)
     return said
+
+
+def _without_files(message: Message) -> Message:
+    """Files of a task that failed are named only: one that no model takes would fail every turn of the context."""
+    parts = (part if part.kind in ("text", "data") else _named(part) for part in message.parts)
+    return message.model_copy(update={"parts": tuple(parts)})
+
+
+def _named(file: Part) -> Part:
+    return Part(text=f"[{file.filename or 'file'}: {file.media_type or 'a file'}, not shown again]")
 
 
 def _talk(pieces: TaskPieces, history: Sequence[bytes]) -> tuple[list[Message], int]:

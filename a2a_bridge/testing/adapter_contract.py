@@ -24,6 +24,7 @@ from a2a_bridge.client.client import Client
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.protocol.objects import Part, Task, TaskState
 from a2a_bridge.testing.adapter_case import SECRET, STOPS, WAIT, AdapterCase, asked, run_python, said, shows, within
+from a2a_bridge.testing.fake_model import Conversation, Said, directed
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
 from a2a_bridge.testing.server import running
@@ -149,6 +150,20 @@ class AdapterSpeaks(AdapterCase):
         answer = await said(agent, make_turn(make_message([Part(text="SAY red"), picture])))
         assert answer.text.startswith("red")
         assert "data:image/png;base64,iVBORw0KGgo" in asked(model)
+
+    @shows("images")
+    async def test_a_context_goes_on_after_an_image_that_the_model_refuses(self) -> None:
+        """Ours: what no model takes fails its own turn, and not every one after it."""
+        picture = (Part(text="SAY red"), Part(raw=PICTURE, media_type="image/png"))
+        with network_guard(), FakeOpenAI(_blind) as model:
+            obj = self.plain(model)
+            async with running(lambda url: Bridge(obj, public_url=url)) as url, Client(url) as client:
+                failed = await within(client.send(make_message(picture)), 2 * WAIT)
+                assert isinstance(failed, Task)
+                assert failed.status.state is TaskState.FAILED
+                task = await within(client.send("SAY here again", context_id=failed.context_id), 2 * WAIT)
+                assert isinstance(task, Task)
+                assert (task.status.state, task.text) == (TaskState.COMPLETED, "here again")
 
     async def test_data_reaches_the_model_as_json(self, agent: Agent, model: FakeOpenAI) -> None:
         """Ours: a data part is never dropped in silence."""
@@ -451,6 +466,12 @@ try:
 except AdapterNotInstalledError as error:
     print(error)
 """
+
+
+def _blind(asked: Conversation) -> Said:
+    """A model that refuses every request with an image in it."""
+    sees = any("<image_url>" in line.text or "<input_image>" in line.text for line in asked.lines)
+    return Said(failure=400) if sees else directed(asked)
 
 
 def _top(adapter: Adapter) -> str:

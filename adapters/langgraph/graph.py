@@ -12,7 +12,7 @@ from a2a_bridge.agent import Traits, Turn
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Message
-from adapters.langgraph.messages import input_value, to_langchain, unanswered_calls
+from adapters.langgraph.messages import input_value, refused_files, to_langchain, unanswered_calls
 from adapters.langgraph.pregel import FILE_MODES, TEXT_MODES, PregelAgent
 from adapters.langgraph.stream import Reading
 from langgraph.graph.state import CompiledStateGraph, StateGraph
@@ -62,7 +62,9 @@ class GraphAgent(PregelAgent):
         held = (state.values or {}).get("messages", []) if state else []
         # A thread that holds nothing (a new one, or one whose checkpointer forgot it) is told what was said before.
         past: Sequence[Message] = () if held else await turn.history()
-        return {"messages": [*unanswered_calls(held), *to_langchain([*past, *turn.messages], self.name)]}
+        failed = state is not None and any(task.error for task in state.tasks)
+        mended = [*(refused_files(held) if failed else ()), *unanswered_calls(held)]
+        return {"messages": [*mended, *to_langchain([*past, *turn.messages], self.name)]}
 
     def _reading(self) -> Reading:
         return Reading(self._tool_nodes, self._outputs)

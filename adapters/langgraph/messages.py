@@ -85,6 +85,8 @@ def _block(part: Part) -> dict[str, Any]:
         return {"type": "text", "text": json_bytes(part.data).decode()}
     media_type = part.media_type or "application/octet-stream"
     kind = media_type.partition("/")[0]
+    if part.raw is None and kind != "image":  # few providers take a link to a file, and others refuse the whole request
+        return {"type": "text", "text": f"[{part.filename or 'file'}: {media_type} at {part.url}]"}
     block: dict[str, Any] = {"type": kind if kind in ("image", "audio", "video") else "file", "mime_type": media_type}
     if part.raw is not None:
         block["base64"] = base64.b64encode(part.raw).decode("ascii")
@@ -119,6 +121,28 @@ def unanswered_calls(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
             if call["id"] not in answered
         ]
     return []
+
+
+def refused_files(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """What was said last, with its files named only, to replace it in a thread whose run failed: a file that no model
+    takes would fail every run after it."""
+    found: list[BaseMessage] = []
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            break
+        if isinstance(message, HumanMessage) and not isinstance(message.content, str):
+            blocks = [block if _is_text(block) else _named(block) for block in message.content]
+            found.append(message.model_copy(update={"content": blocks}))
+    return found[::-1]
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, str) or block.get("type") == "text"
+
+
+def _named(block: Mapping[str, Any]) -> dict[str, Any]:
+    kind = block.get("mime_type") or block.get("type")
+    return {"type": "text", "text": f"[{block.get('filename') or 'file'}: {kind}, not shown again]"}
 
 
 def jsonable(value: object) -> JSONValue:
