@@ -294,14 +294,17 @@ class AdapterUsesTools(AdapterCase):
         assert read == []
 
     @shows("silence")
-    async def test_nothing_that_is_said_gets_into_the_log(
+    async def test_a_turn_that_goes_well_is_not_in_the_log(
         self, adapter: Adapter, model: FakeOpenAI, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Architecture §7: a server logs at INFO, and frameworks tell their loggers what goes to models and back."""
+        """Architecture §7: a server logs at INFO, and frameworks tell their loggers each step, and all that is said."""
         caplog.set_level(logging.INFO)
         agent = adapter.adapt(self.with_tools(model))
         await said(agent, make_turn("SAY the word is xylophone"))
         assert "xylophone" not in caplog.text
+        caplog.clear()
+        await said(agent, make_turn("SAY it again"))
+        assert [found.name for found in caplog.records if not found.name.startswith("httpx")] == []
 
 
 class AdapterPauses(AdapterCase):

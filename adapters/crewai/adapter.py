@@ -29,12 +29,18 @@ def _silence() -> None:
         os.environ[name] = _SWITCHES[name]
     # It tells the number of tokens by a rule of thumb for models it does not know, and says so at every call.
     logging.getLogger("crewai.llms.base_llm").setLevel(logging.ERROR)
+    logging.getLogger().addFilter(_is_worth_a_line)
     if missing and "crewai" in sys.modules:
         _log.warning(
             "crewai was imported before its telemetry was switched off, and may have sent something already: set %s"
             " in the environment, or import adapters.crewai.adapter first",
             " ".join(f"{name}={_SWITCHES[name]}" for name in missing),
         )
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """CrewAI logs each tool of each call to the root logger, at INFO."""
+    return record.levelno > logging.INFO or f"{os.sep}crewai{os.sep}" not in record.pathname
 
 
 _silence()
