@@ -27,7 +27,7 @@ from a2a_bridge.agent import Ask, Fail, Refuse, Reply, Traits, Turn
 from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.autogen.fresh import maker, parts_of, people
-from adapters.autogen.messages import IMAGES, UnreadableImageError, to_autogen, words
+from adapters.autogen.messages import IMAGES, UnreadableImageError, as_task, to_autogen, words
 from adapters.autogen.reading import Reading
 
 _log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class AutoGenAgent:
         people(sample)  # those who could not be asked are refused first
         self._make = maker(obj)
         self._own_name = sample.name
+        self._is_team = isinstance(sample, Team)
         agents = [part for part in parts_of(sample) if isinstance(part, ChatAgent)]
         self.description = description or _description(sample, agents)
         self._participants = frozenset(agent.name for agent in agents)
@@ -137,7 +138,8 @@ class AutoGenAgent:
         if kept and kept.human and turn.answer:
             return [TextMessage(source=kept.human, content=words(turn.messages))]
         past = () if kept else await turn.history()
-        return to_autogen([*past, *turn.messages], self._own_name)
+        tell = as_task if self._is_team else to_autogen
+        return [*tell(past, self._own_name), *tell(turn.messages, self._own_name)]
 
     def _handoff(self, reading: Reading) -> HandoffMessage | None:
         """The handoff to somebody who is not here, which the run has ended with: it goes to the caller."""

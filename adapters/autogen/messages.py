@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autogen_agentchat.messages import BaseChatMessage, MultiModalMessage, TextMessage
@@ -27,6 +27,24 @@ def to_autogen(messages: Iterable[Message], own_name: str) -> list[BaseChatMessa
     return [_to_autogen(message, own_name) for message in messages]
 
 
+def as_task(messages: Sequence[Message], own_name: str) -> list[BaseChatMessage]:
+    """The same as one message: a team's termination conditions count what it is told among what it says."""
+    made = to_autogen(messages, own_name)
+    if len(made) < 2:
+        return made
+    content: list[Any] = []
+    for message in made:
+        pieces = list(message.content) if isinstance(message, MultiModalMessage) else [message.to_text()]
+        if message is not made[-1]:
+            _prefix(pieces, f"[{message.source}] ", unless="[")
+        content += pieces
+    sources = {message.source for message in made}
+    source, newest = sources.pop() if len(sources) == 1 else "user", made[-1].id
+    if all(isinstance(piece, str) for piece in content):
+        return [TextMessage(content="\n\n".join(content), source=source, id=newest)]
+    return [MultiModalMessage(content=content, source=source, id=newest)]
+
+
 def _to_autogen(message: Message, own_name: str) -> BaseChatMessage:
     speaker = speaker_of(message)
     who = speaker or (own_name if message.role is Role.AGENT else "user")
@@ -40,10 +58,10 @@ def _to_autogen(message: Message, own_name: str) -> BaseChatMessage:
     return MultiModalMessage(content=content, source=source, id=message.message_id)
 
 
-def _prefix(content: list[Any], prefix: str) -> None:
+def _prefix(content: list[Any], prefix: str, *, unless: str | None = None) -> None:
     for number, piece in enumerate(content):
         if isinstance(piece, str):
-            content[number] = piece if piece.startswith(prefix) else prefix + piece
+            content[number] = piece if piece.startswith(unless or prefix) else prefix + piece
             return
 
 

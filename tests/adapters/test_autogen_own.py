@@ -19,6 +19,7 @@ from a2a_bridge.agent import Ask, ToolResult, outcome, traits_of
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import SECRET, asked, said, within
+from a2a_bridge.testing.adapter_contract import PICTURE
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.autogen.adapter import ADAPTER
@@ -228,3 +229,16 @@ async def test_a_team_that_is_cancelled_or_fails_is_no_noise_in_the_log(
     with pytest.raises(AdapterFailedError):
         await within(replies_of(agent, make_turn("FAIL500")))
     assert "Unhandled message" not in caplog.text
+
+
+async def test_what_a_team_has_missed_is_one_message_to_it(model: FakeOpenAI) -> None:
+    """Ours: in a room it is told what all others said since, which its limit of messages would count as its own."""
+    limit = MaxMessageTermination(2)
+    agent = ADAPTER.adapt(RoundRobinGroupChat([assistant(model, "writer")], termination_condition=limit))
+    missed = [make_message(f"line {number}", speaker="ada" if number % 2 else None) for number in range(5)]
+    picture = make_message([Part(text="SAY seen"), Part(raw=PICTURE, media_type="image/png")], speaker="bob")
+    assert (await said(agent, make_turn(*missed, picture))).text.startswith("seen")
+    seen = asked(model)
+    assert all(words in seen for words in ("[user] line 0", "[ada] line 1", "[user] line 4", "[bob] SAY seen"))
+    assert "data:image/png" in seen
+    assert (await said(agent, make_turn(*missed, "SAY words", context_id="other"))).text == "words"
