@@ -18,6 +18,7 @@ from typing import Any
 
 from a2a_bridge.agent import run_in_thread
 from crewai.core.providers.human_input import HumanInputProvider, set_provider
+from crewai.events.event_bus import crewai_event_bus
 from crewai.events.listeners.tracing.utils import set_suppress_tracing_messages
 from crewai.events.stream_context import add_stream_sink
 from crewai.events.utils.console_formatter import set_suppress_console_output
@@ -65,7 +66,12 @@ class Work:
                 running.exception()  # looked at: whoever stopped the run does not want to hear of it
 
     def _run(self, call: Callable[[], Any]) -> Any:
-        """In the thread, in a context of its own: what is set here is seen by this run alone."""
+        """In the thread, in a context of its own: what is set here is seen by this run alone.
+
+        What CrewAI has noted in the context that the object was published in (its flows and all their events) would be
+        shared by all runs, and grow with each: a run begins with nothing noted.
+        """
+        crewai_event_bus.reset_runtime_state()
         set_provider(self._human)
         set_suppress_tracing_messages(True)
         set_suppress_console_output(True)

@@ -1,5 +1,6 @@
 """What is a CrewAI flow's own: state, feedback that routes, steps, persistence, what cannot be published."""
 
+import gc
 import warnings
 from typing import Any
 
@@ -145,6 +146,18 @@ async def test_a_flow_is_given_the_files_of_the_newest_message() -> None:
         ]
     ]
     assert [part.data for part in outcome(await within(talk.say("Again"))).parts] == [[]]
+
+
+async def test_the_flows_of_earlier_turns_are_gone() -> None:
+    """Ours: memory; CrewAI notes each flow and its events where the first one was made, and never forgets them."""
+    agent = ADAPTER.adapt(Planner())
+    alive: list[int] = []
+    for turns in (2, 6):
+        for _ in range(turns):
+            await said(agent, make_turn("Oslo"))
+        gc.collect()
+        alive.append(sum(isinstance(one, Planner) for one in gc.get_objects()))
+    assert alive[0] == alive[1]
 
 
 async def test_feedback_is_asked_for_step_by_step_also_after_a_restart() -> None:
