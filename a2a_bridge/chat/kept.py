@@ -27,6 +27,7 @@ from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.rules import Host, Rules
 from a2a_bridge.chat.run import room_id
 from a2a_bridge.chat.seal import NO_SEAL, is_seal, sealed
+from a2a_bridge.chat.variables import copy_variables
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, Role
 from a2a_bridge.store.contract import Store
@@ -88,7 +89,7 @@ class RoomKeeper(Host):
 
         The manager may be another one than that which ran the room, with other agents in the seats, on the same store:
         what if the critic were another model. Everybody is told everything anew, in new contexts; the room that it
-        was forked from stays as it is. `rename={old: new}` says who has a seat under another name. ChatError when
+        was forked from stays as it is; context variables are as they were at that entry. `rename={old: new}` says who has a seat under another name. ChatError when
         there is no such entry, or the conversation had ended there.
         """
         async with self._rooms().opened() as store:
@@ -108,6 +109,7 @@ class RoomKeeper(Host):
             log.mark({"kind": "forked", "from": room, "at": at, "head": head, "names": names})
             await log.commit()
             claimed = await self._rooms().claim(store, made)
+            await copy_variables(await self._rooms().look(store, room), claimed, at)
             for _, record in await journal.read():
                 await claimed.append(record)
             return await _result(self._kept_run(store, made, claimed))

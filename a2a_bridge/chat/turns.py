@@ -62,6 +62,11 @@ class SeatTurn(Turn):
         return self._turns.shared if self._turns is not None else None
 
     @property
+    def seq(self) -> int | None:
+        """The entry of the room's log in which the words of this turn will stand, as far as can be told now."""
+        return self._turns.seq if self._turns is not None else None
+
+    @property
     def form(self) -> JSONValue:
         """The JSON Schema of the answer that the room hopes for; None for any words. A model that can, keeps to it."""
         return self._turns.form if self._turns is not None else None
@@ -80,6 +85,11 @@ class SeatTurns:
         self.peers: Mapping[str, Any] = {}
         self.shared = turn.journal
         self.forms: Callable[[Decision | None], JSONValue] | None = None
+
+    @property
+    def seq(self) -> int:
+        """The number of the entry that comes next."""
+        return self._log.next_seq
 
     @property
     def form(self) -> JSONValue:

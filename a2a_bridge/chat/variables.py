@@ -1,7 +1,8 @@
 """Context variables: what a conversation knows besides its words, kept in the journal and never sent to a model.
 
 All seats of a room share them. The values an agent is configured with are the beginning; each change is a record, so
-that state is a fold of the journal and a restart loses nothing.
+that state is a fold of the journal and a restart loses nothing. A room's records say at which entry of its log they
+were made, so that one that is forked from it has them as they were there. Replaying asks no seat, and needs none.
 """
 
 import json
@@ -53,7 +54,9 @@ class ContextVariables(MutableMapping[str, JSONValue]):
         """Write down what has been changed since the last time."""
         if not self._changed and not self._gone:
             return
-        record = {"set": self._changed, _GONE: sorted(self._gone)}
+        record: dict[str, Any] = {"set": self._changed, _GONE: sorted(self._gone)}
+        if (seq := getattr(turn, "seq", None)) is not None:
+            record["seq"] = seq
         self._changed, self._gone = {}, set()
         await _journal(turn).append(json.dumps(record).encode())
 
@@ -67,6 +70,13 @@ async def variables_of(turn: Turn, beginning: Mapping[str, JSONValue]) -> Contex
         for key in record[_GONE]:
             values.pop(key, None)
     return ContextVariables(values)
+
+
+async def copy_variables(before: Journal, to: Journal, at: int) -> None:
+    """Give a room that is forked from another one the variables as they were at entry `at` of its log."""
+    for _, data in await before.child(_PLACE).read():
+        if json.loads(data).get("seq", 0) <= at:
+            await to.child(_PLACE).append(data)
 
 
 def _journal(turn: Turn) -> Journal:

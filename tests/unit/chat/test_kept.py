@@ -2,13 +2,16 @@
 
 import json
 import random
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from a2a_bridge.agent import Traits, Turn
+from a2a_bridge.chat.conversable import ConversableAgent
 from a2a_bridge.chat.entry import Entry
+from a2a_bridge.chat.exchange import Exchange
 from a2a_bridge.chat.exported import findings
 from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.keep import UnknownRoomError
@@ -61,6 +64,32 @@ async def test_a_room_is_forked_at_an_entry_with_another_agent_in_a_seat(kept: A
     assert len({turn.context_id for turn in other.turns}) == 1
     assert (await manager.replay(result.room_id)).is_same
     assert len(await manager.rooms()) == 2
+
+
+async def test_context_variables_of_a_fork_are_those_of_its_entry(kept: Any) -> None:
+    """Semantics 16: what a conversation knows besides its words goes with it, also into a fork of a fork."""
+
+    def counting(name: str) -> ConversableAgent:
+        async def reply(agent: Any, exchange: Exchange) -> AsyncGenerator[str, None]:
+            variables = await exchange.variables()
+            variables["n"] = int(str(variables["n"])) + 1
+            variables[name] = True
+            await exchange.keep_variables()
+            yield f"{variables['n']}"
+
+        agent = ConversableAgent(name, human_input_mode="NEVER", context_variables={"n": 0})
+        agent.register_reply(None, reply)
+        return agent
+
+    manager = kept(counting("a"), counting("b"), max_round=5)
+    first = await manager.chat("go")
+    assert [said.text for said in first.messages] == ["go", "1", "2", "3", "4"]
+    third = decisions(first.entries)[2]
+    forked = await manager.fork(first.room_id, third)
+    assert [said.text for said in forked.messages] == ["go", "1", "2", "3", "4"]
+    again = await manager.fork(forked.room_id, decisions(forked.entries)[1])
+    assert [said.text for said in again.messages] == ["go", "1", "2", "3", "4"]
+    assert (await manager.replay(again.room_id)).is_same
 
 
 async def test_who_may_not_be_asked_twice_is_asked_in_a_fork(kept: Any, puppet: Any) -> None:
