@@ -88,9 +88,9 @@ class RoomKeeper(Host):
         """Go on with a conversation as if it had come to entry `at` and no further, in a room of its own.
 
         The manager may be another one than that which ran the room, with other agents in the seats, on the same store:
-        what if the critic were another model. Everybody is told everything anew, in new contexts; the room that it
-        was forked from stays as it is; context variables are as they were at that entry. `rename={old: new}` says who has a seat under another name. ChatError when
-        there is no such entry, or the conversation had ended there.
+        what if the critic were another model. Everybody is told everything anew, in new contexts; context variables are
+        as they were at that entry; the room that it was forked from stays as it is. `rename={old: new}` says who has a
+        seat under another name. ChatError when there is no such entry, or the conversation had ended there.
         """
         async with self._rooms().opened() as store:
             kept = await self._rooms().find(store, room)

@@ -7,6 +7,7 @@ connection, all of them daemons; `close` kills what still runs.
 
 import json
 import os
+import re
 import shutil
 import signal
 import socketserver
@@ -28,6 +29,7 @@ class Container:
     work: str
     started: threading.Event = field(default_factory=threading.Event)
     process: subprocess.Popen[bytes] | None = None
+    waited: bool = False
     out_of_memory: bool = False
 
     def start(self) -> None:
@@ -50,13 +52,16 @@ class Container:
 class FakeEngine:
     """`with FakeEngine(folder) as engine: DockerExecutor(socket=engine.path)`.
 
-    `images`: the ones it has. `calls`: "METHOD path" of each request, ids replaced by ID. `refuse`: a path's end and
-    the status that is answered to it. `wanted`: what each container was asked to be.
+    `images`: the ones it has. `versions`: the oldest and the newest of the API that it speaks, others are refused as
+    Docker does. `calls`: "METHOD path" of each request, ids replaced by ID. `refuse`: a path's end and the status that
+    is answered to it. `wanted`: what each container was asked to be. Before somebody has waited for a container its
+    state says that it runs, as that of an engine may in the moment in which its streams end.
     """
 
     def __init__(self, folder: Path, *, images: tuple[str, ...] = ("python:3.12-slim",)) -> None:
         self.path = str(folder / "engine.sock")
         self.images = images
+        self.versions = (1, 44), (1, 52)
         self.calls: list[str] = []
         self.wanted: list[dict[str, Any]] = []
         self.refuse: dict[str, int] = {}
@@ -141,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if self.server.owner.versions[1] != (0, 0):
+            self.send_header("Api-Version", ".".join(map(str, self.server.owner.versions[1])))
         self.end_headers()
         self.wfile.write(data)
 
@@ -155,7 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0].removeprefix("/v1.41")
+        path = self.path.partition("?")[0]
+        version = re.match(r"/v(\d+)\.(\d+)(?=/)", path)
+        path = path[version.end() :] if version else path
         parts = path.strip("/").split("/")
         name = parts[1] if len(parts) > 1 and parts[1] != "create" else ""
         owner = self.server.owner
@@ -165,10 +174,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(refused, {"message": "the test asked for this"})
         elif path == "/_ping":
             self._answer(200)
+        elif version is None or not self._speaks((int(version[1]), int(version[2]))):
+            self._answer(400, {"message": "this version of the API is not spoken here"})
         elif path == "/containers/create":
             self._create(json.loads(body))
         else:
             self._to_container(method, parts, name)
+
+    def _speaks(self, version: tuple[int, int]) -> bool:
+        oldest, newest = self.server.owner.versions
+        return oldest <= version <= newest
 
     def _create(self, wanted: dict[str, Any]) -> None:
         if wanted["Image"] not in self.server.owner.images:
@@ -193,9 +208,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(204)
         elif action == "attach":
             self._attach(container)
+        elif action == "wait" and container.process is not None:
+            container.process.wait()
+            container.waited = True
+            self._answer(200, {"StatusCode": 0})
         elif action == "json" and container.process is not None:
-            code = container.process.wait()
-            state = {"Running": False, "ExitCode": 128 - code if code < 0 else code}
+            code = container.process.wait() if container.waited else 0
+            state = {"Running": not container.waited, "ExitCode": 128 - code if code < 0 else code}
             self._answer(200, {"State": {**state, "OOMKilled": container.out_of_memory}})
 
     def _attach(self, container: Container) -> None:

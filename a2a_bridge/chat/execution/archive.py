@@ -20,7 +20,7 @@ cd "$WORK" && tar -xf - || {{ echo 'sandbox: no tar' >&2; exit 125; }}
 ulimit -c 0
 ulimit -n 256
 ulimit -v "$MEMORY_KB" && ulimit -f "$FILE_BLOCKS" && ulimit -t "$CPU_SECONDS" || exit 125
-ulimit -u "$PROCESSES" 2>/dev/null || ulimit -p "$PROCESSES" 2>/dev/null || exit 125
+[ -z "$PROCESSES" ] || ulimit -u "$PROCESSES" 2>/dev/null || ulimit -p "$PROCESSES" 2>/dev/null || exit 125
 code=0
 while [ $# -gt 0 ]; do
   "$1" "$2" </dev/null >&2

@@ -109,7 +109,8 @@ class DockerExecutor:
             "NanoCpus": int(self._cpus * 1e9),
             "Tmpfs": {
                 "/tmp": f"rw,noexec,nosuid,nodev,size={disk}m",
-                _WORK: f"rw,nosuid,nodev,size={disk}m,uid=65534,gid=65534,mode=0700",
+                # engines add noexec unless the options say exec
+                _WORK: f"rw,exec,nosuid,nodev,size={disk}m,uid=65534,gid=65534,mode=0700",
             },
             "Init": True,
             "IpcMode": "none",
@@ -124,7 +125,8 @@ class DockerExecutor:
             "Image": self._image,
             "Entrypoint": ["/bin/sh", "-c", _WITHIN, seconds, SCRIPT, "sh"],
             "Cmd": list(arguments),
-            "Env": [f"{name}={value}" for name, value in environment(limits, _WORK).items()],
+            # processes are counted by the container: RLIMIT_NPROC would count those of all containers together
+            "Env": [f"{name}={value}" for name, value in {**environment(limits, _WORK), "PROCESSES": ""}.items()],
             "User": _USER,
             "WorkingDir": _WORK,
             "NetworkDisabled": True,
@@ -159,18 +161,19 @@ class _Run:
         """The exit code, and what ended it early. CodeExecutionError if the engine does not do its part."""
         container = self._container = self._engine.create(self._wanted)
         try:
-            self._attached = attached = self._engine.attach(container, time.monotonic() + _START + self._limits.timeout)
+            deadline = time.monotonic() + _START + self._limits.timeout
+            self._attached = attached = self._engine.attach(container, deadline)
             with self._lock:
                 if self._cancelled:
                     return 137, None
                 self._engine.start(container)
-            return self._read(container, attached)
+            return self._read(container, attached, deadline)
         finally:
             if self._attached is not None:
                 self._attached.release()
             self._engine.remove(container)
 
-    def _read(self, container: str, attached: Attached) -> tuple[int, Any]:
+    def _read(self, container: str, attached: Attached, deadline: float) -> tuple[int, Any]:
         try:
             attached.send(self._given)
             for is_archive, piece in attached.frames():
@@ -180,6 +183,9 @@ class _Run:
             return 124, "timeout"
         if self._cancelled:
             return 137, None
+        if not self._engine.wait(container, deadline):
+            self._engine.kill(container)
+            return 124, "timeout"
         state = self._engine.state(container)
         if state.get("OOMKilled"):
             return 137, "memory"

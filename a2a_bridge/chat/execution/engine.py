@@ -6,6 +6,7 @@ stdout and stderr in the other.
 
 import http.client
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from urllib.parse import quote
 
 from a2a_bridge.errors import CodeExecutionError
 
-_API = "/v1.41"
+_NEWEST = (1, 52)
+"""The newest version of the API that is spoken. An engine says which is its own; the older of the two is used, because
+engines refuse versions that are too old for them (Docker 29: below 1.44) and those that they do not know yet."""
+_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
 _STDOUT, _STDERR = 1, 2
 
 
@@ -25,10 +29,23 @@ class Engine:
     def __init__(self, path: str, timeout: float = 30.0) -> None:
         self._path = path
         self._timeout = timeout
+        self._prefix: str | None = None
 
     def ping(self) -> None:
-        """CodeExecutionError if nobody answers, or another program does."""
-        self._call("GET", "/_ping", None, (200,))
+        """Agree on a version of the API. CodeExecutionError if nobody answers, or another program does."""
+        _, headers, _ = self._ask("GET", "/_ping", None, (200,), self._timeout)
+        said = _VERSION.fullmatch(headers.get("Api-Version") or "")
+        if said is None:
+            raise CodeExecutionError(f"what answers at {self._path} is no Docker engine: it names no version of an API")
+        major, minor = min(_NEWEST, (int(said[1]), int(said[2])))
+        self._prefix = f"/v{major}.{minor}"
+
+    @property
+    def _api(self) -> str:
+        if self._prefix is None:
+            self.ping()
+        assert self._prefix is not None
+        return self._prefix
 
     def create(self, body: dict[str, Any]) -> str:
         """A container that does not run yet; its id."""
@@ -46,6 +63,20 @@ class Engine:
         if status not in (204, 304):
             raise CodeExecutionError(f"Docker does not start the container: {answer.get('message', status)}")
 
+    def wait(self, container: str, deadline: float) -> bool:
+        """Wait until it has ended: its streams may end first, and its state says nothing true before. False if it has
+        not by then."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            self._call("POST", f"/containers/{quote(container)}/wait", None, (200,), left)
+        except CodeExecutionError:
+            if time.monotonic() < deadline:
+                raise
+            return False
+        return True
+
     def state(self, container: str) -> dict[str, Any]:
         """Whether it runs, its exit code, and whether it ran out of memory."""
         _, answer = self._call("GET", f"/containers/{quote(container)}/json", None, (200,))
@@ -62,24 +93,27 @@ class Engine:
 
     def attach(self, container: str, deadline: float) -> "Attached":
         """Its streams, to be opened before it is started."""
-        sock = self._connect()
-        query = "stream=1&stdin=1&stdout=1&stderr=1"
-        sock.sendall(
-            f"POST {_API}/containers/{quote(container)}/attach?{query} HTTP/1.1\r\nHost: docker\r\n"
-            "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
-        )
+        path = f"{self._api}/containers/{quote(container)}/attach?stream=1&stdin=1&stdout=1&stderr=1"
+        sock = self._connect(self._timeout)
         file = sock.makefile("rb")
-        line = file.readline(1024).split()
-        http.client.parse_headers(file)
+        try:
+            sock.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+                "Content-Length: 0\r\n\r\n".encode()
+            )
+            line = file.readline(1024).split()
+            http.client.parse_headers(file)
+        except (OSError, http.client.HTTPException) as error:
+            line = [repr(error).encode()]
         if len(line) < 2 or line[1] not in (b"101", b"200"):
             file.close()
             sock.close()
             raise CodeExecutionError(f"Docker does not attach to the container: {line!r}")
         return Attached(sock, file, deadline)
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, timeout: float) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(self._timeout)
+        sock.settimeout(timeout)
         try:
             sock.connect(self._path)
         except OSError as error:
@@ -90,13 +124,21 @@ class Engine:
             ) from None
         return sock
 
-    def _call(self, method: str, path: str, body: Any, expected: tuple[int, ...]) -> tuple[int, dict[str, Any]]:
-        connection = http.client.HTTPConnection("docker", timeout=self._timeout)
-        connection.sock = self._connect()
+    def _call(
+        self, method: str, path: str, body: Any, expected: tuple[int, ...], timeout: float | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        status, _, found = self._ask(method, f"{self._api}{path}", body, expected, timeout or self._timeout)
+        return status, found
+
+    def _ask(
+        self, method: str, path: str, body: Any, expected: tuple[int, ...], timeout: float
+    ) -> tuple[int, http.client.HTTPMessage, dict[str, Any]]:
+        connection = http.client.HTTPConnection("docker", timeout=timeout)
+        connection.sock = self._connect(timeout)
         try:
             data = None if body is None else json.dumps(body).encode()
             headers = {"Connection": "close"} | ({"Content-Type": "application/json"} if data else {})
-            connection.request(method, f"{_API}{path}", data, headers)
+            connection.request(method, path, data, headers)
             answer = connection.getresponse()
             said = answer.read(4 * 1024 * 1024)
         except (OSError, http.client.HTTPException) as error:
@@ -109,7 +151,7 @@ class Engine:
             found = {}
         if answer.status not in expected:
             raise CodeExecutionError(f"the Docker engine answered {answer.status} to {method} {path}: {found}")
-        return answer.status, found
+        return answer.status, answer.headers, found
 
 
 class Attached:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,10 +43,12 @@ async def test_a_container_is_made_hardened(engine: FakeEngine) -> None:
     assert "Privileged" not in host
     assert set(host["Tmpfs"]) == {"/tmp", "/work"}
     assert all("nosuid,nodev,size=64m" in words for words in host["Tmpfs"].values())
+    assert "noexec" in host["Tmpfs"]["/tmp"].split(",")
+    assert "exec" in host["Tmpfs"]["/work"].split(",")
     assert not any("KEY" in each or "TOKEN" in each for each in wanted["Env"])
     assert engine.calls == [
-        "POST /containers/create", "POST /containers/ID/attach", "POST /containers/ID/start", "GET /containers/ID/json",
-        "DELETE /containers/ID",
+        "GET /_ping", "POST /containers/create", "POST /containers/ID/attach", "POST /containers/ID/start",
+        "POST /containers/ID/wait", "GET /containers/ID/json", "DELETE /containers/ID",
     ]  # fmt: skip
     assert engine.left == 0
 
@@ -58,6 +61,27 @@ async def test_code_files_output_and_exit_code_come_through(engine: FakeEngine) 
     assert (result.exit_code, result.is_cut) == (3, True)
     assert result.output == ("given" * 50_000)[: 64 * 1024]
     assert result.files == {"out": bytes(200_000)}
+
+
+@pytest.mark.parametrize("versions", [((1, 24), (1, 41)), ((1, 44), (1, 52)), ((1, 52), (1, 99))])
+async def test_the_version_of_the_api_is_agreed_on(engine: FakeEngine, versions: Any) -> None:
+    """Docker 29 refuses versions below 1.44, Podman says 1.41; a newer engine speaks ours for years."""
+    engine.versions = versions
+    assert (await run(engine).execute([CodeBlock("sh", "exit 3")])).exit_code == 3
+
+
+async def test_what_is_no_engine_is_told_apart(engine: FakeEngine) -> None:
+    """Ours: another program may listen at that socket."""
+    engine.versions = (0, 0), (0, 0)
+    with pytest.raises(CodeExecutionError, match="is no Docker engine: it names no version"):
+        await run(engine).check()
+
+
+async def test_processes_of_other_containers_do_not_count(engine: FakeEngine) -> None:
+    """RLIMIT_NPROC counts all processes of a user on the machine; the container has a limit of its own."""
+    await run(engine, limits=Limits(processes=1, timeout=20)).execute([CodeBlock("sh", "true | true")])
+    assert "PROCESSES=" in engine.wanted[0]["Env"]
+    assert engine.wanted[0]["HostConfig"]["PidsLimit"] == 5
 
 
 async def test_time_is_limited_inside_of_the_container_too(engine: FakeEngine) -> None:
