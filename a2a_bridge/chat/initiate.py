@@ -193,8 +193,8 @@ async def summed_up(sender: Starter, chat: Chat, rules: Rules, run: Sequence[Ent
         if inspect.isawaitable(summary):
             summary = await summary
         return str(summary), Usage()
-    if method == "last_msg":
-        return last_words(run), Usage()
+    if method == "last_msg":  # of a debate: what it came to, not the words of whoever spoke last
+        return last_words(run) if rules.protocol is None else rules.protocol.measure(run).summary, Usage()
     model = rules.model or getattr(chat.recipient, "model", None) or sender.model
     if model is None:
         raise ChatError("summary_method='reflection_with_llm' needs a model: give one of the two agents an llm_config")

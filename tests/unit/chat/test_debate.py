@@ -146,6 +146,19 @@ async def test_a_seat_may_judge_and_takes_no_other_part(debate: Any, puppet: Any
     assert {one.speaker for one in found.minority} == {"a", "b"}
 
 
+def test_the_summary_of_a_debate_is_what_it_came_to_however_it_was_opened(room: Any, puppet: Any) -> None:
+    """Ours: not the last words, which are somebody's position, or the judge's. A function sums up as it likes."""
+    seats = [puppet("a", holds("41")), puppet("b", holds("42")), puppet("judge", holds("42"))]
+    made = room(*seats)
+    manager = type(made)(made.groupchat, protocol=Rounds(rounds=1, decide=Judge("judge")))
+    human = AssistantAgent("human")
+    opened = human.initiate_chat(manager, message="how many?", silent=True)
+    assert opened.summary == asyncio.run(manager.chat("how many?")).summary
+    assert opened.summary.startswith("42\n\n(decided by judge")
+    own = human.initiate_chat(manager, message="how many?", silent=True, summary_method=lambda *told: "mine")
+    assert own.summary == "mine"
+
+
 async def test_a_judge_who_does_not_answer_leaves_the_vote(debate: Any, puppet: Any) -> None:
     """Conversation §5 (g)."""
     seats = [puppet("a", holds("42")), puppet("b", holds("42")), puppet("c", holds("41"))]
