@@ -8,13 +8,11 @@ is there already. `state` is a JSON value for the host's own store.
 
 import asyncio
 import base64
-import contextvars
 import json
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from a2a_bridge.agent import (
@@ -35,8 +33,6 @@ from a2a_bridge.client.baton import Baton
 from a2a_bridge.client.remote import ended
 from a2a_bridge.errors import A2AError, AdapterFailedError, CardError, ClientError
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, json_bytes
-
-T = TypeVar("T")
 
 
 class HostJournal:
@@ -254,16 +250,6 @@ class Tokens:
             text = reply if isinstance(reply, str) else ""
         self._begun = self._begun or bool(text)
         return text
-
-
-def blocking(work: Coroutine[Any, Any, T]) -> T:
-    """For sync code of a host: run it to its end, in a thread of its own where an event loop is running already."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1, "a2a-bridge-remote") as thread:
-        return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
 
 
 def words_of(parts: Sequence[Part]) -> str:

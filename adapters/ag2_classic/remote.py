@@ -3,7 +3,7 @@
     groupchat = GroupChat([writer, A2AAgent("https://example.org/critic", name="critic")], messages=[])
 
 Async chats take the turn in their own event loop and cancel it when they are cancelled. A sync chat blocks as classic
-AutoGen does: the turn runs in an event loop of its own, and in a thread of its own where a loop is running already.
+AutoGen does: the turn runs in an event loop that all sync calls of the process share, in a thread of its own.
 What the agent keeps of a conversation belongs to the one it talks to, as AutoGen's own messages do.
 """
 
@@ -19,7 +19,8 @@ from autogen.events.client_events import StreamEvent
 from autogen.io import IOStream
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.client.hosted import Hosted, Tokens, blocking, hosted_message
+from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
+from a2a_bridge.client.loop_thread import blocking
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 
 Line = Mapping[str, Any]

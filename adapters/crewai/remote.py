@@ -3,8 +3,8 @@
     agent = Agent(role="Writer", ..., tools=[A2ATool("https://example.org/critic", name="ask_critic")])
     agent = Agent(role="Critic", ..., llm=A2ALLM("https://example.org/critic"))
 
-CrewAI calls tools from sync code, also in its async runs: the turn then runs in an event loop of its own, and in a
-thread of its own where a loop is running already. A call that is awaited cancels the remote task when it is cancelled;
+CrewAI calls tools from sync code, also in its async runs: the turn then runs in an event loop that all sync calls of
+the process share, in a thread of its own. A call that is awaited cancels the remote task when it is cancelled;
 a sync one cannot be cancelled.
 """
 
@@ -20,7 +20,8 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
-from a2a_bridge.client.hosted import Hosted, Tokens, blocking, hosted_message
+from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
+from a2a_bridge.client.loop_thread import blocking
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 from crewai import BaseLLM

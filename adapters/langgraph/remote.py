@@ -22,7 +22,8 @@ from langchain_core.tools.base import create_schema_from_function
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Ask, Progress, parts_of
-from a2a_bridge.client.hosted import Hosted, Tokens, Tool, blocking, hosted_message, words_of
+from a2a_bridge.client.hosted import Hosted, Tokens, Tool, hosted_message, words_of
+from a2a_bridge.client.loop_thread import blocking
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Message, Part, dump, json_bytes
 from adapters.langgraph.messages import REMOTE, data_part, jsonable, to_content, to_parts

@@ -91,6 +91,20 @@ async def test_a_sync_reply_works_inside_a_running_event_loop(remote: tuple[Remo
     assert await within(asyncio.to_thread(asyncio.run, in_a_loop())) == "I heard: hello"
 
 
+async def test_an_agent_of_ours_keeps_its_event_loop_over_sync_turns() -> None:
+    """Ours: what it holds belongs to a loop, the connections of its model's client say, and fails in another."""
+    loops = []
+
+    async def agent(said: str) -> str:
+        loops.append(asyncio.get_running_loop())
+        return said
+
+    seat = A2AAgent(agent, name="critic", stream=False)
+    for _ in range(2):
+        await within(asyncio.to_thread(seat.generate_reply, lines("hello")))
+    assert loops[0] is loops[1]
+
+
 async def test_a_step_that_is_run_again_in_another_process_is_not_worked_twice(remote: tuple[Remote, str]) -> None:
     """Issue 5, part 2: idempotent on a re-run, the same messageId from the host's state."""
     agent, url = remote
