@@ -5,7 +5,8 @@ Ownership. `run` reads one stream and owns it; whoever runs it owns the generato
 from the cancellation, however often it comes, and bounded by 4 s: more than a server of ours takes to answer, so that
 a chain of them answers from its far end. A turn that fails for lack of a
 connection leaves the remote task alone, so that the same turn, tried again, finds it. If the process is killed, the
-journal names the remote task, and the same turn takes it up where it is. If the journal cannot be written the turn
+journal names the remote task, and the same turn takes it up where it is. A turn that was cancelled and is taken again
+all the same is a new task. If the journal cannot be written the turn
 fails, as it must: an unrecorded task could neither be answered nor cancelled.
 """
 
@@ -18,6 +19,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
 
 from a2a_bridge.agent import MAX_HOPS, Caller, Progress, Refuse, Reply, Traits, Turn
 from a2a_bridge.client.auth import Auth
@@ -31,10 +33,11 @@ from a2a_bridge.errors import BridgeError, StreamBrokenError, TaskNotCancelableE
 from a2a_bridge.net import Timeouts, Transport, shown
 from a2a_bridge.protocol.card import WELL_KNOWN_PATH, AgentCard
 from a2a_bridge.protocol.extensions import ROOM_EXTENSION, TURN_EXTENSION, hops_metadata
-from a2a_bridge.protocol.objects import Event, JSONValue, Message, Struct, Task
+from a2a_bridge.protocol.objects import Event, JSONValue, Message, Struct, Task, TaskState
 
 _EXTENSIONS = (TURN_EXTENSION, ROOM_EXTENSION)
 CANCEL_WITHIN = 4.0
+_ANEW = 10
 
 _log = logging.getLogger(__name__)
 
@@ -122,12 +125,18 @@ class RemoteAgent:
             return
         running = await self._prepared(turn)
         try:
-            async with aclosing(self._events(running)) as events:
-                async for event in events:
-                    for reply in await running.take(event):
-                        yield reply
-                    if running.reading.paused_by is not None:
-                        return  # a stream may stay open while the task waits
+            while True:
+                async with aclosing(self._events(running)) as events:
+                    async for event in events:
+                        if running.is_spent(event):
+                            break
+                        for reply in await running.take(event):
+                            yield reply
+                        if running.reading.paused_by is not None:
+                            return  # a stream may stay open while the task waits
+                    else:
+                        break
+                running.begin_anew()
         except (asyncio.CancelledError, GeneratorExit):
             if not running.reading.is_over:
                 await ended(asyncio.create_task(_within_bounds(self._end(running.state.task, running.message))))
@@ -188,6 +197,26 @@ class _RunningTurn:
         self.reading = reading
         self._known = known
         self._is_named = message is None
+        self._times = 0
+
+    def is_spent(self, event: Event) -> bool:
+        """Whether the message was sent before, and its task has been canceled since: whoever takes the turn again wants
+        it done. A few times, for an agent that cancels whatever it is asked."""
+        return (
+            not self._is_named
+            and isinstance(event, Task)
+            and event.status.state is TaskState.CANCELED
+            and self.message is not None
+            and self.message.task_id is None
+            and self._times < _ANEW
+        )
+
+    def begin_anew(self) -> None:
+        """Say the same under another id, which is the same each time the turn is taken again."""
+        assert self.message is not None
+        self._times += 1
+        again = str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:anew:{self.turn.id}:{self._times}"))
+        self.message = self.message.model_copy(update={"message_id": again})
 
     async def take(self, event: Event) -> list[Reply]:
         """The replies that an event means, after what must not be lost has been written down."""

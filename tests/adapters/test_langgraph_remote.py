@@ -175,6 +175,22 @@ async def test_what_the_host_cancels_is_cancelled_at_the_remote(remote: tuple[Re
     await within(agent.stopped.wait())
 
 
+async def test_a_run_that_was_cancelled_goes_on_from_its_checkpoint(remote: tuple[Remote, str]) -> None:
+    """Ours: the step is the same one, whose task is canceled; it is a new task then, and not stuck for ever."""
+    agent, url = remote
+    host = graph(url, memory=InMemorySaver())
+    for given in (told("WAIT"), None):
+        agent.at_work.clear()
+        agent.stopped.clear()
+        task = asyncio.create_task(host.ainvoke(given, THREAD))
+        await within(agent.at_work.wait())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(task, 10)
+        await within(agent.stopped.wait())
+    assert [turn.text for turn in agent.turns] == ["WAIT", "WAIT"]
+
+
 async def test_images_and_files_go_and_come(remote: tuple[Remote, str]) -> None:
     """Issue 5, part 1: files and images as parts, this way too."""
     agent, url = remote

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -570,6 +571,24 @@ async def test_a_stranger_is_not_sent_the_message_twice_to_cancel_it(raw: Any, a
     raw.on("SendStreamingMessage", silent)
     await cancelled(agent, make_turn("x"), raw, when=came)
     assert raw.calls("SendMessage") == []
+
+
+async def test_a_turn_that_was_canceled_and_is_taken_again_is_a_new_task(raw: Any, agent: RemoteAgent) -> None:
+    """Ours: a host that goes on after a cancel runs the step again, and the remote knows its messageId as canceled."""
+    over = task("CANCELED")
+    over["task"]["artifacts"] = [{"artifactId": "answer", "parts": [{"text": "half"}]}]
+    raw.on("SendStreamingMessage", plays(over), plays(over), plays(task(), chunk("whole"), update("COMPLETED")))
+    turn = make_turn("x")
+    assert outcome(await take(agent, turn)).text == "whole"
+    first = [message["messageId"] for message in sent(raw)]
+    assert len(set(first)) == 3
+    raw.reset()
+    raw.on("SendStreamingMessage", plays(over))
+    restored = replace(turn, journal=MemoryJournal())
+    assert outcome(await take(agent, restored)).failed == "canceled by the remote agent"
+    again = [message["messageId"] for message in sent(raw)]
+    assert again[:3] == first
+    assert len(set(again)) == len(again) == 11
 
 
 async def test_however_often_it_is_cancelled_the_remote_is_told(raw: Any, agent: RemoteAgent) -> None:
