@@ -97,6 +97,21 @@ def test_the_adapter_of_the_page_passes_the_suite(project: Path, site: Path) -> 
     assert "skipped" not in shown
 
 
+def test_a_contract_that_is_not_met_says_what_it_found(site: Path, tmp_path: Path) -> None:
+    """Ours: `assert` tells both sides, in the tests of third parties too."""
+    (tmp_path / "pytest.ini").write_text(FILES["pytest.ini"])
+    (tmp_path / "test_false.py").write_text(
+        FILES["test_murmur.py"].replace("stops at its next word", "is another").replace('"cancels"', '"usage"')
+    )
+    path = os.pathsep.join((str(site), str(ROOT)))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "TestDrum and matrix_says"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=150,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "assert False == (" in done.stdout, done.stdout
+
+
 def test_the_other_way_an_agent_is_a_bot_of_the_framework(site: Path) -> None:
     """Issue 5, part 2, for third parties: tokens, a question and its answer, and a step that is run again."""
     code = (
