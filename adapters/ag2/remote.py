@@ -36,21 +36,23 @@ from ag2.events import (
 from ag2.events.input_events import UrlInput
 
 
-def a2a_agent(target: Any, *, name: str, description: str | None = None) -> Agent[Any]:
+def a2a_agent(target: Any, *, name: str, description: str | None = None, leaves_out_tools: bool = False) -> Agent[Any]:
     """`target`, a URL or whatever `adapt` takes, as an AG2 agent.
 
     When the remote agent asks, its question is the reply, and the next `ask` on the same stream is the answer. It
     takes no tools and no response schema: those are the remote's own. A failure of the remote is raised.
+    `leaves_out_tools`: for `ag2.network`, which gives every agent its tools: the remote does without them, and speaks.
     """
-    return Agent(name, description or (), config=A2AConfig(target, name=name))
+    return Agent(name, description or (), config=A2AConfig(target, name=name, leaves_out_tools=leaves_out_tools))
 
 
 class A2AConfig(ModelConfig):  # type: ignore[misc]  # checked without the framework's types
     """A model configuration whose model is a remote agent."""
 
-    def __init__(self, target: Any, *, name: str) -> None:
+    def __init__(self, target: Any, *, name: str, leaves_out_tools: bool = False) -> None:
         self._talks = Conversations(adapt(target, name=name))
         self._name = name
+        self._leaves_out_tools = leaves_out_tools
 
     @property
     def provider(self) -> Any:
@@ -74,6 +76,14 @@ class A2AConfig(ModelConfig):  # type: ignore[misc]  # checked without the frame
         """There is no store of files behind an agent."""
         raise AdapterError(f"the agent {self._name!r} has no files API: send a file as an input of the message")
 
+    def check(self, tools: Iterable[Any], response_schema: Any) -> None:
+        """AdapterError for what is not for a remote agent."""
+        if response_schema is not None or (list(tools) and not self._leaves_out_tools):
+            raise AdapterError(
+                f"the remote agent {self._name!r} takes no tools and no response schema of ours; where AG2 gives tools"
+                " to all its agents, as its network does: a2a_agent(..., leaves_out_tools=True)"
+            )
+
     def talk(self, stream_id: object, events: Sequence[Any]) -> Hosted:
         """The conversation of a stream that has had these events."""
         name, earlier = str(stream_id), None
@@ -96,8 +106,7 @@ class _RemoteClient(LLMClient):  # type: ignore[misc]  # checked without the fra
         response_schema: Any = None,
         serializer: Any = None,
     ) -> ModelResponse:
-        if response_schema is not None or list(tools):
-            raise AdapterError(f"the remote agent {self._config.model!r} takes no tools and no response schema of ours")
+        self._config.check(tools, response_schema)
         talk, tokens = self._config.talk(context.stream.id, messages), Tokens()
         async with aclosing(talk.take(_new(messages, talk, self._config.model), key=_key(messages))) as replies:
             async for reply in replies:

@@ -8,6 +8,10 @@ import pytest
 from ag2 import Agent, BinaryInput, DataInput, MemoryStream
 from ag2.config import OpenAIConfig
 from ag2.events import ModelMessageChunk
+from ag2.knowledge import MemoryKnowledgeStore
+from ag2.network import HubClient
+from ag2.network.hub import Hub
+from ag2.network.transport import LocalLink
 from pydantic import BaseModel
 
 from a2a_bridge.errors import AdapterError, AdapterFailedError
@@ -129,3 +133,25 @@ async def test_what_a_remote_agent_cannot_be_given_is_refused(remote: tuple[Remo
     _, url = remote
     with pytest.raises(AdapterError, match="response schema"):
         await within(a2a_agent(url, name="critic").ask("hello", response_schema=Form))
+
+
+async def test_in_a_network_it_answers_on_its_channel(remote: tuple[Remote, str]) -> None:
+    """AG2's own way for several agents; its tools are for models, and left out if that is wanted."""
+    agent, url = remote
+    hub = await Hub.open(MemoryKnowledgeStore(), expectation_sweep_interval=0)
+    client = HubClient(LocalLink(hub))
+    await client.open()
+    try:
+        writer = await client.register(a2a_agent(lambda said: "", name="writer", leaves_out_tools=True))
+        await client.register(a2a_agent(url, name="critic", leaves_out_tools=True))
+        channel = await writer.open(type="conversation", target="critic")
+        writer.ensure_channel_inbox(channel.channel_id)
+        await channel.send("hello")
+        heard = writer.wait_for_channel_event(
+            channel_id=channel.channel_id, predicate=lambda envelope: "text" in envelope.event_data
+        )
+        assert "I heard: " in (await within(heard)).event_data["text"]
+        assert "hello" in agent.turns[0].text
+    finally:
+        await client.close()
+        await hub.close()
