@@ -23,7 +23,7 @@ from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import BaseTool, Workbench
 
 from a2a_bridge.errors import AdapterError
-from adapters.autogen.streams import careful
+from adapters.autogen.streams import careful, is_careful
 
 _SHARED = (ChatCompletionClient, Workbench, Memory, CodeExecutor, BaseTool)
 _LOOKED_INTO = (ChatAgent, Team, TerminationCondition, ChatCompletionContext, list, tuple, dict)
@@ -37,7 +37,7 @@ Make = Callable[[], Any]
 def maker(obj: Any) -> Make:
     """What makes an object for one turn: the function that was given, or a copier of the object as it is now."""
     if not isinstance(obj, ChatAgent | Team):
-        return functools.partial(_asking_nobody, obj)
+        return lambda: _with_careful_clients(_asking_nobody(obj()))
     try:
         make = _copier(_template(obj))
         make()
@@ -52,8 +52,8 @@ def maker(obj: Any) -> Make:
 def _template(obj: Any) -> Any:
     """What the copies are made of. It is never run, and nobody else has it."""
     clients = {id(part): careful(part) for part in parts_of(obj) if isinstance(part, ChatCompletionClient)}
-    template = _asking_nobody(functools.partial(copy.deepcopy, obj, {**_memo(obj)(), **clients}))
-    for part in parts_of(template) if isinstance(template, Team) else ():
+    template = _asking_nobody(copy.deepcopy(obj, {**_memo(obj)(), **clients}))
+    for part in parts_of(template):
         if isinstance(part, Team):
             # The original may have been run: its copy has a runtime in which nobody is registered yet.
             vars(part).update({name: False for name in ("_initialized", "_is_running") if name in vars(part)})
@@ -80,11 +80,19 @@ def _memo(obj: Any) -> Callable[[], dict[int, Any]]:
     return lambda: {**shared, **{key: make() for key, make in anew.items()}}
 
 
-def _asking_nobody(make: Make) -> Any:
-    """What is made, with humans in it that wait instead of reading the terminal."""
-    made = make()
+def _asking_nobody(made: Any) -> Any:
+    """The object, with humans in it that wait instead of reading the terminal."""
     for person in people(made):
         vars(person).update(input_func=_wait, _is_async=True)
+    return made
+
+
+def _with_careful_clients(made: Any) -> Any:
+    """What a function has made, with the clients that copies have."""
+    for holder in [part for part in parts_of(made) if isinstance(part, _LOOKED_INTO) and hasattr(part, "__dict__")]:
+        for name, held in list(vars(holder).items()):
+            if isinstance(held, ChatCompletionClient) and not is_careful(held):
+                vars(holder)[name] = careful(held)
     return made
 
 

@@ -28,6 +28,11 @@ def careful(client: ChatCompletionClient) -> Any:
     return found
 
 
+def is_careful(client: ChatCompletionClient) -> bool:
+    """Whether it is one of ours already: a function may give the same object twice."""
+    return "create_stream" in vars(client)
+
+
 async def _closing(stream: Any) -> AsyncGenerator[Any, None]:
     is_complete = False
     try:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, UserProxyAgent
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, SocietyOfMindAgent, UserProxyAgent
 from autogen_agentchat.base import Response
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
@@ -99,13 +99,16 @@ async def test_a_human_in_a_team_is_asked_and_the_others_hear_the_answer(model: 
     assert ("boss", "SAY make it shorter") in last
 
 
-async def test_a_team_that_was_run_before_it_was_published_is_as_good_as_new(model: FakeOpenAI) -> None:
+@pytest.mark.parametrize("inside", [False, True])
+async def test_a_team_that_was_run_before_it_was_published_is_as_good_as_new(model: FakeOpenAI, inside: bool) -> None:
     """Ours: a copy has a runtime of its own, in which everybody is registered again."""
-    team = RoundRobinGroupChat([assistant(model)], max_turns=1)
+    worker = assistant(model)
+    team = RoundRobinGroupChat([worker], max_turns=1)
     await within(team.run(task="SAY hello"))
-    agent = ADAPTER.adapt(team)
-    assert (await said(agent, make_turn("SAY again"))).text == "again"
-    assert (await said(agent, make_turn("SAY elsewhere", context_id="other"))).text == "elsewhere"
+    around = SocietyOfMindAgent("society", team, vars(worker)["_model_client"])
+    agent = ADAPTER.adapt(around if inside else team)
+    assert "again" in (await said(agent, make_turn("SAY again"))).text
+    assert "elsewhere" in (await said(agent, make_turn("SAY elsewhere", context_id="other"))).text
 
 
 @pytest.mark.parametrize("in_team", [False, True])
@@ -165,6 +168,19 @@ async def test_a_function_makes_what_cannot_be_copied(model: FakeOpenAI) -> None
     agent = ADAPTER.adapt(lambda: Greeter(threading.Lock()), name="host")
     assert (agent.name, agent.description) == ("host", "Greets.")
     assert (await said(agent, make_turn("hello"))).text == "I heard: hello"
+
+
+async def test_what_a_function_makes_counts_the_tokens_of_its_streams(model: FakeOpenAI) -> None:
+    """Ours: it has the same clients as a copy, once."""
+    agent = ADAPTER.adapt(lambda: assistant(model, model_client_stream=True))
+    assert (await said(agent, make_turn("SAY it"))).usage.output_tokens > 0
+    only = assistant(model, model_client_stream=True)
+    agent = ADAPTER.adapt(lambda: only)
+    clients = []
+    for _ in range(2):
+        await said(agent, make_turn("SAY it"))
+        clients.append(vars(only)["_model_client"])
+    assert clients[0] is clients[1]
 
 
 async def test_an_agent_without_a_state_is_told_the_history() -> None:
