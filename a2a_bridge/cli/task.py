@@ -1,20 +1,21 @@
 """`a2a-bridge task`: look at tasks, end them, follow them."""
 
 import asyncio
-import json
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from a2a_bridge.cli.fault import usage
 from a2a_bridge.cli.options import AgentOptions, Output, Stream, flat, seconds
-from a2a_bridge.cli.output import emit, emit_json, field, task_text
+from a2a_bridge.cli.output import emit, emit_json, field, note, task_text
 from a2a_bridge.cli.session import Session
 from a2a_bridge.client.client import Client
-from a2a_bridge.protocol.objects import JSONValue, TaskState, dump
+from a2a_bridge.protocol.objects import TaskState, dump
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.tasks.redelivery import Letter, dead_letters, redeliver
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -125,23 +126,57 @@ def list_(
     session.run(work)
 
 
+StoreFile = Annotated[Path, typer.Option(metavar="FILE", help="The store of the server; it may be running.")]
+StoppedStore = Annotated[Path, typer.Option(metavar="FILE", help="The store of the server, which must not be running.")]
+AsText = Annotated[Output, typer.Option("--output", "-o", envvar="A2ACLI_OUTPUT", help="Text, or JSON.")]
+
+
 @app.command("undelivered")
-def undelivered(
-    store: Annotated[Path, typer.Option(metavar="FILE", help="The store of the server; it may be running.")],
-    output: Annotated[
-        Output, typer.Option("--output", "-o", envvar="A2ACLI_OUTPUT", help="Text, or JSON.")
-    ] = Output.TEXT,
-) -> None:
-    """List what webhooks have not taken and will not be sent again, the newest first."""
-    found = asyncio.run(_dead_letters(SQLiteStore(store, readonly=True)))
+def undelivered(store: StoreFile, output: AsText = Output.TEXT) -> None:
+    """List what webhooks have not taken and will not be sent again, the newest first; `task redeliver` sends it."""
+
+    async def read(opened: Store) -> list[Letter]:
+        return [letter for _, letter in await dead_letters(opened)]
+
+    found = asyncio.run(_with_store(SQLiteStore(store, readonly=True), read))
     if output is Output.JSON:
-        emit_json({"undelivered": list[JSONValue](found)})
-        return
-    for letter in found:
-        for label, name in _LETTER.items():
-            emit(field(label, str(letter[name])))
-        emit("\n")
-    emit(field("Total", str(len(found))))
+        emit_json({"undelivered": list[Any](found)})
+    else:
+        _show_letters(found)
+
+
+@app.command("redeliver")
+def redeliver_letters(
+    store: StoppedStore,
+    task_id: Annotated[str | None, typer.Argument(metavar="[TASK_ID]", show_default=False)] = None,
+    webhook: Annotated[str | None, typer.Option(metavar="ID", help="Only this webhook of the task.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="What the webhooks of all tasks have not taken.")] = False,
+    output: AsText = Output.TEXT,
+) -> None:
+    """Send webhooks what they have not taken once more, in order from the first event that was given up.
+
+    It is sent by the server that is started next on the store, with as many tries as the first time. A server that is
+    running holds its store: stop it, say this, and start it again.
+    """
+    if (task_id is None) == (not everything):
+        raise usage("name a TASK_ID, or say --all", "a2a-bridge task undelivered --store FILE")
+    if webhook is not None and task_id is None:
+        raise usage("--webhook is one of a task: name its TASK_ID")
+    if not store.is_file():
+        raise usage(f"there is no store at {store}: check the path")
+
+    def is_wanted(letter: Letter) -> bool:
+        return task_id in (None, letter["task"]) and webhook in (None, letter["webhook"])
+
+    found = asyncio.run(_with_store(SQLiteStore(store), lambda opened: redeliver(opened, is_wanted)))
+    if output is Output.JSON:
+        emit_json({"redelivered": list[Any](found.again), "gone": list[Any](found.gone)})
+    else:
+        _show_letters(found.again)
+    for letter in found.gone:
+        note(f"Warning: webhook {letter['webhook']} of task {letter['task']} is not there any more")
+    if found.again:
+        note("They are sent when a server is started on this store")
 
 
 _LETTER = {
@@ -150,15 +185,21 @@ _LETTER = {
 }  # fmt: skip
 
 
-async def _dead_letters(store: Store) -> list[dict[str, JSONValue]]:
+def _show_letters(letters: Sequence[Letter]) -> None:
+    for letter in letters:
+        for label, name in _LETTER.items():
+            emit(field(label, str(letter[name])))
+        emit("\n")
+    emit(field("Total", str(len(letters))))
+
+
+T = TypeVar("T")
+
+
+async def _with_store(store: Store, work: Callable[[Store], Awaitable[T]]) -> T:
     await store.open()
     try:
-        found: list[dict[str, JSONValue]] = []
-        before = None
-        while page := await store.page("undelivered", "undelivered", before=before, limit=100):
-            found += [json.loads(entry.value) for entry in page]
-            before = (page[-1].sort, page[-1].key)
-        return found
+        return await work(store)
     finally:
         await store.close()
 
