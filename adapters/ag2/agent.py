@@ -3,23 +3,26 @@
 AG2's agents are configuration: what a conversation is stands in a stream, and each turn makes one, with the events of
 its context loaded from the turn's journal and saved there in the end. `work.py` says who owns a run. A human is asked
 in the middle of a tool, so a run that waits for an answer lives in memory, and is gone when the process is: then the
-answer is told so. A turn that was cancelled, failed or given up leaves the conversation as it was before it.
+answer is told so. A tool that the caller works is no such thing (`client_tools.py`). A turn that was cancelled, failed
+or given up leaves the conversation as it was before it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from a2a_bridge.agent import Fail, Reply, Traits, Turn
+from a2a_bridge.agent import Answer, Fail, Reply, Traits, Turn
 from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.ag2.care import Care
+from adapters.ag2.client_tools import ask_for, open_calls, settled
 from adapters.ag2.messages import FILES, from_record, to_events, to_inputs, to_record
 from adapters.ag2.reading import Reading
 from adapters.ag2.work import Work
 from ag2 import Agent, MemoryStream
+from ag2.tools.final import ClientTool
 from ag2.tools.tool import Tool
 
 Key: TypeAlias = tuple[str, str, str]
@@ -54,20 +57,11 @@ class Ag2Agent:
     async def run(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """One run, new or taken up. Whatever AG2 raises becomes an AdapterFailedError."""
         key = _key(turn)
-        work = self._waiting.pop(key, None)
-        if turn.answer:
-            if work is None or not work.asks:
-                yield _GONE
-                return
-            if not work.answer(turn.answer):
-                self._waiting[key] = work
-                for ask in work.asks:
-                    yield ask
-                return
-        else:
-            if work is not None:  # nobody has answered, and the conversation goes on
-                await work.stop()
-            work = await self._started(turn)
+        work = await self._work(turn, self._waiting.pop(key, None))
+        if isinstance(work, tuple):  # said without a run
+            for said in work:
+                yield said
+            return
         with framework_errors(f"the AG2 agent {self.name!r}"):
             try:
                 async with aclosing(self._replies(turn, work)) as replies:
@@ -77,6 +71,21 @@ class Ag2Agent:
                 if self._waiting.get(key) is not work:
                     await work.stop()
 
+    async def _work(self, turn: Turn, work: Work | None) -> Work | tuple[Reply, ...]:
+        """The run that this turn reads, or replies to give instead. `work` is the one that waits in this context."""
+        if not turn.answer:
+            if work is not None:  # nobody has answered, and the conversation goes on
+                await work.stop()
+            return await self._started(turn)
+        if work is None:
+            return await self._given(turn, turn.answer) or (_GONE,)
+        if not work.asks:
+            return (_GONE,)
+        if not work.answer(turn.answer):
+            self._waiting[_key(turn)] = work
+            return tuple(work.asks)
+        return work
+
     async def abandon(self, turn: Turn) -> None:
         """The run that waits in this context is ended."""
         work = self._waiting.pop(_key(turn), None)
@@ -84,16 +93,31 @@ class Ag2Agent:
             await work.stop()
 
     async def _started(self, turn: Turn) -> Work:
-        stream = MemoryStream()
-        records = await turn.journal.read()
-        past = from_record(records[-1][1]) if records else to_events(await turn.history(), self.name)
-        await stream.history.replace(list(past))
-        work = Work(stream)
-        inputs = to_inputs(turn.messages)
-        work.start(
-            self._agent.ask(*inputs, stream=stream, config=self._config, middleware=[Care], hitl_hook=work.human)
-        )
+        past = await _recall(turn)
+        if past is None:
+            past = to_events(await turn.history(), self.name)
+        elif open_calls(past):  # nobody has told what they gave
+            past = settled(past, {})
+        work = Work(MemoryStream())
+        await work.stream.history.replace(list(past))
+        work.start(self._agent.ask(*to_inputs(turn.messages), **self._options(work)))
         return work
+
+    async def _given(self, turn: Turn, answer: Answer) -> Work | None:
+        """The run that goes on with what the caller's tools gave; None if none was asked for."""
+        past = await _recall(turn) or ()
+        calls = open_calls(past)
+        if not calls:
+            return None
+        given = Answer(tuple(map(ask_for, calls)), answer.message)
+        work = Work(MemoryStream())
+        events = settled(past, {call.id: given.value(call.id) for call in calls})
+        work.start(self._agent.resume(*events, **self._options(work)))
+        return work
+
+    def _options(self, work: Work) -> dict[str, Any]:
+        """What every run is given."""
+        return {"stream": work.stream, "config": self._config, "middleware": [Care], "hitl_hook": work.human}
 
     async def _replies(self, turn: Turn, work: Work) -> AsyncGenerator[Reply | str, None]:
         reading = Reading()
@@ -106,11 +130,14 @@ class Ag2Agent:
             for ask in asks:
                 yield ask
             return
-        answer = work.result
-        data = await answer.content() if self._agent.response_schema is not None else None
+        answer, said = work.result, list(await work.stream.history.get_events())
+        calls = open_calls(said)
+        data = await answer.content() if self._agent.response_schema is not None and not calls else None
         for reply in reading.result(answer, data):
             yield reply
-        await turn.journal.append(to_record(await work.stream.history.get_events()), snapshot=True)
+        await turn.journal.append(to_record(said), snapshot=True)
+        for call in calls:
+            yield ask_for(call)
 
 
 class SharedConfig:
@@ -132,15 +159,21 @@ class SharedConfig:
         return self._clients[loop]
 
 
+async def _recall(turn: Turn) -> Sequence[Any] | None:
+    """The events of the conversation so far."""
+    records = await turn.journal.read()
+    return from_record(records[-1][1]) if records else None
+
+
 def _key(turn: Turn) -> Key:
     return (turn.caller.tenant, turn.caller.principal, turn.context_id)
 
 
 def _skills(tools: Iterable[Tool]) -> Iterable[AgentSkill]:
-    """The tools that are functions, for the card; toolkits tell theirs only when they run."""
+    """The tools that are functions of ours, for the card; toolkits tell theirs only when they run."""
     for tool in tools:
         function = getattr(getattr(tool, "schema", None), "function", None)
-        if function is not None:
+        if function is not None and not isinstance(tool, ClientTool):
             yield AgentSkill(
                 id=function.name, name=function.name, description=function.description or "", tags=("tool",)
             )

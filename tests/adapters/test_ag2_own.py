@@ -11,6 +11,7 @@ from ag2 import Agent, Context, observer, tool
 from ag2.config import OpenAIConfig
 from ag2.events import ModelMessageChunk
 from ag2.middleware import approval_required
+from ag2.tools.final import ClientTool
 
 from a2a_bridge.agent import Ask, Caller, Chunk, ToolResult, outcome
 from a2a_bridge.errors import AdapterError
@@ -89,6 +90,56 @@ async def test_tools_that_ask_at_the_same_time_are_answered_apart(model: FakeOpe
     assert sorted(ids) == ["Erase A?", "Erase B?"]
     answer = {ids["Erase A?"]: "no", ids["Erase B?"]: "yes"}
     assert outcome(await within(talk.say("", answer))).text == "Tool said: erase A: no | erase B: yes"
+
+
+def located() -> Any:
+    """A tool that the caller works."""
+    schema = {"type": "object", "properties": {}}
+    function = {"name": "locate", "description": "Tell where you are.", "parameters": schema}
+    return ClientTool({"type": "function", "function": function})
+
+
+@pytest.mark.parametrize(("given", "told"), [("Oslo", "Oslo"), ({"city": "Oslo"}, '{"city":"Oslo"}')])
+async def test_a_tool_of_the_callers_is_asked_for_and_answered_after_a_restart(
+    model: FakeOpenAI, given: Any, told: str
+) -> None:
+    """Ours: AG2 ends its run with such a call, and no provider takes a conversation that goes on without a result."""
+    talk = Talk(ADAPTER.adapt(worker(model, located(), count)))
+    replies = await within(talk.say('PARALLEL CALL locate {} CALL count {"to": 3}'))
+    (ask,) = asks_in(replies)
+    assert ask.text == "What does locate give for {}?"
+    assert ask.parts[0].data == {"tool": "locate", "arguments": {}}
+    talk.agent = ADAPTER.adapt(worker(model, located(), count))
+    replies = await within(talk.say("", given) if isinstance(given, dict) else talk.say(given))
+    assert outcome(replies).text.replace(" ", "") == f"Toolsaid:{told}|3".replace(" ", "")
+    assert [reply.content for reply in replies if isinstance(reply, ToolResult)] == [given, 3]
+    assert outcome(await within(talk.say("SAY and on"))).text == "and on"
+
+
+async def test_a_tool_of_the_callers_that_was_never_answered_is_told_as_unfinished(model: FakeOpenAI) -> None:
+    """Ours: the conversation goes on without it."""
+    agent = ADAPTER.adapt(worker(model, located()))
+    assert agent.traits.skills == ()  # type: ignore[attr-defined]
+    talk = Talk(agent)
+    assert asks_in(await within(talk.say("CALL locate {}")))
+    talk.asks = ()
+    assert outcome(await within(talk.say("SAY something else"))).text == "something else"
+    assert "Not finished" in asked(model)
+
+
+async def test_a_human_that_an_agent_behind_a_tool_asks_for_is_asked(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: the question of a subagent goes out, and its answer goes in."""
+
+    @tool
+    async def confirm(context: Context) -> str:
+        """Ask a human."""
+        return await context.input("Sure?")
+
+    inner = worker(model, confirm)
+    talk = Talk(ADAPTER.adapt(worker(model, inner.as_tool(description="Ask somebody."))))
+    asks = asks_in(await within(talk.say('CALL task_worker {"objective": "\\u0043ALL confirm {}"}')))
+    assert [ask.text for ask in asks] == ["Sure?"]
+    assert outcome(await within(talk.say("yes"))).text == "Tool said: Tool said: yes"
 
 
 async def test_a_run_that_no_longer_waits_cannot_be_answered(model: FakeOpenAI) -> None:
