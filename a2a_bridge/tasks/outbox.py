@@ -204,7 +204,8 @@ class Outbox:
         elif not self._stopping and not delivery.is_over and delivery.due <= self._clock():
             delivery.disarm()
             # In a context of its own: what the task says is not part of whatever request was the last to wake it.
-            run = asyncio.get_running_loop().create_task(self._deliver(delivery), context=Context())
+            # Not by the loop's task factory: an eager one could be through before `run` is known here.
+            run = asyncio.Task(self._deliver(delivery), loop=asyncio.get_running_loop(), context=Context())
             delivery.run = run
             self._running.add(run)
             run.add_done_callback(partial(self._ended, delivery))
