@@ -83,13 +83,17 @@ class KeySource:
 
     def _may_ask(self) -> bool:
         """Another fetch is due, or one is running that we can wait for."""
-        return self._fetching is not None or self._clock() - self._asked >= self._waits.unknown
+        return self._is_fetching or self._clock() - self._asked >= self._waits.unknown
 
     async def _refresh(self) -> None:
-        if self._fetching is None:
+        if self._fetching is None or not self._is_fetching:
             self._asked = self._clock()
             self._fetching = asyncio.get_running_loop().create_task(self._ask())
         await asyncio.shield(self._fetching)
+
+    @property
+    def _is_fetching(self) -> bool:
+        return self._fetching is not None and not self._fetching.done()
 
     async def _ask(self) -> None:
         assert self._fetch is not None
@@ -102,8 +106,6 @@ class KeySource:
                 self._keys = keys
                 self.version += 1
             self._fetched = self._clock()
-        finally:
-            self._fetching = None
 
 
 def keys_in(jwks: Any) -> tuple[Jwk, ...]:

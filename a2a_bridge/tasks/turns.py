@@ -192,7 +192,8 @@ class Turns:
         live.attempt = acceptance.attempt
         live.traceparent = acceptance.traceparent
         hold_to(live.log, self._most_bytes)
-        task = asyncio.get_running_loop().create_task(self._take(live, acceptance, row))
+        # Not by the loop's task factory: an eager one would run the turn before its acceptance is known to anybody.
+        task = asyncio.Task(self._take(live, acceptance, row), loop=asyncio.get_running_loop())
         live.run = task
         self._running[task] = live
         task.add_done_callback(self._over)

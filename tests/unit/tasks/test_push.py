@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from a2a_bridge.testing.receiver import HANG, Receiver
 from a2a_bridge.testing.wire import Wire, eventually, say
 
 PUSH = Push(Guard(loopback=True))
+FACTORIES = [None, *([asyncio.eager_task_factory] if sys.version_info >= (3, 12) else [])]
 Create = "CreateTaskPushNotificationConfig"
 Get = "GetTaskPushNotificationConfig"
 List = "ListTaskPushNotificationConfigs"
@@ -103,6 +105,24 @@ async def test_a_webhook_gets_what_a_stream_gets(serving: Serve) -> None:
     assert TURN_EXTENSION not in json.dumps([found.body for found in got])
     assert all(found.headers["content-type"] == "application/a2a+json" for found in got)
     assert all(found.headers["a2a-version"] == "1.0" for found in got)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+async def test_it_is_the_same_on_a_loop_that_starts_tasks_at_once(serving: Serve, factory: Any) -> None:
+    """Ours: the loop is the host's, and from Python 3.12 on it may have `asyncio.eager_task_factory`."""
+    asyncio.get_running_loop().set_task_factory(factory)
+
+    async def asks(turn: Any) -> AsyncGenerator[Any, None]:
+        yield Ask("?") if turn.answer is None else turn.answer.message.text
+
+    served = await serving(Scripted(asks))
+    async with Receiver() as hook:
+        task = (await served.wire.result("SendMessage", with_hook(hook.url)))["task"]
+        await hook.until_state("INPUT_REQUIRED")
+        frames = await served.wire.frames("SendStreamingMessage", say("blue", taskId=task["id"]))
+        assert [frame.kind for frame in frames][:1] == ["task"]
+        assert frames[-2].value["artifact"]["parts"] == [{"text": "blue"}]
+        await hook.until_state("COMPLETED")
 
 
 async def test_token_and_credentials_travel_in_their_headers(serving: Serve) -> None:
