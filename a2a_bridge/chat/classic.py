@@ -8,7 +8,7 @@ import base64
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from a2a_bridge.agent import speaker_metadata, speaker_of
 from a2a_bridge.chat.cache import Cache, CachedModel
@@ -225,6 +225,22 @@ def message_from(said: Mapping[str, Any], like: Message | None = None) -> Messag
     role = Role.AGENT if said.get("role") == "assistant" else Role.USER
     metadata = speaker_metadata(str(name)) if name else None
     return Message(message_id=str(uuid.uuid4()), role=role, parts=parts or (Part(text=""),), metadata=metadata)
+
+
+class ForReading(list[Any]):
+    """A list of a group chat, which classic programs would change and which nothing here reads again."""
+
+    def _refuse(self, *given: Any, **words: Any) -> NoReturn:
+        raise TypeError(
+            "this list is for reading: who sits in a room, and what it begins with, is said when it is made,"
+            " GroupChat(agents=[...], messages=[...]); manager.seat and manager.interject act on one that runs"
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[list[Any]]]:
+        return list, ([*self],)  # a copy is a list like any other
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
 
 class Dicts(Sequence[dict[str, Any]]):

@@ -5,7 +5,7 @@ from typing import Any, Literal, Never
 
 from a2a_bridge.chat.absent import check_overrides, missing_member
 from a2a_bridge.chat.budget import Budget
-from a2a_bridge.chat.classic import check_count, content_parts, refuse_words, seen_by
+from a2a_bridge.chat.classic import ForReading, check_count, content_parts, refuse_words, seen_by
 from a2a_bridge.chat.names import check_names
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room_view import next_in_order
@@ -67,7 +67,7 @@ class GroupChat:
         _check_transitions(allowed_or_disallowed_speaker_transitions, speaker_transitions_type)
         self.seats: tuple[Seat, ...] = tuple(seated(agent) for agent in agents)
         check_names(tuple(seat.key for seat in self.seats))
-        self.agents = list(agents)
+        self.agents: list[Any] = ForReading(agents)
         self.max_round = max_round
         self.selector = _selector(
             speaker_selection_method,
@@ -115,8 +115,8 @@ class GroupChat:
     def messages(self) -> list[dict[str, Any]]:
         """The last conversation that was driven from Python, as classic dicts; before it, what the room began with."""
         if self._result is not None:
-            return [seen_by(None, said) for said in self._result.messages]
-        return [{"role": "user", "name": name, "content": _text(parts)} for name, parts in self.earlier]
+            return ForReading(seen_by(None, said) for said in self._result.messages)
+        return ForReading({"role": "user", "name": name, "content": _text(parts)} for name, parts in self.earlier)
 
     @property
     def repeats(self) -> bool | tuple[Any, ...]:

@@ -1,5 +1,7 @@
 """Words of the classic line: understood, or refused with a sentence; never ignored."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -251,6 +253,17 @@ def test_what_a_group_chat_was_made_with_is_not_changed_under_its_manager() -> N
         with pytest.raises(AttributeError, match=rf"make another GroupChat\({name}=...\)"):
             setattr(chat, name, value)
     assert chat.max_round == 10
+    changes: list[Any] = [lambda said: said.append(1), lambda said: said.clear(), lambda said: said.__setitem__(0, 1)]
+    for change in changes:
+        for listed in (chat.messages, chat.agents):
+            with pytest.raises(TypeError, match="for reading: who sits in a room, and what it begins with, is said"):
+                change(listed)
+    assert chat.agents == [agent]
+    began = GroupChat([agent], messages=["a"], speaker_selection_method="random").messages
+    assert (
+        copy.deepcopy(began) == pickle.loads(pickle.dumps(began)) == [{"role": "user", "name": "user", "content": "a"}]
+    )
+    assert type(copy.deepcopy(began)) is list
 
 
 def test_a_changed_description_or_system_message_is_what_a_chooser_reads() -> None:
