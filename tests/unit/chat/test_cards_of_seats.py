@@ -12,7 +12,7 @@ from a2a_bridge.chat.explain import explain
 from a2a_bridge.chat.replay import replay
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.seat import Seat
-from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.card import AgentCard, AgentCardSignature
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.turns import make_answer, make_turn
 
@@ -179,6 +179,17 @@ async def test_a_seat_says_what_another_card_means(room: Any, puppet: Any, remot
         assert (await played.ask("once more"))[0].stop == made.stop
     with pytest.raises(ValueError, match="use 'ask', 'note' or 'stop'"):
         Seat(remote, on_card_change="shrug")  # type: ignore[arg-type]
+
+
+async def test_a_new_signature_on_the_same_words_is_no_other_card(room: Any, puppet: Any, remote: Remote) -> None:
+    """Ours: a server signs its card anew whenever it starts."""
+    signatures = [AgentCardSignature(protected="e30", signature=each) for each in ("one", "two")]
+    played = Played(room(remote, puppet("b"), max_round=3))
+    for signature in signatures:
+        remote.card = card(1).model_copy(update={"signatures": (signature,)})
+        _, seen = await played.ask("go")
+        assert flags(seen) == []
+    assert len(remote.heard) == 2
 
 
 async def test_several_cards_are_one_question_and_one_answer_each(room: Any, puppet: Any) -> None:
