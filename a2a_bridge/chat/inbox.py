@@ -2,8 +2,8 @@
 
 All questions of a turn are put together, after everybody who speaks in it is done. They go to a peer that may answer
 (`Seat(may_answer=)`), to the person or function that the room was given, or, when the room itself runs for somebody
-else, to that somebody: the room pauses, and its own task waits. Requests for credentials never go to a peer, and what
-answers them is kept nowhere but in the turn that it is for.
+else, to that somebody: the room pauses, and its own task waits. Requests for credentials, and whether somebody with
+another card may go on, never go to a peer; what answers the former is kept nowhere but in the turn that it is for.
 """
 
 import logging
@@ -56,7 +56,7 @@ class Inbox:
 
     def _peer(self, asked: Sequence[Entry]) -> Chair | None:
         """A seat that may answer all of it."""
-        if any(ask.kind == "auth" for entry in asked for ask in entry.asks):
+        if any(ask.kind == "auth" or ask.id.startswith(CARD) for entry in asked for ask in entry.asks):
             return None
         names = {entry.speaker.name for entry in asked if entry.speaker is not None}
         for chair in self._run.floor.chairs.values():

@@ -181,6 +181,17 @@ async def test_a_seat_says_what_another_card_means(room: Any, puppet: Any, remot
         Seat(remote, on_card_change="shrug")  # type: ignore[arg-type]
 
 
+async def test_no_seat_lets_in_another_one_or_itself(room: Any, puppet: Any, remote: Remote) -> None:
+    """Ours: `may_answer` is for what seats ask; who takes part is for a person to say."""
+    peer = puppet("b", lambda turn: "yes")
+    played = Played(room(Seat(remote, may_answer=True), Seat(peer, may_answer=True), max_round=3))
+    await played.ask("go", lambda question: "no")
+    remote.card = card(2)
+    _, seen = await played.ask("again", lambda question: "no")
+    assert flags(seen) == [("card_changed", "in_question")]
+    assert len(remote.heard) == 1
+
+
 async def test_a_new_signature_on_the_same_words_is_no_other_card(room: Any, puppet: Any, remote: Remote) -> None:
     """Ours: a server signs its card anew whenever it starts."""
     signatures = [AgentCardSignature(protected="e30", signature=each) for each in ("one", "two")]
