@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -54,7 +54,7 @@ class Token(NamedTuple):
     text: str
 
 
-_LISTENED = ("generate_reply", "get_human_input")
+_LISTENED = ("generate_reply", "get_human_input", "_run_async_in_thread")
 
 _work: contextvars.ContextVar["Work | None"] = contextvars.ContextVar("a2a_bridge_classic_work", default=None)
 """The run whose thread this is."""
@@ -167,6 +167,7 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
         self._listened.append((agent, {name: held for name, held in vars(agent).items() if name in _LISTENED}))
         agent.generate_reply = generate_reply
         agent.get_human_input = get_human_input
+        agent._run_async_in_thread = _run_here  # noqa: SLF001  # AutoGen has no switch for it
         for client in clients_of(agent.client):
             provider = vars(client).get("_oai_client")
             if provider is not None:
@@ -197,3 +198,10 @@ class Work(IOStream):  # type: ignore[misc]  # checked without the framework's t
     def input(self, prompt: str = "", *, password: bool = False) -> str:
         """Nothing is read from the terminal: whoever asks there, a human is wanted."""
         raise HumanWanted(self.speaker or "human", prompt)
+
+
+def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """An async tool, in an event loop of the run's own thread: AutoGen takes another thread, which knows of no run, and
+    would write to the terminal."""
+    with asyncio.Runner() as runner:
+        return runner.run(coroutine)
