@@ -23,6 +23,7 @@ class ModelCalls(BaseCallbackHandler):  # type: ignore[misc]  # checked without 
         self._thread = threading.get_ident()
         self._task = asyncio.current_task()
         self._cancels = self._cancelled()
+        self.raised: set[str] = set()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._open: set[UUID] = set()
@@ -57,6 +58,11 @@ class ModelCalls(BaseCallbackHandler):  # type: ignore[misc]  # checked without 
         if waiter is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, waiter)
+
+    def on_tool_error(self, error: BaseException, *, tool_call_id: str | None = None, **_: Any) -> None:
+        """LangChain's name: a tool has raised. What its node makes of that does not tell."""
+        if tool_call_id is not None:
+            self.raised.add(tool_call_id)
 
     def _token(self, *_: Any, **__: Any) -> None:
         """The place to stop a call that has not heard of its cancellation."""

@@ -109,6 +109,7 @@ class PregelAgent(ABC):
                 yield said
             return
         reading = self._reading()
+        reading.raised = calls.raised
         context = self._context(turn) if self._context else None
         events = self._runs.astream(start, config, context=context, stream_mode=list(STREAM_MODES), subgraphs=True)
         async with aclosing(events) as stream:

@@ -7,7 +7,7 @@ Two models that speak at the same time are shown one after the other, the later 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
@@ -19,6 +19,7 @@ from langgraph.types import Interrupt
 
 STREAM_MODES = ("messages", "updates", "custom", "values")
 BETWEEN_MESSAGES = "\n\n"
+TOOL_FAILED = "The tool failed."
 _PROGRESS_KEYS = ("text", "message", "status", "progress")
 
 
@@ -72,11 +73,13 @@ class Reading:
 
     def __init__(self, tool_nodes: frozenset[str], outputs: frozenset[str] | None = None) -> None:
         self.interrupts: tuple[Interrupt[Any], ...] = ()
+        self.raised: Set[str] = frozenset()  # ids of tool calls that raised, filled in while the run goes on
         self._tool_nodes = tool_nodes
         self._outputs = outputs
         self._words = Words()
         self._calls: set[str] = set()
         self._results: set[str] = set()
+        self._early: dict[str, ToolResult] = {}
         self._begun: set[tuple[str, ...]] = set()
         self._first: Mapping[str, Any] | None = None
         self._last: Mapping[str, Any] = {}
@@ -155,16 +158,27 @@ class Reading:
             if call_id not in self._calls:
                 self._calls.add(call_id)
                 yield ToolCall(call_id, call["name"], jsonable(call["args"]))
+            if early := self._early.pop(call_id, None):
+                yield early
 
     def _tool_result(self, message: ToolMessage) -> Iterator[Reply]:
-        if message.tool_call_id not in self._results:
-            self._results.add(message.tool_call_id)
-            content = message.content if isinstance(message.content, str) else jsonable(message.content)
-            yield ToolResult(message.tool_call_id, content, is_error=message.status == "error")
+        call_id = message.tool_call_id
+        if call_id in self._results:
+            return
+        self._results.add(call_id)
+        failed = message.status == "error"
+        content = message.content if isinstance(message.content, str) else jsonable(message.content)
+        # The text of a tool's exception is for its model, not for whoever watches; who refuses a call has words for it.
+        result = ToolResult(call_id, TOOL_FAILED if failed and call_id in self.raised else content, is_error=failed)
+        if call_id in self._calls:
+            yield result
+        else:  # one node gave both, the call and its result: the call is told with the node's update
+            self._early[call_id] = result
 
-    def pending(self) -> Iterator[str]:
-        """Words that were held back."""
+    def pending(self) -> Iterator[Reply | str]:
+        """Words, and results of calls that nobody has heard of, that were held back."""
         yield from self._words.end_all()
+        yield from self._early.values()
 
     def result(self) -> Iterator[Reply]:
         """What is left to say when the graph has reached its end: a correction, or values that are not words."""

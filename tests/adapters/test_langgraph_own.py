@@ -83,22 +83,6 @@ class OnlyTopic(TypedDict):
     topic: str
 
 
-class OnlyText(TypedDict):
-    """An output of one key."""
-
-    text: str
-
-
-class Draft(OnlyTopic, OnlyText):
-    """A state with something of its own."""
-
-    notes: str
-
-
-class Asked(MessagesState, OnlyText):
-    """A state with messages."""
-
-
 def write(state: Topic) -> dict[str, Any]:
     """A step without a model."""
     get_stream_writer()({"status": "writing"})
@@ -128,25 +112,6 @@ async def test_a_graph_without_messages_takes_its_one_input_and_answers_with_dat
     assert (await said(agent, make_turn(make_message(Part(data={"topic": "lakes"}))))).parts[0].data == {
         "log": ["about lakes"]
     }
-
-
-async def test_what_a_graph_keeps_to_itself_is_not_told() -> None:
-    """Ours: an output schema says what the result is; the rest of the state is the graph's own."""
-    builder = StateGraph(Draft, input_schema=OnlyTopic, output_schema=OnlyText)
-    builder.add_node("think", lambda state: {"notes": f"private notes on {state['topic']}"})
-    builder.add_node("write", lambda state: {"text": f"about {state['topic']}"})
-    builder.add_edge(START, "think")
-    builder.add_edge("think", "write")
-    result = await said(ADAPTER.adapt(builder), make_turn("rivers"))
-    assert (result.text, len(result.parts)) == ("about rivers", 1)
-
-
-async def test_a_graph_that_takes_messages_may_give_something_else() -> None:
-    """Ours: what its output schema names is the answer, not the messages that it keeps."""
-    builder = StateGraph(Asked, output_schema=OnlyText)
-    builder.add_node("write", lambda state: {"text": "42", "messages": [AIMessage("thinking")]})
-    builder.add_edge(START, "write")
-    assert (await said(ADAPTER.adapt(builder), make_turn("what?"))).text == "42"
 
 
 def test_a_graph_with_several_inputs_is_refused_with_a_way_out() -> None:
