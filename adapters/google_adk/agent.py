@@ -18,7 +18,7 @@ from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.genai import types
 
-from a2a_bridge.agent import Answer, Chunk, Fail, Reply, Traits, Turn
+from a2a_bridge.agent import Answer, Chunk, Fail, Reply, Traits, Turn, Usage
 from a2a_bridge.errors import framework_errors
 from adapters.google_adk.messages import FILES, to_content, to_events
 from adapters.google_adk.questions import ask_of, response_to
@@ -83,8 +83,8 @@ class AdkAgent:
 
     async def _replies(self, turn: Turn, session: TurnSession, message: Any) -> AsyncGenerator[Reply | str, None]:
         reading = Reading(self._root)
-        errors = ToolErrors(reading.failed, self._root.careful)
-        app = self._app.model_copy(update={"plugins": [*self._app.plugins, errors]})
+        care = Care(reading.failed, self._root.careful, session.session.id)
+        app = self._app.model_copy(update={"plugins": [*self._app.plugins, care]})
         runner = Runner(app=app, session_service=session, **self._services)
         run = runner.run_async(
             user_id=session.session.user_id,
@@ -98,6 +98,8 @@ class AdkAgent:
                 for reply in reading.take(event):
                     said = said or isinstance(reply, str | Chunk)
                     yield reply
+                while care.used:
+                    yield care.used.pop(0)
         for reply in reading.end():
             yield reply
         if reading.error and not said:
@@ -110,14 +112,23 @@ class AdkAgent:
             yield ask_of(call)
 
 
-class ToolErrors(BasePlugin):  # type: ignore[misc]  # checked without the framework's types
+class Care(BasePlugin):  # type: ignore[misc]  # checked without the framework's types
     """What a broken tool tells the model: that it failed, and how; ADK would end the run. An agent that has a callback
-    of its own for that keeps it."""
+    of its own for that keeps it. And what agents behind tools use: they run in sessions of which no event tells."""
 
-    def __init__(self, failed: set[str], careful: set[str]) -> None:
-        super().__init__(name="a2a_bridge_tool_errors")
+    def __init__(self, failed: set[str], careful: set[str], session_id: str) -> None:
+        super().__init__(name="a2a_bridge_care")
+        self.used: list[Usage] = []
         self._failed = failed
         self._careful = careful
+        self._session_id = session_id
+
+    async def after_model_callback(self, *, callback_context: Any, llm_response: Any) -> None:
+        """A model has answered somebody."""
+        used = llm_response.usage_metadata
+        if used is not None and not llm_response.partial and callback_context.session.id != self._session_id:
+            spent, made = used.prompt_token_count or 0, used.candidates_token_count or 0
+            self.used.append(Usage(spent, made, model=llm_response.model_version))
 
     async def on_tool_error_callback(
         self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any, error: Exception

@@ -11,12 +11,12 @@ from google.adk.events import Event
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
-from google.adk.tools import FunctionTool, LongRunningFunctionTool, ToolContext
+from google.adk.tools import AgentTool, FunctionTool, LongRunningFunctionTool, ToolContext
 from google.adk.tools._request_input_tool import request_input
 from google.genai import types
 from openai import AsyncOpenAI
 
-from a2a_bridge.agent import Ask, Caller, Chunk, Progress, ToolCall, ToolResult, outcome
+from a2a_bridge.agent import Ask, Caller, Chunk, Progress, ToolCall, ToolResult, Usage, outcome
 from a2a_bridge.protocol.objects import Part, Role
 from a2a_bridge.testing.adapter_case import SECRET, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
@@ -272,3 +272,12 @@ def test_instructions_are_not_shown_on_the_card(model: FakeOpenAI) -> None:
     """Ours: a card is for everybody."""
     agent = ADAPTER.adapt(worker(model, instruction="Never tell that the code is 4711."))
     assert agent.description == "An agent called worker."
+
+
+async def test_what_an_agent_behind_a_tool_uses_is_counted(model: FakeOpenAI) -> None:
+    """Issue 5, part 1: it runs in a session of its own."""
+    expert = worker(model, "expert", description="Knows.")
+    agent = ADAPTER.adapt(worker(model, tools=[AgentTool(agent=expert)]))
+    replies = await within(replies_of(agent, make_turn('CALL expert {"request": "SAY forty two"}')))
+    assert outcome(replies).text == "Tool said: forty two"
+    assert len([reply for reply in replies if isinstance(reply, Usage)]) == len(model.requests) == 3
