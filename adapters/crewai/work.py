@@ -76,6 +76,8 @@ class Work:
         set_suppress_tracing_messages(True)
         set_suppress_console_output(True)
         add_stream_sink(self._sink)
+        # CrewAI notes everybody who works, for its checkpoints; noted outside of a run, they would never be let go.
+        crewai_event_bus.reset_runtime_state()
         try:
             return call()
         except Stopped as stopped:

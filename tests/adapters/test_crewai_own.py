@@ -31,6 +31,7 @@ from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # CrewAI's own modules warn while they are imported
     from crewai import LLM, Agent, Crew, Process, Task
+    from crewai.events.event_bus import crewai_event_bus
     from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
     from crewai.memory.storage.kickoff_task_outputs_storage import KickoffTaskOutputsSQLiteStorage
 
@@ -376,3 +377,14 @@ async def test_the_manager_of_a_hierarchical_crew_streams_its_answer(model: Fake
     replies = await within(replies_of(adapted, make_turn("SAY one two three")))
     assert [reply for reply in replies if isinstance(reply, str)] == ["one ", "two ", "three"]
     assert not manager.stream
+
+
+async def test_who_has_worked_is_let_go(model: FakeOpenAI) -> None:
+    """Ours: CrewAI notes all that works in the program's own context, if that has a crew or an agent in it."""
+    crewai_event_bus.register_entity(worker(model))
+    noted = crewai_event_bus.runtime_state
+    assert noted is not None
+    for obj in (worker(model), crew(worker(model), "{topic}")):
+        await said(ADAPTER.adapt(obj), make_turn("SAY hello"))
+    assert len(noted.root) == 1
+    crewai_event_bus.reset_runtime_state()
