@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2a_bridge.errors import ChatError
-from a2a_bridge.protocol.objects import Message, dump
+from a2a_bridge.protocol.objects import Message, Part, Role, dump
 from a2a_bridge.store.contract import Change, Store
 from a2a_bridge.store.journal import StreamJournal
 from a2a_bridge.store.sqlite import SQLiteStore
 
 _KIND = "room"
+SERVED = "served"
+"""The state of a room that a server keeps: its conversation goes on over A2A, and is only looked at from here."""
 
 
 class UnknownRoomError(ChatError):
@@ -37,12 +39,14 @@ class KeptRoom(NamedTuple):
 
 
 class RoomStore:
-    """The rooms of one manager in one store."""
+    """The rooms of one manager in one store. `served`: tenant, owner and agent, as the keys of a server have them:
+    their conversations with this room are found as well, by their contextId."""
 
-    def __init__(self, store: Store | str | Path, manager: str) -> None:
+    def __init__(self, store: Store | str | Path, manager: str, *, served: str | None = None) -> None:
         self._given = None if isinstance(store, str | Path) else store
         self._path = store if isinstance(store, str | Path) else None
         self._group = f"rooms/{manager}"
+        self._served = served
         self._opened: Store | None = None
         self._users = 0
 
@@ -80,9 +84,13 @@ class RoomStore:
         """The journal of a room, ours alone from now on."""
         return await StreamJournal.claim(store, _stream(room.room_id), (self._change(room),))
 
-    async def look(self, store: Store, room_id: str) -> StreamJournal:
+    async def look(self, store: Store, room: KeptRoom) -> StreamJournal:
         """The journal of a room, for reading: whoever runs it goes on."""
-        return await StreamJournal.look(store, _stream(room_id))
+        name = self._served_stream(room.room_id) if room.state == SERVED else _stream(room.room_id)
+        return await StreamJournal.look(store, name)
+
+    def _served_stream(self, context_id: str) -> str:
+        return f"journal/{self._served}/{context_id}"
 
     async def ended(self, store: Store, room: KeptRoom, state: str) -> None:
         """Say how it ended."""
@@ -91,6 +99,9 @@ class RoomStore:
     async def find(self, store: Store, room_id: str) -> KeptRoom:
         """The room of that id; UnknownRoomError if the store has none."""
         entry = await store.get(_KIND, f"{self._group}/{room_id}")
+        if entry is None and self._served is not None and await store.get("journal", self._served_stream(room_id)):
+            asked = Message(message_id=room_id, role=Role.USER, parts=(Part(text="(asked over A2A)"),))
+            return KeptRoom(room_id, room_id, "", asked, SERVED, 0.0)
         if entry is None:
             raise UnknownRoomError(f"there is no room {room_id!r} of this manager in the store")
         return _room(room_id, json.loads(entry.value))

@@ -19,7 +19,7 @@ from a2a_bridge.chat.explain import explain
 from a2a_bridge.chat.exported import Imported, exported
 from a2a_bridge.chat.guest import is_guest, is_of
 from a2a_bridge.chat.interruption import is_interrupted
-from a2a_bridge.chat.keep import KeptRoom, RoomStore, UnknownRoomError
+from a2a_bridge.chat.keep import SERVED, KeptRoom, RoomStore, UnknownRoomError
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.replay import Replay, replay
 from a2a_bridge.chat.result import ChatResult
@@ -72,7 +72,7 @@ class RoomKeeper(Host):
         if not isinstance(room, str):
             return await self._resume_messages(room)
         async with self._rooms().opened() as store:
-            kept = await self._rooms().find(store, room)
+            kept = _ours(await self._rooms().find(store, room))
             journal = await self._rooms().claim(store, kept)
             log = RoomLog(journal, self.rules.manager)
             await log.load()
@@ -93,8 +93,8 @@ class RoomKeeper(Host):
         seat under another name. ChatError when there is no such entry, or the conversation had ended there.
         """
         async with self._rooms().opened() as store:
-            kept = await self._rooms().find(store, room)
-            lines = _up_to(at, await self._lines(store, room))
+            kept = _ours(await self._rooms().find(store, room))
+            lines = _up_to(at, await self._lines(store, kept))
             turn = turn_of(kept.message)
             made = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, kept.message, "running", time.time())
             journal = MemoryJournal()
@@ -109,7 +109,7 @@ class RoomKeeper(Host):
             log.mark({"kind": "forked", "from": room, "at": at, "head": head, "names": names})
             await log.commit()
             claimed = await self._rooms().claim(store, made)
-            await copy_variables(await self._rooms().look(store, room), claimed, at)
+            await copy_variables(await self._rooms().look(store, kept), claimed, at)
             for _, record in await journal.read():
                 await claimed.append(record)
             return await _result(self._kept_run(store, made, claimed))
@@ -122,8 +122,7 @@ class RoomKeeper(Host):
         if not isinstance(room, str):
             return await replay(self.rules, room)
         async with self._rooms().opened(reading=True) as store:
-            await self._rooms().find(store, room)
-            lines = await self._lines(store, room)
+            lines = await self._lines(store, await self._rooms().find(store, room))
         return await replay(self.rules, lines)
 
     async def explain(self, room: str) -> str:
@@ -134,8 +133,7 @@ class RoomKeeper(Host):
     async def audit(self, room: str) -> AsyncIterator[str]:
         """What happened in a room, line by line, chained by digests: see `chat.audit`."""
         async with self._rooms().opened(reading=True) as store:
-            await self._rooms().find(store, room)
-            lines = await self._lines(store, room)
+            lines = await self._lines(store, await self._rooms().find(store, room))
         for line in audited(room, self.rules.manager, lines):
             yield line
 
@@ -145,10 +143,11 @@ class RoomKeeper(Host):
         other.human = human
         return other
 
-    def at(self, store: Store | str | Path) -> Self:
-        """The same manager with its rooms in another store."""
+    def at(self, store: Store | str | Path, *, served: str | None = None) -> Self:
+        """The same manager with its rooms in another store. With `served` (TENANT/OWNER/AGENT) in that of a server:
+        what that caller and the room have said can be explained, replayed and audited, by its contextId."""
         other = copy(self)
-        other.room_store = RoomStore(store, self.name)
+        other.room_store = RoomStore(store, self.name, served=served)
         return other
 
     async def entries(self, room: str) -> list[Entry]:
@@ -158,8 +157,8 @@ class RoomKeeper(Host):
     async def log(self, room: str) -> RoomLog:
         """The log of a room so far, for reading."""
         async with self._rooms().opened(reading=True) as store:
-            await self._rooms().find(store, room)
-            log = RoomLog(await self._rooms().look(store, room), self.rules.manager)
+            kept = await self._rooms().find(store, room)
+            log = RoomLog(await self._rooms().look(store, kept), self.rules.manager)
             await log.load()
         return log
 
@@ -167,8 +166,8 @@ class RoomKeeper(Host):
         """A room as JSON Lines, all of it: see `chat.exported`. Nothing in it is a credential, but it is all that was
         said."""
         async with self._rooms().opened(reading=True) as store:
-            kept = await self._rooms().find(store, room)
-            journal = await self._rooms().look(store, room)
+            kept = _ours(await self._rooms().find(store, room))
+            journal = await self._rooms().look(store, kept)
             lines = exported(kept, self.name, await journal.read(), journal.inner())
         for line in lines:
             yield line
@@ -201,7 +200,7 @@ class RoomKeeper(Host):
             raise ChatError("only rooms that are kept can be gone back to: GroupChatManager(store='rooms.sqlite')")
         return self.room_store
 
-    async def _lines(self, store: Store, room: str) -> list[str]:
+    async def _lines(self, store: Store, room: KeptRoom) -> list[str]:
         journal = await self._rooms().look(store, room)
         return [line.decode() for _, record in await journal.read() for line in record.split(b"\n")]
 
@@ -244,6 +243,16 @@ class RoomKeeper(Host):
                 if is_interrupted():
                     await self._rooms().ended(store, kept, "interrupted")
                 raise
+
+
+def _ours(room: KeptRoom) -> KeptRoom:
+    """A room that may be gone on with and carried away: not one that a server keeps."""
+    if room.state == SERVED:
+        raise ChatError(
+            f"the conversation {room.room_id!r} is kept by a server: go on with it by a message in its context; from"
+            " here it can be explained, replayed and audited"
+        )
+    return room
 
 
 def check_seats(rules: Rules, log: RoomLog, names: Mapping[str, str]) -> None:

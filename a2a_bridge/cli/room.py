@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from a2a_bridge.bridge import url_name
 from a2a_bridge.chat.ask import TERMINAL
 from a2a_bridge.chat.entry import Entry, entry_json
 from a2a_bridge.chat.manager import GroupChatManager
@@ -18,6 +19,7 @@ from a2a_bridge.cli.options import Output
 from a2a_bridge.cli.output import content, emit, emit_json, field
 from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, load_config
+from a2a_bridge.tasks.live import scope_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,12 @@ class RoomOptions:
         if not isinstance(found, GroupChatManager):
             raise usage(f"{self.room} is {type(found).__name__} and no GroupChatManager")
         if self.store is not None:
-            found = found.at(self.store)
+            found = found.at(self.store, served=self.served_to(url_name(found.name)))
         return cast(GroupChatManager, found)
+
+    def served_to(self, agent: str) -> str | None:
+        """Whose conversations are looked at in the store of a server, as its keys have it."""
+        return None
 
     def talking(self) -> GroupChatManager:
         """The same, with a person at the terminal to answer what seats ask, unless the manager says who does."""
@@ -81,7 +87,20 @@ class TalkOptions(RoomOptions):
 class KeptOptions(RoomOptions):
     """One of the conversations of a room."""
 
-    room_id: Annotated[str, typer.Argument(metavar="ID", help="Which conversation; `group list` shows them.")]
+    room_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Which conversation; `group list` shows them. In the store of a server: its contextId."
+        ),
+    ]
+    caller: Annotated[str, typer.Option(metavar="NAME", help="Whose conversation it is, in the store of a server.")] = (
+        "anonymous"
+    )
+    tenant: Annotated[str, typer.Option(metavar="NAME", help="Under which tenant, likewise.")] = ""
+
+    def served_to(self, agent: str) -> str | None:
+        """See `RoomOptions`."""
+        return scope_of(self.tenant, self.caller, agent if ":" in self.room else self.room)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`a2a-bridge group` and `a2a-bridge audit`."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,17 @@ from typing import Any
 
 import pytest
 
+from a2a_bridge.bridge import Bridge
 from a2a_bridge.cli.main import main
+from a2a_bridge.cli.target import load_target
+from a2a_bridge.client.client import Client
+from a2a_bridge.protocol.objects import Task
+from a2a_bridge.server.auth import Auth
+from a2a_bridge.server.identity import ApiKeys, Key
+from a2a_bridge.store.sqlite import SQLiteStore
+from a2a_bridge.testing.transport import AppTransport
+
+KEY = "0123456789-0123456789-ann"
 
 MODULE = """
 from a2a_bridge.chat.group_chat import GroupChat
@@ -128,3 +139,46 @@ def test_a_room_may_be_named_in_the_settings(run: Any, tmp_path: Path) -> None:
     assert run("group", "list", "some_rooms:nothing")[0] == 2
     code, _, err = run("group", "explain", "talk", "x")
     assert (code, "store=" in err) == (1, True)
+
+
+async def _served(store: Path, agent: Any, headers: dict[str, str]) -> str:
+    """A conversation with a served room; its contextId."""
+    keys = ApiKeys([Key.of("ann", KEY, tenants=("blue",))])
+    auth = Auth(schemes={"key": keys}) if headers else Auth()
+    bridge = Bridge(agent, store=SQLiteStore(store), auth=auth)
+    await bridge.start()
+    try:
+        task = await Client(bridge.public_url, headers=headers, transport=AppTransport(bridge.app)).send("go")
+    finally:
+        await bridge.stop()
+    assert isinstance(task, Task)
+    return task.context_id or ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "options"), [({}, ()), ({"x-api-key": KEY}, ("--caller", "ann", "--tenant", "blue"))]
+)
+def test_a_conversation_that_a_server_keeps_is_explained_and_audited(
+    run: Any, tmp_path: Path, headers: dict[str, str], options: tuple[str, ...]
+) -> None:
+    """Ours: by its contextId, for whoever may read the server's store; it goes on over A2A only."""
+    store = tmp_path / "served.sqlite"
+    context = asyncio.run(_served(store, load_target("some_rooms:manager"), headers))
+    where = ("some_rooms:manager", context, "--store", str(store), *options)
+    code, out, err = run("group", "explain", *where)
+    assert (code, err) == (0, "")
+    assert "max_round" in out
+    code, audit, _ = run("audit", "export", *where)
+    (tmp_path / "audit.jsonl").write_text(audit)
+    assert code == 0
+    assert "B speaks" in audit
+    assert run("audit", "verify", "audit.jsonl")[1].startswith("Whole: yes")
+    assert run("group", "replay", *where)[1].startswith("Same: yes")
+    assert "B speaks" in run("group", "watch", *where)[1]
+    for words in (("resume", *where), ("fork", *where, "--at", "1"), ("export", *where)):
+        code, _, err = run("group", *words)
+        assert code == 1
+        assert "is kept by a server: go on with it by a message in its context" in err
+    code, _, err = run("group", "explain", "some_rooms:manager", context, "--store", str(store), "--caller", "eve")
+    assert code == 1
+    assert "there is no room" in err
