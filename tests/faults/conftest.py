@@ -30,8 +30,9 @@ def free_port() -> int:
 class Server:
     """One server on one file and one port; it may be killed and started again. `script` is what runs."""
 
-    def __init__(self, path: Path, script: Path = SERVED) -> None:
+    def __init__(self, path: Path, script: Path = SERVED, *, ready: float = 10.0) -> None:
         self.path = path
+        self.ready = ready
         self.script = script
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,12 +44,12 @@ class Server:
         return Wire(self.http, f"/{agent}/")
 
     async def start(self) -> None:
-        """Return when it is ready; ten seconds at most."""
+        """Return when it is ready; `ready` seconds at most."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, str(self.script), str(self.path), str(self.port), cwd=ROOT,
             env={"PYTHONPATH": str(ROOT), "PATH": ""}, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        await eventually(self._is_ready, within=10.0)
+        await eventually(self._is_ready, within=self.ready)
 
     async def _is_ready(self) -> bool:
         assert self.process is not None
@@ -102,6 +103,17 @@ class Server:
 async def pushing(tmp_path: Path) -> AsyncIterator[Server]:
     """A server with webhooks, likewise."""
     found = Server(tmp_path / "p.sqlite", SERVED.with_name("pushing.py"))
+    try:
+        await found.start()
+        yield found
+    finally:
+        await found.close()
+
+
+@pytest.fixture
+async def eraser(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server of a LangGraph graph; it has the framework to load."""
+    found = Server(tmp_path / "tasks.sqlite", SERVED.with_name("asking_graph.py"), ready=30.0)
     try:
         await found.start()
         yield found
