@@ -1,6 +1,16 @@
-"""The sync edge: an async conversation for a program that has no event loop."""
+"""The sync edge: an async conversation for a program that has no event loop.
+
+The main thread has one loop for all its conversations, which is closed at the end of the process: agents of other
+frameworks keep connections in the loop that they were first used in, and fail in another. A conversation that was torn
+out of it (a second Ctrl-C) ends it at once, and the next one begins with a new loop; so does the child of a fork.
+Other threads have a loop for each call.
+"""
 
 import asyncio
+import atexit
+import contextvars
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -8,6 +18,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from a2a_bridge.chat.interruption import Interruption, interruptible
+from a2a_bridge.client.loop_thread import close_loop
 
 T = TypeVar("T")
 
@@ -29,10 +40,44 @@ def run_sync(start: Callable[[], Coroutine[Any, Any, T]], spelling: str) -> T:
 
 
 def _in_a_loop(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    noted, before = Interruption(), signal.getsignal(signal.SIGINT)
     try:
-        return asyncio.run(interruptible(start, Interruption()))
+        if threading.current_thread() is not threading.main_thread():
+            return asyncio.run(interruptible(start, noted))
+        return _main.runner().run(interruptible(start, noted), context=contextvars.copy_context())
     except KeyboardInterrupt:
         raise KeyboardInterrupt from None  # without the way it took through the loop
+    finally:
+        if noted.task is not None and not noted.task.done():
+            _main.close()
+            signal.signal(signal.SIGINT, before)  # what ends there has put back the handler of the loop that is gone
+
+
+class _MainLoop:
+    """The loop of the main thread, once it has one."""
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def runner(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        return self._runner
+
+    def close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            close_loop(runner.get_loop())
+
+    def forget(self) -> None:
+        """In the child of a fork: the loop is the parent's."""
+        self._runner = None
+
+
+_main = _MainLoop()
+atexit.register(_main.close)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nobody forks
+    os.register_at_fork(after_in_child=_main.forget)
 
 
 def _under_ipython() -> bool:

@@ -82,10 +82,16 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         except (SystemExit, KeyboardInterrupt):  # raised in a task, whose caller has it: others are still at work
             continue
         break
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    close_loop(loop)
+
+
+def close_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """End a loop that is not running, with what is left in it: its tasks are cancelled, its connections closed. It does
+    not wait for threads, which `asyncio.Runner` does: at the end of a process no thread to wait in can be started."""
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
 

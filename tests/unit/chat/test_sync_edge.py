@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import types
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -18,6 +19,44 @@ async def answer() -> str:
 def test_without_a_loop_it_runs_in_one_of_its_own() -> None:
     """Ours: a program needs no event loop of its own."""
     assert run_sync(answer, "await x") == "done"
+
+
+SAID: ContextVar[str] = ContextVar("said", default="")
+
+
+async def loop_and_word() -> tuple[asyncio.AbstractEventLoop, str]:
+    """Where it runs, and with which context."""
+    return asyncio.get_running_loop(), SAID.get()
+
+
+def test_all_conversations_of_the_main_thread_run_in_one_loop() -> None:
+    """Ours: agents of other frameworks keep connections in the loop that they were first used in, and fail in another;
+    the context is that of each caller."""
+    first, _ = run_sync(loop_and_word, "")
+    SAID.set("hello")
+    assert run_sync(loop_and_word, "") == (first, "hello")
+
+
+def test_a_conversation_that_was_torn_out_of_its_loop_ends_it() -> None:
+    """Ours: what a second Ctrl-C has left behind does not go on in the next conversation."""
+    ended: list[str] = []
+
+    async def torn() -> None:
+        async def ctrl_c() -> None:
+            raise KeyboardInterrupt
+
+        pressing = asyncio.create_task(ctrl_c())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(repr(pressing.exception()))
+
+    first, _ = run_sync(loop_and_word, "")
+    with pytest.raises(KeyboardInterrupt):
+        run_sync(torn, "")
+    assert ended == ["KeyboardInterrupt()"]
+    assert first.is_closed()
+    assert run_sync(loop_and_word, "")[0] is not first
 
 
 async def test_in_a_loop_it_refuses_before_anything_is_started() -> None:
