@@ -5,6 +5,8 @@ of a turn around the model's, and are seen to here: each executor makes a pydant
 output is written to a file on disk, one for all crews of the machine, for `crewai replay`.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from crewai import BaseLLM
@@ -48,6 +50,9 @@ def crew_copy(crew: Any) -> Any:
     if made.manager_llm is not None:  # CrewAI makes the manager of it when the crew starts
         made.manager_llm = create_llm(made.manager_llm)
         made.manager_llm.stream = True
+    for task in made.tasks:
+        if task.async_execution:
+            vars(task)["_execute_task_async"] = _settled(task._execute_task_async)  # noqa: SLF001  # see there
     for agent in (*made.agents, *([made.manager_agent] if made.manager_agent else ())):
         _prepare(agent)
     return made
@@ -58,6 +63,21 @@ def agent_copy(agent: Any) -> Any:
     made = agent.copy()
     _prepare(made)
     return made
+
+
+def _settled(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """A task in a thread of its own, which always gives its crew an end.
+
+    CrewAI waits for ever for a task that ends with what is no Exception, as a review and a cancelled run do.
+    """
+
+    def run(agent: Any, context: Any, tools: Any, future: "Future[Any]") -> None:
+        try:
+            execute(agent, context, tools, future)
+        except BaseException as ended:  # whatever it is, it belongs to whoever waits for the task
+            future.set_exception(ended)
+
+    return run
 
 
 def _prepare(agent: Any) -> None:

@@ -26,6 +26,8 @@ from adapters.google_adk.reading import Reading
 from adapters.google_adk.roots import Root
 from adapters.google_adk.sessions import TurnSession, past_events
 
+ANSWER = Chunk().artifact
+
 _GONE = Fail("The question that this answers is not open any more. Please start again.")
 
 _NOT_IN_A_NAME = re.compile(r"\W+")
@@ -96,7 +98,7 @@ class AdkAgent:
         async with aclosing(run) as events:
             async for event in events:
                 for reply in reading.take(event):
-                    said = said or isinstance(reply, str | Chunk)
+                    said = said or isinstance(reply, str) or (isinstance(reply, Chunk) and reply.artifact == ANSWER)
                     yield reply
                 while care.used:
                     yield care.used.pop(0)

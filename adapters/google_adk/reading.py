@@ -52,7 +52,7 @@ class Reading:
             yield Usage(used.prompt_token_count or 0, used.candidates_token_count or 0, model=model)
         if event.author == "user":
             return
-        if event.error_code:
+        if event.error_code and (self._root.is_agent or event.author in self._root.models):
             self.error = str(event.error_code)
         yield from words.take(event)
         if event.output is not None and any("/" not in one for one in event.node_info.output_for or ()):

@@ -1,5 +1,6 @@
 """What is CrewAI's own: silence, placeholders, several tasks, reviews, answers in other forms."""
 
+import asyncio
 import contextlib
 import os
 import pty
@@ -276,6 +277,24 @@ async def test_a_review_in_the_middle_of_a_crew_is_refused(model: FakeOpenAI) ->
     last = Task(description="then", expected_output="x", agent=agent)
     with pytest.raises(AdapterError, match="last"):
         ADAPTER.adapt(Crew(agents=[agent], tasks=[asks, last]))
+
+
+async def test_a_review_of_a_task_in_a_thread_of_its_own_is_a_question_too(model: FakeOpenAI) -> None:
+    """Ours: CrewAI would wait for that task for ever, and the turn with it."""
+    talk = Talk(ADAPTER.adapt(crew(worker(model), "{topic}", human_input=True, async_execution=True)))
+    assert isinstance((await within(talk.say("SAY draft one")))[-1], Ask)
+    assert outcome(await within(talk.say("yes"))).text == "draft one"
+
+
+async def test_a_cancel_ends_a_task_in_a_thread_of_its_own(model: FakeOpenAI) -> None:
+    """Architecture §1.1: the slot of a cancelled turn is free when its work has ended."""
+    agent = ADAPTER.adapt(crew(worker(model), "{topic}", async_execution=True))
+    task = asyncio.create_task(replies_of(agent, make_turn("SLOW")))
+    await model.until(lambda m: m.open == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(task)
+    await model.until(lambda m: m.open == 0)
 
 
 async def test_a_single_agent_answers_in_the_form_it_is_given(model: FakeOpenAI) -> None:

@@ -12,6 +12,7 @@ from google.adk.auth.auth_handler import AuthHandler
 from google.adk.auth.auth_tool import AuthConfig
 from google.adk.events import Event
 from google.adk.events.request_input import RequestInput
+from google.adk.models.llm_response import LlmResponse
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
 from google.adk.tools import FunctionTool, LongRunningFunctionTool
@@ -27,6 +28,7 @@ from a2a_bridge.testing.adapter_case import SECRET, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.google_adk.adapter import ADAPTER
+from tests.adapters.adk_model import FakeLlm
 from tests.adapters.test_google_adk import OPEN, AdkContract, Weather, erase, worker
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # ADK's own
@@ -404,6 +406,32 @@ async def test_a_node_that_is_tried_again_answers(model: FakeOpenAI) -> None:
     result = await said(adapt(flow(flaky)), make_turn("go"))
     assert result.failed is None
     assert [part.data for part in result.parts] == [{"tries": 2}]
+
+
+async def test_a_node_that_is_tried_again_and_gives_nothing_has_not_failed(model: FakeOpenAI) -> None:
+    """Ours: the same, for a step that has only an effect."""
+    tries: list[int] = []
+
+    @node(retry_config=RetryConfig(max_attempts=2, initial_delay=0.0, jitter=0.0))
+    def flaky(node_input: Any) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError(SECRET)
+
+    assert (await said(adapt(flow(flaky)), make_turn("go"))).failed is None
+
+
+async def test_a_workflow_whose_last_model_gives_no_answer_has_none_of_its_earlier_words_for_one(
+    model: FakeOpenAI,
+) -> None:
+    """Ours: a refused prompt is told as what it is, whatever was said on the way."""
+
+    class Refuses(FakeLlm):
+        async def generate_content_async(self, llm_request: Any, stream: bool = False) -> Any:
+            yield LlmResponse(error_code="SAFETY", error_message="inner words")
+
+    steps = flow(worker(model, "writer"), LlmAgent(name="critic", model=Refuses()))
+    assert (await said(adapt(steps), make_turn("SAY hi"))).failed == "The model gave no answer (SAFETY)."
 
 
 async def test_a_model_in_a_workflow_is_told_what_its_step_is_given(model: FakeOpenAI) -> None:
