@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from adapters.crewai.review import ReviewWanted
+from adapters.crewai.work import Stopped
 from crewai import BaseLLM
 from crewai.events.event_listener import event_listener
 from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
@@ -68,13 +70,13 @@ def agent_copy(agent: Any) -> Any:
 def _settled(execute: Callable[..., Any]) -> Callable[..., Any]:
     """A task in a thread of its own, which always gives its crew an end.
 
-    CrewAI waits for ever for a task that ends with what is no Exception, as a review and a cancelled run do.
+    CrewAI waits for ever for a task that ends with what is no Exception.
     """
 
     def run(agent: Any, context: Any, tools: Any, future: "Future[Any]") -> None:
         try:
             execute(agent, context, tools, future)
-        except BaseException as ended:  # whatever it is, it belongs to whoever waits for the task
+        except (ReviewWanted, Stopped) as ended:
             future.set_exception(ended)
 
     return run
