@@ -191,6 +191,20 @@ async def test_a_run_that_was_cancelled_goes_on_from_its_checkpoint(remote: tupl
     assert [turn.text for turn in agent.turns] == ["WAIT", "WAIT"]
 
 
+async def test_what_has_failed_is_tried_anew_when_somebody_asks_for_it(remote: tuple[Remote, str]) -> None:
+    """Ours: a resume finds the failed task, as a retry does; a new checkpoint of the same state is a new step."""
+    agent, url = remote
+    host = graph(url, memory=InMemorySaver())
+    for given in (told("BREAK"), None):
+        with pytest.raises(AdapterFailedError):
+            await within(host.ainvoke(given, THREAD))
+    assert len(agent.turns) == 1
+    anew = await host.aupdate_state(THREAD, None)
+    with pytest.raises(AdapterFailedError):
+        await within(host.ainvoke(None, anew))
+    assert len(agent.turns) == 2
+
+
 async def test_images_and_files_go_and_come(remote: tuple[Remote, str]) -> None:
     """Issue 5, part 1: files and images as parts, this way too."""
     agent, url = remote
