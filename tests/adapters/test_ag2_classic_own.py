@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
-from weakref import ReferenceType
 
 import pytest
 
@@ -168,10 +167,10 @@ async def test_a_cancelled_turn_leaves_another_one_of_the_same_agent_alone(model
 
 async def test_a_copy_is_gone_with_its_turn(model: FakeOpenAI) -> None:
     """Ours: what holds itself lies around until the garbage collector comes by, with all that it has read."""
-    copies: list[ReferenceType[Any]] = []
+    gone = threading.Event()  # some time after the turn: its thread lets go of the copy when it ends
 
     def look(recipient: Any, **_: Any) -> tuple[bool, None]:
-        copies.append(weakref.ref(recipient))
+        weakref.finalize(recipient, gone.set)
         return False, None
 
     agent = worker(model, stream=True)
@@ -180,10 +179,7 @@ async def test_a_copy_is_gone_with_its_turn(model: FakeOpenAI) -> None:
     gc.disable()
     try:
         await said(adapted, make_turn("SAY hello"))
-        assert copies
-        async with asyncio.timeout(5):
-            while any(copied() for copied in copies):  # the thread that has just told its result still ends
-                await asyncio.sleep(0)
+        assert await asyncio.to_thread(gone.wait, WAIT)
     finally:
         gc.enable()
 
