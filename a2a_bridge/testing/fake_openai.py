@@ -157,7 +157,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else an answer waits 40 ms for an acknowledgement that its client has no hurry with
+    disable_nagle_algorithm = True  # else an answer is held back until its client has acknowledged the head of it
     server: _Server
 
     def log_message(self, format: str, *args: object) -> None:
