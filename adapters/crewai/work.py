@@ -68,16 +68,14 @@ class Work:
     def _run(self, call: Callable[[], Any]) -> Any:
         """In the thread, in a context of its own: what is set here is seen by this run alone.
 
-        What CrewAI has noted in the context that the object was published in (its flows and all their events) would be
-        shared by all runs, and grow with each: a run begins with nothing noted.
+        CrewAI notes everybody who works, and all their events, for its checkpoints. What it has noted in the context that
+        the object was published in would be shared by all runs, and grow with each: a run begins with nothing noted.
         """
         crewai_event_bus.reset_runtime_state()
         set_provider(self._human)
         set_suppress_tracing_messages(True)
         set_suppress_console_output(True)
         add_stream_sink(self._sink)
-        # CrewAI notes everybody who works, for its checkpoints; noted outside of a run, they would never be let go.
-        crewai_event_bus.reset_runtime_state()
         try:
             return call()
         except Stopped as stopped:

@@ -400,6 +400,7 @@ async def test_the_manager_of_a_hierarchical_crew_streams_its_answer(model: Fake
 
 async def test_who_has_worked_is_let_go(model: FakeOpenAI) -> None:
     """Ours: CrewAI notes all that works in the program's own context, if that has a crew or an agent in it."""
+    crewai_event_bus.reset_runtime_state()  # of what other tests have made
     crewai_event_bus.register_entity(worker(model))
     noted = crewai_event_bus.runtime_state
     assert noted is not None
