@@ -68,8 +68,8 @@ class Work:
     def _run(self, call: Callable[[], Any]) -> Any:
         """In the thread, in a context of its own: what is set here is seen by this run alone.
 
-        CrewAI notes everybody who works, and all their events, for its checkpoints. What it has noted in the context that
-        the object was published in would be shared by all runs, and grow with each: a run begins with nothing noted.
+        CrewAI notes everybody who works, and all their events, for its checkpoints. What it has noted in the context
+        that the object was published in would be shared by all runs, and grow: a run begins with nothing noted.
         """
         crewai_event_bus.reset_runtime_state()
         set_provider(self._human)
