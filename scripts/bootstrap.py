@@ -131,9 +131,8 @@ def wanted() -> list[Environment]:
 
 
 def base_python() -> str:
-    """The interpreter below the running one: an environment must not be built upon one that may be replaced."""
-    if sys.prefix == sys.base_prefix:
-        return sys.executable
+    """The interpreter below the running one: an environment must not be built upon one that may be replaced, nor upon a
+    link from elsewhere, beside which it would look for its library."""
     below = Path(sys.base_prefix, "bin", f"python3.{sys.version_info[1]}")
     return str(below) if below.exists() else sys.executable
 
