@@ -1,11 +1,11 @@
 """May this be done? A person is asked in the conversation, or a function decides."""
 
 import inspect
-import json
 from collections.abc import Callable
 from typing import Any
 
 from a2a_bridge.agent import Answer, Ask, ToolCall, run_in_thread
+from a2a_bridge.protocol.extensions import may_call
 
 YES, NO = "yes", "no"
 _LONGEST = 4000
@@ -21,9 +21,7 @@ async def decided(function: Callable[..., Any], *asked: Any) -> bool:
 
 def ask_about(call: ToolCall) -> Ask:
     """The question that a person is asked before a tool is called."""
-    arguments = json.dumps(call.arguments, ensure_ascii=False)
-    shown = arguments if len(arguments) <= _LONGEST else f"{arguments[:_LONGEST]}..."
-    return Ask(text=f"May the tool {call.name} be called with {shown}?", options=(YES, NO), id=f"tool:{call.id}")
+    return Ask(text=may_call(f"the tool {call.name}", call.arguments), options=(YES, NO), id=f"tool:{call.id}")
 
 
 def ask_about_code(code: str, digest: str) -> Ask:

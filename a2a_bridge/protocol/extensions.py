@@ -5,6 +5,7 @@ pause. `ROOM_EXTENSION` carries what a room knows: who spoke, and why that one w
 under their URI (A2A 1.0.1 §4.6, R-EXT-05) and are optional: a peer that ignores them misses nothing it needs.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from a2a_bridge.protocol.objects import JSONValue, Message, Part
 
 TURN_EXTENSION: Final = "urn:a2a-bridge:turn:1"
 ROOM_EXTENSION: Final = "urn:a2a-bridge:room:1"
+
+_LONGEST_ARGUMENTS = 4000
+"""Characters of a call's arguments that a question shows."""
 
 
 def section(metadata: Mapping[str, Any] | None, uri: str) -> Mapping[str, Any]:
@@ -96,3 +100,15 @@ def ask_json(*, id: str, kind: str, text: str, schema: JSONValue, options: Itera
     if found := list(options):
         ask["options"] = list[JSONValue](found)
     return ask
+
+
+def may_call(name: str, arguments: object) -> str:
+    """The words that ask whether a tool may be called: with its arguments, so that nobody approves what they don't see.
+
+    `arguments` are JSON values, or the text of some, which is told as it is; what JSON cannot say is told as text.
+    Of more than 4000 characters the rest is left out, and the question says how many are missing.
+    """
+    told = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+    missing = len(told) - _LONGEST_ARGUMENTS
+    shown = told if missing <= 0 else f"{told[:_LONGEST_ARGUMENTS]}... ({missing} more characters)"
+    return f"May {name} be called with {shown}?"

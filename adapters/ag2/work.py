@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from a2a_bridge.agent import Answer, Ask
+from a2a_bridge.protocol.extensions import may_call
 from ag2.events import (
     BaseEvent,
     HumanInputRequest,
@@ -37,14 +38,14 @@ class Work:
         self.stream = stream
         self._heard: asyncio.Queue[Any] = asyncio.Queue()
         self._waiting: dict[str, tuple[Ask, asyncio.Future[str]]] = {}
-        self._calls: set[str] = set()  # tools that are at work
+        self._calls: dict[str, Any] = {}  # calls of tools that are at work, by their ids
         self._running: asyncio.Task[Any] | None = None
 
         async def hear(event: BaseEvent) -> None:
             if isinstance(event, ToolCallsEvent):
-                self._calls.update(call.id for call in event.calls)
+                self._calls.update((call.id, call) for call in event.calls)
             elif isinstance(event, ToolResultEvent):
-                self._calls.discard(event.parent_id)
+                self._calls.pop(event.parent_id, None)
             if isinstance(event, _HEARD):
                 self._heard.put_nowait(event)
 
@@ -63,7 +64,7 @@ class Work:
     async def human(self, event: HumanInputRequest) -> str:
         """AG2's hook: the human's answer, which may take days."""
         answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[event.id] = (_ask(event), answered)
+        self._waiting[event.id] = (self._ask(event), answered)
         self._heard.put_nowait(event)
         try:
             return await answered
@@ -83,6 +84,16 @@ class Work:
                 yield event
         if self._running is not None and self._running.cancelled():
             raise RuntimeError("the run was cancelled from inside")
+
+    def _ask(self, event: HumanInputRequest) -> Ask:
+        if not isinstance(event, ToolApprovalRequest):
+            return Ask(text=event.content, id=event.id)
+        # AG2's own prompt ends with the keys that somebody at a terminal may press.
+        text = _KEYS.sub("", event.content)
+        call = self._calls.get(event.tool_call_id)
+        if call is not None and call.arguments not in text:  # a prompt of the author's that does not tell them
+            text = f"{text}\n{may_call(call.name, call.arguments)}"
+        return Ask(text=text, options=("yes", "no"), id=event.id)
 
     @property
     def asks(self) -> list[Ask]:
@@ -117,10 +128,3 @@ class Work:
         await asyncio.wait([self._running])
         if not self._running.cancelled():
             self._running.exception()  # looked at: whoever stopped the run does not want to hear of it
-
-
-def _ask(event: HumanInputRequest) -> Ask:
-    options = ("yes", "no") if isinstance(event, ToolApprovalRequest) else ()
-    # AG2's own prompt ends with the keys that somebody at a terminal may press.
-    text = _KEYS.sub("", event.content) if options else event.content
-    return Ask(text=text, options=options, id=event.id)

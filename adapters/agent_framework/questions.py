@@ -8,6 +8,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Answer, Ask
+from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import JSONValue
 from a2a_bridge.protocol.objects import Message as Said
 from adapters.agent_framework.messages import to_framework
@@ -25,7 +26,7 @@ def ask_of(request: Content, request_id: str | None = None) -> Ask:
     known = request_id or id_of(request)
     if request.type == "function_approval_request":
         call = request.function_call
-        return Ask(text=f"May {call.name} be called with {_told(call)}?", options=("yes", "no"), id=known)
+        return Ask(text=may_call(call.name, _told(call)), options=("yes", "no"), id=known)
     if request.type == "oauth_consent_request":
         return Ask(text=f"Please sign in, then say so: {request.consent_link}", kind="auth", id=known)
     if request.type == "function_call":

@@ -8,6 +8,7 @@ from google.genai import types
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Answer, Ask
+from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import JSONValue, Part
 
 CONFIRMATION: Final = "adk_request_confirmation"
@@ -84,7 +85,7 @@ def response_to(call: Any, answer: Answer) -> Any:
 
 
 def _confirmation(call: Any, tool: Any, arguments: Any, hint: Any) -> Ask:
-    told = f"May {tool or 'a tool'} be called with {_json(arguments or {})}?"
+    told = may_call(str(tool or "a tool"), _json(arguments or {}))
     # ADK's own hint tells its developer how to answer.
     is_own = not hint or str(hint).startswith("Please approve or reject the tool call")
     return Ask(text=told if is_own else f"{hint}\n{told}", options=("yes", "no"), id=call.id)

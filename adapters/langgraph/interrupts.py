@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from a2a_bridge.agent import Answer, Ask
+from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import JSONValue
 from adapters.langgraph.messages import data_part, jsonable
 from langgraph.types import Interrupt
@@ -80,8 +81,18 @@ def _reviewed(value: Mapping[str, Any]) -> Sequence[Any]:
 
 def _text(value: Mapping[str, Any]) -> str:
     if requests := _reviewed(value):
-        return "\n\n".join(str(one.get("description") or f"Run {one.get('name')}?") for one in requests)
+        return "\n\n".join(_call_text(one.get("name"), one.get("args"), one.get("description")) for one in requests)
+    if value.get("type") == "tool_approval":
+        return _call_text(value.get("name"), value.get("args"), value.get("description"))
     return next((value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)), "")
+
+
+def _call_text(name: Any, arguments: Any, description: Any) -> str:
+    """A call that waits for a person: its author's words, and the arguments if those words do not tell them."""
+    told = may_call(str(name), arguments or {})
+    if not description:
+        return told
+    return str(description) if str(arguments) in str(description) else f"{description}\n{told}"
 
 
 def _options(interrupt: Interrupt[Any], value: Mapping[str, Any]) -> tuple[str, ...]:

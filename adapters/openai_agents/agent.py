@@ -40,6 +40,7 @@ from agents.run import DEFAULT_MAX_TURNS
 from a2a_bridge.agent import Answer, Ask, Fail, Refuse, Reply, Traits, Turn, Usage
 from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
+from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import Part
 from adapters.openai_agents.messages import FILES, to_items
 from adapters.openai_agents.reading import Reading, arguments_of
@@ -258,7 +259,7 @@ def _noting(failed: set[str]) -> Callable[[ToolErrorFormatterArgs[Any]], None]:
 def _ask(item: ToolApprovalItem) -> Ask:
     called = arguments_of(item.arguments)
     told = Part(data={"tool": item.name, "arguments": called}, media_type="application/json")
-    return Ask(f"May {item.name} be called?", parts=(told,), options=("yes", "no"), id=item.call_id or "")
+    return Ask(may_call(item.name or "a tool", called), parts=(told,), options=("yes", "no"), id=item.call_id or "")
 
 
 def _decided(state: State, answer: Answer) -> bool:

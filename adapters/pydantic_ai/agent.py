@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from a2a_bridge.agent import Answer, Ask, Fail, Reply, Traits, Turn
 from a2a_bridge.errors import framework_errors
 from a2a_bridge.protocol.card import AgentSkill
+from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import Part
 from adapters.pydantic_ai.messages import FILES, Kept, to_history, to_prompt
 from adapters.pydantic_ai.reading import Reading, arguments_of, jsonable
@@ -150,7 +151,7 @@ class PydanticAgent:
 def _asks(waiting: DeferredToolRequests) -> Iterator[Ask]:
     """A question for each call: may it be made, or what does it give."""
     for call in waiting.approvals:
-        yield _ask(call, waiting, f"May {call.tool_name} be called?", ("yes", "no"))
+        yield _ask(call, waiting, may_call(call.tool_name, arguments_of(call)), ("yes", "no"))
     for call in waiting.calls:
         yield _ask(call, waiting, f"What does {call.tool_name} give?", ())
 
@@ -160,7 +161,9 @@ def _ask(call: Any, waiting: DeferredToolRequests, text: str, options: tuple[str
     about = waiting.metadata.get(call.tool_call_id)
     if about:
         told["metadata"] = jsonable(about)
-        text = next((about[key] for key in _TEXT_KEYS if isinstance(about.get(key), str)), text)
+        own = next((about[key] for key in _TEXT_KEYS if isinstance(about.get(key), str)), None)
+        if own is not None:  # what is to be approved is told in any case
+            text = f"{own}\n{text}" if options else own
     data = Part(data=told, media_type="application/json")
     return Ask(text, parts=(data,), options=options, id=call.tool_call_id)
 

@@ -82,6 +82,18 @@ async def test_an_approval_is_asked_with_its_options(model: FakeOpenAI) -> None:
         assert result in outcome(await within(talk.say(word))).text
 
 
+async def test_a_prompt_of_the_authors_does_not_hide_what_is_to_be_approved(model: FakeOpenAI) -> None:
+    """Ours: who approves a call reads its arguments in the sentence, whatever the author's prompt says."""
+
+    @tool(middleware=[approval_required(message="Shall {tool_name} run?")])
+    async def remove(path: str) -> str:
+        """Remove."""
+        return f"removed {path}"
+
+    (ask,) = asks_in(await within(Talk(ADAPTER.adapt(worker(model, remove))).say('CALL remove {"path": "/x"}')))
+    assert ask.text == 'Shall remove run?\nMay remove be called with {"path": "/x"}?'
+
+
 async def test_tools_that_ask_at_the_same_time_are_answered_apart(model: FakeOpenAI) -> None:
     """Architecture §1.1: one pause, several asks, each with its id."""
     talk = Talk(ADAPTER.adapt(worker(model, erase)))

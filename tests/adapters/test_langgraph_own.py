@@ -341,6 +341,26 @@ async def test_the_review_middleware_takes_a_word_as_its_decision(
     assert result in str([reply.content for reply in replies if isinstance(reply, ToolResult)]).lower()
 
 
+@pytest.mark.parametrize("mode", ["batched", "per_call"])
+async def test_a_description_of_the_authors_does_not_hide_what_is_to_be_approved(model: FakeOpenAI, mode: Any) -> None:
+    """Ours: who approves a call reads its arguments in the sentence, and reads them once."""
+
+    @tool
+    def send(to: str) -> str:
+        """Send a mail."""
+        return "done"
+
+    async def asked(on: Any) -> str:
+        review = HumanInTheLoopMiddleware(interrupt_on={"send": on}, interrupt_mode=mode)
+        agent = create_agent(chat(model), [send], middleware=[review], checkpointer=InMemorySaver())
+        (ask,) = asks_in(await within(Talk(ADAPTER.adapt(agent)).say('CALL send {"to": "Ada"}')))
+        return ask.text
+
+    own = {"allowed_decisions": ["approve", "reject"], "description": "Shall it go out?"}
+    assert await asked(own) == 'Shall it go out?\nMay send be called with {"to": "Ada"}?'
+    assert (await asked(True)).count("Ada") == 1
+
+
 async def test_a_value_with_a_schema_is_read_as_what_it_asks_for() -> None:
     """Ours: a schema in the interrupt's value travels with the ask, and a text is read by it."""
 

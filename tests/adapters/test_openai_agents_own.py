@@ -218,6 +218,7 @@ async def test_several_calls_are_asked_about_together_and_answered_apart(model: 
     talk = Talk(eraser(model))
     asks = asks_in(await within(talk.say('PARALLEL CALL erase {"what": "A"} CALL erase {"what": "B"}')))
     assert [ask.parts[0].data for ask in asks] == [{"tool": "erase", "arguments": {"what": what}} for what in "AB"]
+    assert [ask.text for ask in asks] == [f'May erase be called with {{"what": "{what}"}}?' for what in "AB"]
     replies = await within(talk.say("", {asks[0].id: "no", asks[1].id: "yes"}))
     results = {reply.id: reply for reply in replies if isinstance(reply, ToolResult)}
     assert results[asks[0].id].is_error

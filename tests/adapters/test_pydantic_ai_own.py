@@ -270,10 +270,23 @@ async def test_a_call_that_somebody_else_makes_is_answered_with_what_it_gives(mo
     replies = await within(talk.say('PARALLEL CALL survey {"topic": "tea"} CALL spend {"amount": 9}'))
     approval, question = asks_in(replies)
     assert (question.text, question.options) == ("What do people say about tea?", ())
-    assert (approval.text, approval.options) == ("May spend be called?", ("yes", "no"))
+    assert (approval.text, approval.options) == ('May spend be called with {"amount": 9}?', ("yes", "no"))
     assert approval.parts[0].data == {"tool": "spend", "arguments": {"amount": 9}, "metadata": {"limit": 5}}
     replies = await within(talk.say("", {question.id: {"good": 9}, approval.id: "no"}))
     assert '"good":9' in outcome(replies).text.replace(" ", "")
+
+
+async def test_words_of_the_authors_do_not_hide_what_is_to_be_approved(model: FakeOpenAI) -> None:
+    """Ours: who approves a call reads its arguments in the sentence, whatever the tool says about it."""
+    agent = Agent(chat(model))
+
+    @agent.tool_plain
+    def pay(cents: int) -> str:
+        """Pay."""
+        raise ApprovalRequired({"question": "Shall we pay?"})
+
+    (ask,) = asks_in(await within(Talk(ADAPTER.adapt(agent)).say('CALL pay {"cents": 99999}')))
+    assert ask.text == 'Shall we pay?\nMay pay be called with {"cents": 99999}?'
 
 
 async def test_an_agent_that_names_its_pauses_itself_pauses_too(model: FakeOpenAI) -> None:

@@ -1,5 +1,6 @@
 """Our two extensions: what is written into metadata and read out of anybody's (`protocol/extensions.py`)."""
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from a2a_bridge.protocol.extensions import (
     ask_json,
     hops_in,
     hops_metadata,
+    may_call,
     section,
     speaker_in,
     speaker_metadata,
@@ -79,3 +81,16 @@ def test_what_is_not_known_is_not_written() -> None:
     assert usage_json(1, 2, 0.0, "m") == {"inputTokens": 1, "outputTokens": 2, "costUsd": 0.0, "model": "m"}
     assert ask_json(id="", kind="input", text="", schema=None, options=()) == {"id": "", "kind": "input"}
     assert speaker_metadata("n") == {ROOM_EXTENSION: {"speaker": {"name": "n"}}}
+
+
+def test_who_approves_a_call_reads_its_arguments() -> None:
+    """Ours: in words, for many clients show no data; JSON of a model's that is none is told as it is."""
+    assert may_call("pay", {"cents": 99999}) == 'May pay be called with {"cents": 99999}?'
+    assert may_call("pay", '{"cents": ') == 'May pay be called with {"cents": ?'
+    assert may_call("pay", {"to": Fraction(1, 2)}) == 'May pay be called with {"to": "1/2"}?'
+
+
+def test_very_long_arguments_are_cut_and_the_question_says_so() -> None:
+    """Ours: a question has a bounded length, and who reads it knows that something is missing."""
+    asked = may_call("say", "x" * 4000 + "yyy")
+    assert asked == f"May say be called with {'x' * 4000}... (3 more characters)?"
