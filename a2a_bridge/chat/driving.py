@@ -63,7 +63,8 @@ class Driving(Remembering, Conversing):
         words besides these; without one a person is asked for it. `carryover=`: a text or a list that follows the
         message. `clear_history=False` goes on where the last chat of these two ended. Unless `silent`, the
         conversation is printed while it goes on. `max_turns` is for chats of two: how often each of them speaks.
-        `cache`: for the answers of all models in it (`chat.cache`).
+        `cache`: for the answers of all models in it (`chat.cache`). A manager with `store=` keeps the room there, as
+        `GroupChatManager.chat` does: StoreError when it cannot be written.
         Does not raise when an agent fails: `ChatResult.stop` says so.
         """
         chat = Chat(recipient, message, clear_history, silent, max_turns, summary_method, summary_args or {}, cache)

@@ -68,8 +68,8 @@ class StopReason:
     debate ended with an answer, or without), terminated (a condition or a closing word), max_round, max_turns,
     max_replies, budget, deadline, canceled, human (a person ended it), function (the selection function named nobody),
     no_speaker, no_reply, selection_failed, failed, interrupted (the process ended, and another conversation began; by
-    "human": somebody pressed Ctrl-C, and it can be gone on with), or input_required (somebody asked, and nobody was
-    there to answer).
+    "human": somebody pressed Ctrl-C, and if it is kept it can be gone on with), or input_required (somebody asked, and
+    nobody was there to answer).
     `also` are kinds that would have ended it at the same moment.
     """
 

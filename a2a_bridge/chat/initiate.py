@@ -3,8 +3,8 @@
 import asyncio
 import inspect
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from a2a_bridge.chat.cache import CHAT_CACHE, ResponseCache
 from a2a_bridge.chat.classic import TerminationMessage, check_count, content_parts
 from a2a_bridge.chat.entry import Entry, Speaker
 from a2a_bridge.chat.interruption import is_interrupted
+from a2a_bridge.chat.kept import RoomKeeper
 from a2a_bridge.chat.model import Model
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room
@@ -26,7 +27,9 @@ from a2a_bridge.chat.termination import Condition, MessageTermination
 from a2a_bridge.chat.tools import as_text
 from a2a_bridge.errors import ChatError
 from a2a_bridge.protocol.objects import Message, Part, Role
-from a2a_bridge.store.journal import MemoryJournal
+from a2a_bridge.store.journal import MemoryJournal, StreamJournal
+
+Ended = Callable[[str], Awaitable[None]]
 
 
 class Starter(Protocol):
@@ -102,12 +105,39 @@ async def _initiate(sender: Starter, chat: Chat) -> ChatResult:
     parts = await _opening(sender, chat, human)
     before = None if chat.clear_history else sender.result_with(recipient)
     kept = before.kept if before is not None else None
-    turn = Turn(
+    opened = Turn(
         id=str(uuid.uuid4()),
         messages=(Message(message_id=str(uuid.uuid4()), role=Role.USER, parts=parts),),
         context_id=kept.context_id if kept else str(uuid.uuid4()),
         journal=kept.journal if kept else MemoryJournal(),
     )
+    async with _kept(recipient, opened) as (turn, ended):
+        result = await _played(sender, chat, rules, turn, human, ended)
+    _keep(sender, recipient, result)
+    return result
+
+
+@asynccontextmanager
+async def _kept(recipient: Any, turn: Turn) -> AsyncGenerator[tuple[Turn, Ended], None]:
+    """The turn with its journal where the recipient keeps its rooms, and how to say there why it ended."""
+    if not isinstance(recipient, RoomKeeper) or recipient.room_store is None:
+
+        async def nowhere(kind: str) -> None:
+            return None
+
+        yield turn, nowhere
+        return
+    rooms = recipient.room_store
+    async with recipient.begun(turn) as (store, kept, journal):
+
+        async def ended(kind: str) -> None:
+            await rooms.ended(store, kept, kind)
+
+        yield replace(turn, journal=journal), ended
+
+
+async def _played(sender: Starter, chat: Chat, rules: Rules, turn: Turn, human: Human, ended: Ended) -> ChatResult:
+    recipient = chat.recipient
 
     async def summarise(run: Sequence[Entry]) -> tuple[str, Usage]:
         _keep(sender, recipient, room.result())  # a summary function may want to look at the messages
@@ -122,13 +152,22 @@ async def _initiate(sender: Starter, chat: Chat) -> ChatResult:
                     printer.show(said)
     except asyncio.CancelledError:
         if is_interrupted():
+            result = room.result()
             if printer is not None and room.log.entries:
-                printer.show(room.log.entries[-1])
-            _keep(sender, recipient, room.result())
+                printer.show(_how_to_go_on(room.log.entries[-1], result))
+            _keep(sender, recipient, result)
+            await ended(result.stop.kind)
         raise
     result = room.result()
-    _keep(sender, recipient, result)
+    await ended(result.stop.kind)
     return result
+
+
+def _how_to_go_on(last: Entry, result: ChatResult) -> Entry:
+    """The last entry, for the terminal: with the call that goes on with the room, where it is kept."""
+    if last.stop is None or result.kept is None or not isinstance(result.kept.journal, StreamJournal):
+        return last
+    return replace(last, stop=replace(last.stop, detail=f"{last.stop.detail}: resume({result.room_id!r})"))
 
 
 def _person(sender: Starter, recipient: Any) -> Human:

@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -222,12 +222,21 @@ class RoomKeeper(Host):
                 async for said in shown:
                     yield said
             return
+        async with (
+            self.begun(turn) as (store, kept, journal),
+            aclosing(self._kept_run(store, kept, journal, opener)) as shown,
+        ):
+            async for said in shown:
+                yield said
+
+    @asynccontextmanager
+    async def begun(self, turn: Turn) -> AsyncGenerator[tuple[Store, KeptRoom, StreamJournal], None]:
+        """The room of this turn in the store, its journal ours while the block lasts. A context that it has had before
+        goes on."""
+        (message,) = turn.messages
         kept = KeptRoom(room_id(self.rules, turn), turn.context_id, turn.id, message, "running", time.time())
-        async with self.room_store.opened() as store:
-            journal = await self.room_store.claim(store, kept)
-            async with aclosing(self._kept_run(store, kept, journal, opener)) as shown:
-                async for said in shown:
-                    yield said
+        async with self._rooms().opened() as store:
+            yield store, kept, await self._rooms().claim(store, kept)
 
     async def _kept_run(
         self, store: Store, kept: KeptRoom, journal: StreamJournal, opener: str | None = None

@@ -43,6 +43,7 @@ from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.turns import SeatTurns
 from a2a_bridge.chat.watch import choice_span, watch_run
 from a2a_bridge.errors import BridgeError, SpeakerSelectionError
+from a2a_bridge.store.journal import StreamJournal
 
 __all__ = ["ChatResult", "Room", "abandon_room"]
 
@@ -398,15 +399,16 @@ class Room:
         return [*await self.run.commit()]
 
     async def _leave(self, outside: "asyncio.Task[None] | None") -> None:
-        """The run is over, or is cut off here. If the person who drives it has pressed Ctrl-C, the log says so, and it
-        can be gone on with."""
+        """The run is over, or is cut off here. If the person who drives it has pressed Ctrl-C, the log says so, and if
+        it is kept, that it can be gone on with."""
         run, log = self.run, self.log
         self._hearing.close()
         unregister(run.control)
         if outside is not None:
             outside.cancel()
         if run.stop is None and is_interrupted():
-            run.stop = StopReason("interrupted", "human", "Ctrl-C; it can be gone on with")
+            is_kept = isinstance(self._turn.journal, StreamJournal)
+            run.stop = StopReason("interrupted", "human", f"Ctrl-C{'; it can be gone on with' if is_kept else ''}")
             if log.is_whole and log.head is not None and log.head.turn == self._turn.id:
                 run.add(self.run.stopped(None, run.stop))
                 await run.commit()

@@ -64,7 +64,7 @@ def test_ctrl_c_ends_a_chat_and_what_was_said_can_be_read(puppet: Any, capsys: p
     assert raised.value.__suppress_context__
     assert signal.getsignal(signal.SIGINT) is before
     assert slow.closed == 1
-    ended = "The conversation ended (interrupted by human): Ctrl-C; it can be gone on with\n"
+    ended = "The conversation ended (interrupted by human): Ctrl-C\n"
     assert capsys.readouterr().out.endswith(ended)
     assert [said["content"] for said in human.chat_messages[manager]] == ["go", "quick speaks"]
     kept = human.result_with(manager)
@@ -86,7 +86,7 @@ def test_a_kept_room_that_was_interrupted_says_so_is_replayed_and_goes_on(puppet
     (kept,) = asyncio.run(manager.rooms())
     assert kept.state == "interrupted"
     told = asyncio.run(manager.explain(kept.room_id))
-    assert "ended by human (interrupted): Ctrl-C" in told
+    assert "ended by human (interrupted): Ctrl-C; it can be gone on with" in told
     assert asyncio.run(manager.replay(kept.room_id)).is_same
     result = run_sync(lambda: manager.resume(kept.room_id), "")
     assert [said.text for said in result.messages] == ["go", "quick speaks", "thinking done"]
@@ -100,6 +100,22 @@ def test_a_kept_room_that_was_interrupted_says_so_is_replayed_and_goes_on(puppet
     assert "interrupted" in explain(once_more.entries)
     (kept,) = asyncio.run(manager.rooms())
     assert kept.state == "max_round"
+
+
+def test_ctrl_c_in_a_chat_with_a_kept_room_says_how_to_go_on_and_resume_does(
+    puppet: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ours: `initiate_chat` keeps the room in its manager's store, also one that was interrupted."""
+    slow, quick = Interrupted(), puppet("quick")
+    manager = board(slow, quick, tmp_path / "rooms.sqlite")
+    with pytest.raises(KeyboardInterrupt):
+        ConversableAgent("human", human_input_mode="NEVER").initiate_chat(manager, message="go")
+    (kept,) = asyncio.run(manager.rooms())
+    assert kept.state == "interrupted"
+    assert f"Ctrl-C; it can be gone on with: resume('{kept.room_id}')" in capsys.readouterr().out
+    result = run_sync(lambda: manager.resume(kept.room_id), "")
+    assert [said.text for said in result.messages] == ["go", "quick speaks", "thinking done"]
+    assert len(quick.turns) == 1
 
 
 def test_a_cancellation_that_is_no_ctrl_c_writes_nothing(puppet: Any, tmp_path: Path) -> None:

@@ -224,3 +224,39 @@ async def test_a_room_that_is_not_kept_cannot_be_gone_back_to(puppet: Any) -> No
     for call in (manager.fork("x", 1), manager.replay("x"), manager.entries("x"), manager.resume("x")):
         with pytest.raises(ChatError, match="store="):
             await call
+
+
+async def test_a_chat_that_an_agent_opens_is_kept_as_one_of_the_manager_is(kept: Any, puppet: Any) -> None:
+    """Ours: the same log, and `rooms`, `explain`, `replay` and `resume` know it; what goes on is the same room."""
+    a = puppet("a")
+    manager = kept(a, max_round=3)
+    boss = ConversableAgent("boss", human_input_mode="NEVER")
+    first = await boss.a_initiate_chat(manager, message="go", silent=True)
+    [room] = await manager.rooms()
+    assert (room.room_id, room.state, room.message.text) == (first.room_id, "max_round", "go")
+    assert [entry.kind for entry in await manager.entries(room.room_id)] == [entry.kind for entry in first.entries]
+    assert "next a" in await manager.explain(room.room_id)
+    assert (await manager.replay(room.room_id)).is_same
+    again = await boss.a_initiate_chat(manager, message="and?", clear_history=False, silent=True)
+    assert again.room_id == first.room_id
+    [room] = await manager.rooms()
+    assert said(await manager.entries(room.room_id))[0] == "boss: go"
+    assert "boss: and?" in said(await manager.entries(room.room_id))
+    assert (await manager.replay(room.room_id)).runs == 2
+    asked = len(a.turns)
+    resumed = await kept(a, max_round=3).resume(room.room_id)
+    assert (resumed.stop.kind, len(a.turns)) == ("max_round", asked)
+    await boss.a_initiate_chat(manager, message="anew", silent=True)
+    assert len(await manager.rooms()) == 2
+
+
+async def test_a_chat_that_is_killed_is_gone_on_with_from_the_store(kept: Any, puppet: Any) -> None:
+    """Ours: what an agent has opened survives its process."""
+    boss = ConversableAgent("boss", human_input_mode="NEVER")
+    with pytest.raises(KilledError):
+        await boss.a_initiate_chat(kept(puppet("a"), Dies("b"), max_round=4), message="go", silent=True)
+    [room] = await kept(puppet("a"), puppet("b")).rooms()
+    assert room.state == "running"
+    result = await kept(puppet("a"), puppet("b"), max_round=4).resume(room.room_id)
+    assert said(result.entries)[:2] == ["boss: go", "a: a speaks"]
+    assert result.stop.kind == "max_round"
