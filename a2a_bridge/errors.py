@@ -178,6 +178,25 @@ class framework_errors:
             raise AdapterFailedError(f"{self._who} failed: {type(error).__name__}") from error
 
 
+class needs_extra:
+    """Within `with needs_extra("crewai"):` a module that is not installed is told with the extra that brings it.
+
+    It stays a ModuleNotFoundError with the `name` of the module, so whoever catches an ImportError goes on doing so.
+    """
+
+    def __init__(self, extra: str) -> None:
+        self._extra = extra
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ModuleNotFoundError):
+            raise ModuleNotFoundError(
+                f'{error.name} is not installed. Install it with: pip install "a2a-agent-bridge[{self._extra}]"',
+                name=error.name,
+            ) from error
+
+
 class ClientError(BridgeError):
     """A call to another agent failed."""
 

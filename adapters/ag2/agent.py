@@ -13,17 +13,20 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from a2a_bridge.errors import AdapterError, framework_errors, needs_extra
+
+with needs_extra("ag2"):
+    from ag2 import Agent, MemoryStream
+    from ag2.tools.final import ClientTool
+    from ag2.tools.tool import Tool
+
 from a2a_bridge.agent import Answer, Fail, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.ag2.care import Care
 from adapters.ag2.client_tools import ask_for, open_calls, settled
 from adapters.ag2.messages import FILES, from_record, to_events, to_inputs, to_record
 from adapters.ag2.reading import Reading
 from adapters.ag2.work import Work
-from ag2 import Agent, MemoryStream
-from ag2.tools.final import ClientTool
-from ag2.tools.tool import Tool
 
 Key: TypeAlias = tuple[str, str, str]
 

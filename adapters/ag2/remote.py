@@ -14,26 +14,29 @@ from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("ag2"):
+    from ag2 import Agent
+    from ag2.config import LLMClient, ModelConfig
+    from ag2.events import (
+        BinaryInput,
+        BinaryResult,
+        DataInput,
+        ModelMessage,
+        ModelMessageChunk,
+        ModelRequest,
+        ModelResponse,
+        TextInput,
+        Usage,
+    )
+    from ag2.events.input_events import UrlInput
+
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.client.hosted import Conversations, Hosted, Tokens, hosted_message
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, dump, json_bytes
-from ag2 import Agent
-from ag2.config import LLMClient, ModelConfig
-from ag2.events import (
-    BinaryInput,
-    BinaryResult,
-    DataInput,
-    ModelMessage,
-    ModelMessageChunk,
-    ModelRequest,
-    ModelResponse,
-    TextInput,
-    Usage,
-)
-from ag2.events.input_events import UrlInput
 
 
 def a2a_agent(target: Any, *, name: str, description: str | None = None, leaves_out_tools: bool = False) -> Agent[Any]:

@@ -11,11 +11,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from autogen import ConversableAgent, GroupChat, UserProxyAgent
+from a2a_bridge.errors import AdapterError, framework_errors, needs_extra
+
+with needs_extra("ag2-classic"):
+    from autogen import ConversableAgent, GroupChat, UserProxyAgent
+
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Ask, Fail, Reply, Say, Traits, Turn
-from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.ag2_classic.copies import check_replies, maker, members
 from adapters.ag2_classic.messages import Line, to_classic, words

@@ -14,9 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from autogen import ConversableAgent
-from autogen.events.client_events import StreamEvent
-from autogen.io import IOStream
+from a2a_bridge.errors import needs_extra
+
+with needs_extra("ag2-classic"):
+    from autogen import ConversableAgent
+    from autogen.events.client_events import StreamEvent
+    from autogen.io import IOStream
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message

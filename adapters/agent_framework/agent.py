@@ -14,24 +14,27 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from a2a_bridge.errors import framework_errors, needs_extra
+
+with needs_extra("agent-framework"):
+    from agent_framework import (
+        AgentSession,
+        BaseAgent,
+        Content,
+        FunctionalWorkflow,
+        FunctionalWorkflowAgent,
+        FunctionalWorkflowDefinition,
+        Message,
+        WorkflowAgent,
+    )
+
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Answer, Fail, Journal, Reply, Traits, Turn
-from a2a_bridge.errors import framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.agent_framework.messages import FILES, to_framework
 from adapters.agent_framework.questions import UNCLEAR, ask_of, id_of, reply_to
 from adapters.agent_framework.reading import Reading
-from agent_framework import (
-    AgentSession,
-    BaseAgent,
-    Content,
-    FunctionalWorkflow,
-    FunctionalWorkflowAgent,
-    FunctionalWorkflowDefinition,
-    Message,
-    WorkflowAgent,
-)
 
 GONE = Fail("The question that this answers is not open any more. Please start again.")
 

@@ -14,8 +14,22 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("agent-framework"):
+    from agent_framework import (
+        AgentResponse,
+        AgentResponseUpdate,
+        BaseAgent,
+        FunctionalWorkflow,
+        FunctionalWorkflowAgent,
+        Message,
+        RunContext,
+        StepWrapper,
+        WorkflowCheckpointException,
+    )
+
 from a2a_bridge.agent import Answer, Progress, Refuse, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message as Said
 from adapters.agent_framework.agent import GONE, Published, closing, skills
 from adapters.agent_framework.checkpoints import Checkpoints, parts_of
@@ -23,17 +37,6 @@ from adapters.agent_framework.messages import FILES, to_framework, words
 from adapters.agent_framework.questions import UNCLEAR, ask_of_event, fitted, responses_to
 from adapters.agent_framework.reading import Reading
 from adapters.agent_framework.workflow import recall, tell
-from agent_framework import (
-    AgentResponse,
-    AgentResponseUpdate,
-    BaseAgent,
-    FunctionalWorkflow,
-    FunctionalWorkflowAgent,
-    Message,
-    RunContext,
-    StepWrapper,
-    WorkflowCheckpointException,
-)
 
 _log = logging.getLogger(__name__)
 

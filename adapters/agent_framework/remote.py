@@ -16,20 +16,24 @@ from contextlib import aclosing
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
+from a2a_bridge.errors import needs_extra
+
+with needs_extra("agent-framework"):
+    from agent_framework import (
+        AgentResponse,
+        AgentResponseUpdate,
+        AgentSession,
+        BaseAgent,
+        Content,
+        ResponseStream,
+        UsageDetails,
+        normalize_messages,
+    )
+
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 from adapters.agent_framework.messages import file_part
-from agent_framework import (
-    AgentResponse,
-    AgentResponseUpdate,
-    AgentSession,
-    BaseAgent,
-    Content,
-    ResponseStream,
-    UsageDetails,
-    normalize_messages,
-)
 
 STATE = "a2a"
 

@@ -14,10 +14,23 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("agent-framework"):
+    from agent_framework import (
+        AgentResponse,
+        AgentResponseUpdate,
+        Content,
+        Message,
+        Workflow,
+        WorkflowAgent,
+        WorkflowCheckpointException,
+        WorkflowMessage,
+    )
+
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from a2a_bridge.agent import Refuse, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message as Said
 from adapters.agent_framework.agent import GONE, Published, closing, skills
 from adapters.agent_framework.checkpoints import Checkpoints, types_of
@@ -25,16 +38,6 @@ from adapters.agent_framework.copies import agents_of, maker
 from adapters.agent_framework.messages import FILES, to_framework, words
 from adapters.agent_framework.questions import ask_of_event, responses_to
 from adapters.agent_framework.reading import Reading
-from agent_framework import (
-    AgentResponse,
-    AgentResponseUpdate,
-    Content,
-    Message,
-    Workflow,
-    WorkflowAgent,
-    WorkflowCheckpointException,
-    WorkflowMessage,
-)
 
 _log = logging.getLogger(__name__)
 

@@ -15,16 +15,19 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from autogen_agentchat.agents import BaseChatAgent, UserProxyAgent
-from autogen_agentchat.base import ChatAgent, Handoff, Team
-from autogen_agentchat.messages import BaseChatMessage, HandoffMessage, TextMessage, UserInputRequestedEvent
-from autogen_core import CancellationToken
-from autogen_core.models import ChatCompletionClient
-from autogen_core.tools import BaseTool
+from a2a_bridge.errors import AdapterError, framework_errors, needs_extra
+
+with needs_extra("autogen"):
+    from autogen_agentchat.agents import BaseChatAgent, UserProxyAgent
+    from autogen_agentchat.base import ChatAgent, Handoff, Team
+    from autogen_agentchat.messages import BaseChatMessage, HandoffMessage, TextMessage, UserInputRequestedEvent
+    from autogen_core import CancellationToken
+    from autogen_core.models import ChatCompletionClient
+    from autogen_core.tools import BaseTool
+
 from pydantic_core import to_json
 
 from a2a_bridge.agent import Ask, Fail, Refuse, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from adapters.autogen.fresh import maker, parts_of, people
 from adapters.autogen.messages import IMAGES, UnreadableImageError, as_task, to_autogen, words

@@ -14,27 +14,30 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from autogen_agentchat.agents import BaseChatAgent
-from autogen_agentchat.base import Response
-from autogen_agentchat.messages import (
-    BaseAgentEvent,
-    BaseChatMessage,
-    HandoffMessage,
-    ModelClientStreamingChunkEvent,
-    MultiModalMessage,
-    StructuredMessage,
-    TextMessage,
-    ThoughtEvent,
-)
-from autogen_core import CancellationToken, Component, Image
-from autogen_core.models import RequestUsage
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("autogen"):
+    from autogen_agentchat.agents import BaseChatAgent
+    from autogen_agentchat.base import Response
+    from autogen_agentchat.messages import (
+        BaseAgentEvent,
+        BaseChatMessage,
+        HandoffMessage,
+        ModelClientStreamingChunkEvent,
+        MultiModalMessage,
+        StructuredMessage,
+        TextMessage,
+        ThoughtEvent,
+    )
+    from autogen_core import CancellationToken, Component, Image
+    from autogen_core.models import RequestUsage
+
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Progress, Reply
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
 
 

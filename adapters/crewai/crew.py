@@ -9,10 +9,15 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("crewai"):
+    from crewai import Agent, Crew
+    from crewai.agents.agent_builder.base_agent import BaseAgent
+
 from pydantic import BaseModel
 
 from a2a_bridge.agent import Reply, Traits, Turn, speaker_of
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, Struct
 from adapters.crewai.copies import agent_copy, crew_copy
@@ -22,8 +27,6 @@ from adapters.crewai.published import GONE, Published
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import QUESTION, Reviewer, ReviewWanted, forget, recall, remember, with_feedback
 from adapters.crewai.work import Work
-from crewai import Agent, Crew
-from crewai.agents.agent_builder.base_agent import BaseAgent
 
 TRANSCRIPT = "transcript"
 """The placeholder for the whole conversation so far; any other one gets the text of the new messages."""

@@ -14,11 +14,19 @@ from contextlib import aclosing
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("crewai"):
+    from crewai import Flow
+    from crewai.events.event_listener import event_listener
+    from crewai.flow.async_feedback import HumanFeedbackPending, PendingFeedbackContext
+    from crewai.flow.human_feedback import HumanFeedbackResult
+    from crewai.flow.persistence import FlowPersistence
+
 from pydantic import BaseModel, PrivateAttr
 from pydantic_core import to_json, to_jsonable_python
 
 from a2a_bridge.agent import Ask, Fail, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import JSONValue
 from adapters.crewai.files import PICTURES, TEXTS, described
 from adapters.crewai.messages import attributed, fills, transcript, words
@@ -26,11 +34,6 @@ from adapters.crewai.published import GONE, Published
 from adapters.crewai.reading import Reading
 from adapters.crewai.review import Reviewer
 from adapters.crewai.work import Work
-from crewai import Flow
-from crewai.events.event_listener import event_listener
-from crewai.flow.async_feedback import HumanFeedbackPending, PendingFeedbackContext
-from crewai.flow.human_feedback import HumanFeedbackResult
-from crewai.flow.persistence import FlowPersistence
 
 _log = logging.getLogger(__name__)
 

@@ -16,18 +16,21 @@ from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("crewai"):
+    from crewai import BaseLLM
+    from crewai.events.types.llm_events import LLMCallType
+    from crewai.llms.base_llm import llm_call_context
+    from crewai.tools import BaseTool
+
 from pydantic import BaseModel, Field, PrivateAttr
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
 from a2a_bridge.client.loop_thread import blocking
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
-from crewai import BaseLLM
-from crewai.events.types.llm_events import LLMCallType
-from crewai.llms.base_llm import llm_call_context
-from crewai.tools import BaseTool
 
 MAX_OPEN = 1000
 """How many conversations that wait for an answer are remembered; an older one starts anew."""

@@ -12,14 +12,16 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from google.adk.agents.run_config import RunConfig, StreamingMode
-from google.adk.apps.app import App
-from google.adk.plugins.base_plugin import BasePlugin
-from google.adk.runners import Runner
-from google.genai import types
+from a2a_bridge.errors import framework_errors, needs_extra
+
+with needs_extra("google-adk"):
+    from google.adk.agents.run_config import RunConfig, StreamingMode
+    from google.adk.apps.app import App
+    from google.adk.plugins.base_plugin import BasePlugin
+    from google.adk.runners import Runner
+    from google.genai import types
 
 from a2a_bridge.agent import Answer, Chunk, Fail, Reply, Traits, Turn, Usage
-from a2a_bridge.errors import framework_errors
 from adapters.google_adk.messages import FILES, to_content, to_events
 from adapters.google_adk.questions import ask_of, response_to
 from adapters.google_adk.reading import Reading

@@ -15,10 +15,14 @@ from contextlib import aclosing
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from google.adk.agents import BaseAgent
-from google.adk.agents.run_config import StreamingMode
-from google.adk.events import Event, EventActions
-from google.genai import types
+from a2a_bridge.errors import needs_extra
+
+with needs_extra("google-adk"):
+    from google.adk.agents import BaseAgent
+    from google.adk.agents.run_config import StreamingMode
+    from google.adk.events import Event, EventActions
+    from google.genai import types
+
 from pydantic import PrivateAttr
 
 from a2a_bridge.adaptation import adapt

@@ -10,12 +10,18 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("langgraph"):
+    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+    from langchain_core.runnables import RunnableConfig
+    from langchain_core.tools import BaseTool
+
+    from langgraph.func import task
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.types import StateSnapshot
 
 from a2a_bridge.agent import Answer, Chunk, Reply, Traits, Turn
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Part
 from adapters.langgraph.graph import runs_in_threads, skills
@@ -23,9 +29,6 @@ from adapters.langgraph.inputs import INPUT, Input
 from adapters.langgraph.messages import data_part, to_langchain, to_parts
 from adapters.langgraph.pregel import FILE_MODES, TEXT_MODES, PregelAgent, Runs
 from adapters.langgraph.stream import BETWEEN_MESSAGES, Reading, is_json
-from langgraph.func import task
-from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import StateSnapshot
 
 _NOTHING: Final = object()
 _PREVIOUS: Final = "__previous__"

@@ -6,17 +6,20 @@ Tool calls that a run left open get a result before their thread goes on.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, get_type_hints
 
-from langchain_core.runnables import RunnableConfig
+from a2a_bridge.errors import AdapterError, needs_extra
+
+with needs_extra("langgraph"):
+    from langchain_core.runnables import RunnableConfig
+
+    from langgraph.graph.state import CompiledStateGraph, StateGraph
+    from langgraph.types import StateSnapshot
 
 from a2a_bridge.agent import Traits, Turn
-from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.objects import Message
 from adapters.langgraph.messages import input_value, refused_files, to_langchain, unanswered_calls
 from adapters.langgraph.pregel import FILE_MODES, TEXT_MODES, PregelAgent
 from adapters.langgraph.stream import Reading
-from langgraph.graph.state import CompiledStateGraph, StateGraph
-from langgraph.types import StateSnapshot
 
 Graph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 

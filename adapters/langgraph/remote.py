@@ -14,23 +14,26 @@ from contextlib import aclosing
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import StructuredTool, ToolException
-from langchain_core.tools.base import create_schema_from_function
+from a2a_bridge.errors import AdapterError, AdapterFailedError, needs_extra
+
+with needs_extra("langgraph"):
+    from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
+    from langchain_core.messages.ai import UsageMetadata
+    from langchain_core.runnables import RunnableLambda
+    from langchain_core.tools import StructuredTool, ToolException
+    from langchain_core.tools.base import create_schema_from_function
+
+    from langgraph.config import get_stream_writer
+    from langgraph.func import task
+    from langgraph.runtime import get_runtime
+    from langgraph.types import interrupt
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Ask, Progress, parts_of
 from a2a_bridge.client.hosted import Hosted, Tokens, Tool, hosted_message, words_of
 from a2a_bridge.client.loop_thread import blocking
-from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Message, Part, dump, json_bytes
 from adapters.langgraph.messages import REMOTE, data_part, jsonable, to_content, to_parts
-from langgraph.config import get_stream_writer
-from langgraph.func import task
-from langgraph.runtime import get_runtime
-from langgraph.types import interrupt
 
 
 def a2a_node(

@@ -15,30 +15,32 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from agents import (
-    Agent,
-    AgentBase,
-    FunctionTool,
-    InputGuardrailTripwireTriggered,
-    MaxTurnsExceeded,
-    ModelRefusalError,
-    ModelSettings,
-    OutputGuardrailTripwireTriggered,
-    RunConfig,
-    Runner,
-    RunResultStreaming,
-    RunState,
-    ToolErrorFormatterArgs,
-    ToolInputGuardrailTripwireTriggered,
-    ToolOutputGuardrailTripwireTriggered,
-    UserError,
-    set_tracing_disabled,
-)
-from agents.items import ToolApprovalItem
-from agents.run import DEFAULT_MAX_TURNS
+from a2a_bridge.errors import AdapterError, framework_errors, needs_extra
+
+with needs_extra("openai-agents"):
+    from agents import (
+        Agent,
+        AgentBase,
+        FunctionTool,
+        InputGuardrailTripwireTriggered,
+        MaxTurnsExceeded,
+        ModelRefusalError,
+        ModelSettings,
+        OutputGuardrailTripwireTriggered,
+        RunConfig,
+        Runner,
+        RunResultStreaming,
+        RunState,
+        ToolErrorFormatterArgs,
+        ToolInputGuardrailTripwireTriggered,
+        ToolOutputGuardrailTripwireTriggered,
+        UserError,
+        set_tracing_disabled,
+    )
+    from agents.items import ToolApprovalItem
+    from agents.run import DEFAULT_MAX_TURNS
 
 from a2a_bridge.agent import Answer, Ask, Fail, Refuse, Reply, Traits, Turn, Usage
-from a2a_bridge.errors import AdapterError, framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import Part

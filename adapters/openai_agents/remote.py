@@ -17,31 +17,33 @@ from contextlib import aclosing
 from typing import Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from agents import (
-    Agent,
-    FunctionTool,
-    Model,
-    ModelResponse,
-    RunContextWrapper,
-    Usage,
-    default_tool_error_function,
-    function_tool,
-)
-from agents.tool_context import ToolContext
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseOutputItemAddedEvent,
-    ResponseOutputItemDoneEvent,
-    ResponseOutputMessage,
-    ResponseOutputText,
-    ResponseTextDeltaEvent,
-    ResponseUsage,
-)
+from a2a_bridge.errors import AdapterError, AdapterFailedError, needs_extra
+
+with needs_extra("openai-agents"):
+    from agents import (
+        Agent,
+        FunctionTool,
+        Model,
+        ModelResponse,
+        RunContextWrapper,
+        Usage,
+        default_tool_error_function,
+        function_tool,
+    )
+    from agents.tool_context import ToolContext
+    from openai.types.responses import (
+        Response,
+        ResponseCompletedEvent,
+        ResponseOutputItemAddedEvent,
+        ResponseOutputItemDoneEvent,
+        ResponseOutputMessage,
+        ResponseOutputText,
+        ResponseTextDeltaEvent,
+        ResponseUsage,
+    )
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, Tool, hosted_message, retold, words_of
-from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Message, Part
 from adapters.openai_agents.messages import to_parts
 

@@ -12,24 +12,27 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
+from a2a_bridge.errors import framework_errors, needs_extra
+
+with needs_extra("pydantic-ai"):
+    from pydantic_ai import (
+        AgentRunResultEvent,
+        DeferredToolRequests,
+        DeferredToolResults,
+        NativeOutput,
+        PromptedOutput,
+        TextOutput,
+        UsageLimitExceeded,
+    )
+    from pydantic_ai.agent import AbstractAgent
+    from pydantic_ai.capabilities import ReinjectSystemPrompt
+
 from a2a_bridge.agent import Answer, Ask, Fail, Reply, Traits, Turn
-from a2a_bridge.errors import framework_errors
 from a2a_bridge.protocol.card import AgentSkill
 from a2a_bridge.protocol.extensions import may_call
 from a2a_bridge.protocol.objects import Part
 from adapters.pydantic_ai.messages import FILES, Kept, to_history, to_prompt
 from adapters.pydantic_ai.reading import Reading, arguments_of, jsonable
-from pydantic_ai import (
-    AgentRunResultEvent,
-    DeferredToolRequests,
-    DeferredToolResults,
-    NativeOutput,
-    PromptedOutput,
-    TextOutput,
-    UsageLimitExceeded,
-)
-from pydantic_ai.agent import AbstractAgent
-from pydantic_ai.capabilities import ReinjectSystemPrompt
 
 _log = logging.getLogger(__name__)
 

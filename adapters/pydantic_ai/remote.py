@@ -16,30 +16,33 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from a2a_bridge.errors import AdapterError, AdapterFailedError, needs_extra
+
+with needs_extra("pydantic-ai"):
+    from pydantic_ai import (
+        Agent,
+        BinaryContent,
+        FilePart,
+        ModelAPIError,
+        ModelMessage,
+        ModelMessagesTypeAdapter,
+        ModelResponse,
+        RequestUsage,
+        RunContext,
+        TextPart,
+        Tool,
+        ToolFailed,
+    )
+    from pydantic_ai.messages import ModelResponseStreamEvent
+    from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+    from pydantic_ai.settings import ModelSettings
+
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Reply
 from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, hosted_message, words_of
 from a2a_bridge.client.hosted import Tool as HostedTool
-from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.protocol.objects import Message, Part
 from adapters.pydantic_ai.messages import to_parts
-from pydantic_ai import (
-    Agent,
-    BinaryContent,
-    FilePart,
-    ModelAPIError,
-    ModelMessage,
-    ModelMessagesTypeAdapter,
-    ModelResponse,
-    RequestUsage,
-    RunContext,
-    TextPart,
-    Tool,
-    ToolFailed,
-)
-from pydantic_ai.messages import ModelResponseStreamEvent
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.settings import ModelSettings
 
 _SYSTEM = "a2a"
 
