@@ -12,6 +12,7 @@ from a2a_bridge.agent import Outcome
 from a2a_bridge.chat.listen import SilenceError
 from a2a_bridge.client.retry import is_transient
 from a2a_bridge.errors import A2AError, AdapterFailedError, BridgeError, ChatError, ClientError, RemoteTimeoutError
+from a2a_bridge.observe.cause import cause_of
 
 _log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;)?]")
@@ -97,10 +98,15 @@ def without_addresses(text: str) -> str:
 
 
 def log_failure(name: str, trouble: Exception, traced: set[str]) -> None:
-    """One line; with a traceback if the exception is not ours, once for each name in `traced`. Not what is replayed."""
+    """One line: of what a framework raised the cause, its traceback at debug level only; what is neither its nor ours
+    comes with a traceback, once for each name in `traced`. Not what is replayed."""
     if isinstance(trouble, RecordedError):
         return
-    is_ours = isinstance(trouble, BridgeError) and not isinstance(trouble, AdapterFailedError)
+    if isinstance(trouble, AdapterFailedError):
+        _log.warning("%s failed in its turn: %s", name, cause_of(trouble))
+        _log.debug("%s failed in its turn", name, exc_info=trouble)
+        return
+    is_ours = isinstance(trouble, BridgeError)
     said = str(trouble) if is_ours else repr(trouble)
     shows = not is_ours and name not in traced
     if shows:

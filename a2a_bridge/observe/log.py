@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from a2a_bridge.observe.cause import cause_of
 from a2a_bridge.observe.scrub import scrub
 from a2a_bridge.observe.trace import current_trace_id
 
-_OWN = frozenset({"timestamp", "level", "event", "logger"})
+_OWN = frozenset({"timestamp", "level", "event", "logger", "cause", "exception"})
 """Members that are the line's own: a field of the same name gets an underscore."""
 
 
@@ -39,24 +40,35 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return found
 
 
+def _cause(record: logging.LogRecord) -> str | None:
+    error = record.exc_info[1] if record.exc_info else None
+    return None if error is None else cause_of(error)
+
+
 class JsonLines(logging.Formatter):
-    """One JSON object a line; a traceback is one member of it."""
+    """One JSON object a line; a traceback is one member of it, and its `cause` in one line another, before it."""
 
     def format(self, record: logging.LogRecord) -> str:
         found = _fields(record)
         if record.exc_info:
+            if (cause := _cause(record)) is not None:
+                found["cause"] = cause
             found["exception"] = scrub(self.formatException(record.exc_info))
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
 class KeyValues(logging.Formatter):
-    """`time level event key=value ...`, for people."""
+    """`time level event key=value ...`, for people; the cause of a traceback has a line of its own before it."""
 
     def format(self, record: logging.LogRecord) -> str:
         found = _fields(record)
         head = f"{found.pop('timestamp')} {found.pop('level'):<7} {found.pop('event')}"
         line = " ".join([head, *(f"{key}={value}" for key, value in found.items())])
-        return f"{line}\n{scrub(self.formatException(record.exc_info))}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        cause = _cause(record)
+        head = line if cause is None else f"{line}\n  cause: {cause}"
+        return f"{head}\n{scrub(self.formatException(record.exc_info))}"
 
 
 def configure(level: str = "info", *, json_lines: bool | None = None) -> None:

@@ -17,7 +17,7 @@ from a2a_bridge.chat.listen import SilenceError, Watch, heard
 from a2a_bridge.chat.seat import SILENCE, Seat
 from a2a_bridge.chat.termination import Condition, FunctionalTermination
 from a2a_bridge.chat.user_proxy import UserProxyAgent
-from a2a_bridge.errors import SpeakerSelectionError
+from a2a_bridge.errors import SpeakerSelectionError, framework_errors
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.model import ScriptedModel
 
@@ -346,3 +346,22 @@ def test_a_selection_error_of_the_users_function_is_shown_as_it_is(room: Any, pu
 
     result = asyncio.run(room(puppet("a"), speaker_selection_method=pick).chat("go"))
     assert result.stop.detail == "pick nobody is free today"
+
+
+async def test_a_framework_that_fails_is_one_line_with_the_cause(
+    room: Any, puppet: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ours: the traceback is there for who asks for it, at debug level; the room hears nothing of it."""
+
+    async def broken(text: str) -> str:
+        with framework_errors("the agent 'x'"):
+            raise OSError("500 the model is ill")
+
+    caplog.set_level(logging.DEBUG, "a2a_bridge.chat.failure")
+    result = await room(broken, puppet("b"), max_round=3).chat("go")
+    assert "the model is ill" not in str(result.chat_history)
+    lines = [one for one in caplog.records if one.name == "a2a_bridge.chat.failure"]
+    warned = [one for one in lines if one.levelno >= logging.WARNING]
+    assert warned[0].getMessage() == "broken failed in its turn: OSError: 500 the model is ill"
+    assert not any(one.exc_info for one in warned)
+    assert any(one.exc_info for one in lines if one.levelno == logging.DEBUG)
