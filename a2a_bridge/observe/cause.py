@@ -4,6 +4,7 @@ Frameworks wrap what went wrong in errors of their own, so a traceback of theirs
 """
 
 from collections.abc import Iterator
+from traceback import format_exception_only
 
 from a2a_bridge.observe.scrub import scrub
 
@@ -45,8 +46,5 @@ def _before(error: BaseException) -> BaseException | None:
 
 def _words(error: BaseException) -> str:
     """On one line, without the traceback that some put into their messages."""
-    try:
-        text = str(error)
-    except Exception:  # a class of a stranger, whose __str__ may do anything
-        return ""
+    text = "".join(format_exception_only(error)).partition(": ")[2]  # str(error) may raise, this does not
     return " ".join(text[:_READ].partition("\nTraceback")[0].split())
