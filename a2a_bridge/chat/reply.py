@@ -47,13 +47,15 @@ async def human(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, N
         return
     ends = await exchange.ends()
     if answer is not None:
-        words = str(answer.value()).strip()
+        said = str(answer.value()).strip()
+        words = "" if said.casefold() == "pass" else said
     elif agent.human_input_mode == "ALWAYS" or ends or await exchange.is_worn_out():
-        question = await _question(agent, exchange, ends)
-        if agent.human is None:
-            yield Ask(text=question)
+        asked = f"Your reply to {await exchange.asked_by()}?"
+        skipped = _skipped(agent, ends)
+        if agent.human is None:  # whoever is asked may sit anywhere, at no terminal, and be unable to send nothing
+            yield Ask(text=f"{asked} pass (or an empty answer) {skipped}, exit ends the conversation.")
             return
-        words = (await put(agent.human, question)).strip()
+        words = (await put(agent.human, f"{asked} Enter {skipped}, exit ends the conversation.")).strip()
     else:
         return
     if words and agent.hooks.has("safeguard_human_inputs"):
@@ -73,9 +75,9 @@ def _goes_on(agent: Replying) -> bool:
     return agent.model is not None or bool(agent.default_auto_reply or agent.toolbox.runs or agent.execution)
 
 
-async def _question(agent: Replying, exchange: Exchange, ends: bool) -> str:
-    skipped = "ends the conversation" if ends else "gives the automatic reply" if _goes_on(agent) else "says nothing"
-    return f"Your reply to {await exchange.asked_by()}? Enter {skipped}, exit ends the conversation."
+def _skipped(agent: Replying, ends: bool) -> str:
+    """What it means to say nothing."""
+    return "ends the conversation" if ends else "gives the automatic reply" if _goes_on(agent) else "says nothing"
 
 
 async def tool(agent: Replying, exchange: Exchange) -> AsyncGenerator[Spoken, None]:

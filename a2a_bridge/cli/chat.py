@@ -2,7 +2,8 @@
 
 Whoever types is asked for a line only when standard input is a terminal; otherwise each line of standard input is a
 message, so a pipe works as well. When standard output is not a terminal the answers come as the text that `send
---stream` prints. The context goes along from turn to turn, and so does the task while it waits for an answer.
+--stream` prints, ids and states only when they change. The context goes along from turn to turn, and so does the task
+while it waits for an answer.
 
 Concurrency: lines are read between turns, never while one runs, so nothing reads standard input in a thread. Ctrl-C
 while the agent talks cancels that turn: its connection is closed here, and then its task is asked to end. Ctrl-C at
@@ -18,8 +19,9 @@ from uuid import uuid4
 import typer
 
 from a2a_bridge.cli import fault
+from a2a_bridge.cli.flow import Flow
 from a2a_bridge.cli.options import AgentOptions, flat
-from a2a_bridge.cli.output import emit, note, parts_text, safe
+from a2a_bridge.cli.output import emit, note, options_text, parts_text, safe
 from a2a_bridge.cli.session import Session
 from a2a_bridge.errors import BridgeError
 from a2a_bridge.protocol.objects import (
@@ -70,6 +72,7 @@ class _Talk:
         self._context_id = context_id
         self._task_id: str | None = None
         self._asks = sys.stdin.isatty()
+        self._flow = Flow(is_chat=True)
         self._live = _Live() if sys.stdout.isatty() else None
 
     def run(self) -> None:
@@ -98,7 +101,7 @@ class _Talk:
         return None if not line or said.strip() in _QUIT else said
 
     def _turn(self, line: str) -> None:
-        session = Session(self._agent, stream=True)
+        session = Session(self._agent, stream=True, flow=self._flow)
         try:
             self._runner.run(self._answer(session, line))
         except KeyboardInterrupt:
@@ -191,6 +194,7 @@ class _Live:
             self._shown.add(message.message_id)
             only_text = all(part.text is not None for part in message.parts)
             self._block(message.text if only_text else parts_text(message.parts))
+            self._block(options_text(message))
 
     def _status(self, status: TaskStatus) -> None:
         if status.message is not None and status.state is TaskState.WORKING:

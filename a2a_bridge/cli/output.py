@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from a2a_bridge.cards.build import card_json
 from a2a_bridge.protocol.card import AgentCard
+from a2a_bridge.protocol.extensions import options_in
 from a2a_bridge.protocol.objects import (
     Artifact,
     Event,
@@ -92,9 +93,14 @@ def ids_text(task_id: str, context_id: str | None, state: TaskState | None = Non
 
 
 def message_text(message: Message) -> str:
-    """A message: its ids, then its parts."""
+    """A message: its ids, its parts, the options of its questions."""
     text = field("Message ID", message.message_id)
-    return text + parts_text(message.parts)
+    return text + parts_text(message.parts) + options_text(message)
+
+
+def options_text(message: Message) -> str:
+    """The words that a question lets choose from: a line for each question of a pause that has other ones."""
+    return "".join(field("Options", ", ".join(options)) for options in dict.fromkeys(options_in(message)) if options)
 
 
 def reply_text(message: Message) -> str:
@@ -186,5 +192,5 @@ _MEMBERS: tuple[tuple[type, str], ...] = (
 
 __all__ = [
     "artifact_text", "card_json", "card_text", "content", "emit", "emit_json", "event_json", "event_text", "field",
-    "ids_text", "message_text", "note", "parts_text", "reply_text", "safe", "task_text",
+    "ids_text", "message_text", "note", "options_text", "parts_text", "reply_text", "safe", "task_text",
 ]  # fmt: skip

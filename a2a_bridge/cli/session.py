@@ -16,8 +16,9 @@ import typer
 
 from a2a_bridge.cli import fault
 from a2a_bridge.cli.credentials import credentials_of, headers_of, identifies, wanted_by
+from a2a_bridge.cli.flow import Flow
 from a2a_bridge.cli.options import AgentOptions, agent_url, local_card
-from a2a_bridge.cli.output import emit, emit_json, event_json, event_text, field, ids_text, note, reply_text, task_text
+from a2a_bridge.cli.output import emit, emit_json, event_json, field, ids_text, note, reply_text, task_text
 from a2a_bridge.client.client import Client, Retries, Timeouts, Trust
 from a2a_bridge.errors import BridgeError, RemoteTimeoutError
 from a2a_bridge.protocol.objects import (
@@ -57,8 +58,9 @@ class Seen:
 class Session:
     """An agent, how to talk to it, and how to tell the user about it."""
 
-    def __init__(self, options: AgentOptions, *, stream: bool = False) -> None:
+    def __init__(self, options: AgentOptions, *, stream: bool = False, flow: Flow | None = None) -> None:
         self.options = options
+        self._flow = flow or Flow()
         self.stream = stream
         self.seen = Seen()
         self._credentials = credentials_of(options)
@@ -132,14 +134,18 @@ class Session:
 
     async def follow(self, client: Client, events: AsyncGenerator[Event, None]) -> None:
         """Read a stream to its end and show it: event by event with --stream, else only what it came to."""
-        async with aclosing(events) as reading:
-            async for event in reading:
-                first = self.seen.task_id is None
-                self.seen.take(event)
-                if self.stream:
-                    self._show_event(event)
-                elif first and self.seen.task_id is not None and not self.options.as_json:
-                    emit(ids_text(self.seen.task_id, self.seen.context_id))
+        try:
+            async with aclosing(events) as reading:
+                async for event in reading:
+                    first = self.seen.task_id is None
+                    self.seen.take(event)
+                    if self.stream:
+                        self._show_event(event)
+                    elif first and self.seen.task_id is not None and not self.options.as_json:
+                        emit(ids_text(self.seen.task_id, self.seen.context_id))
+        finally:
+            if rest := self._flow.end():
+                emit(rest)
         if self.stream:
             self._close_stream()
         elif self.seen.task_id is not None:
@@ -169,13 +175,13 @@ class Session:
             emit_json(event_json(event), one_line=True)
         else:
             shown = event.model_copy(update={"history": None}) if isinstance(event, Task) else event
-            emit(event_text(shown))
+            emit(self._flow.text(shown))
             self._ids_are_last = isinstance(event, Task | TaskStatusUpdateEvent)
 
     def _close_stream(self) -> None:
         """The last words of a stream name the task, its context and its state."""
         seen = self.seen
-        if seen.task_id is not None and not self.options.as_json and not self._ids_are_last:
+        if seen.task_id is not None and not (self.options.as_json or self._ids_are_last or self._flow.is_chat):
             emit(ids_text(seen.task_id, seen.context_id, seen.state or TaskState.UNSPECIFIED))
         self._show_next()
 
@@ -185,7 +191,7 @@ class Session:
             return
         if state in _UNHAPPY:
             note(f"Warning: the task ended as {state.value}")
-        if state.is_terminal:
+        if state.is_terminal or self._flow.is_chat:
             return
         command = self.answer_command() if state.is_interrupted else self.follow_command()
         if self.options.as_json:

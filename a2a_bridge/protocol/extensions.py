@@ -102,6 +102,13 @@ def ask_json(*, id: str, kind: str, text: str, schema: JSONValue, options: Itera
     return ask
 
 
+def options_in(message: Message) -> list[tuple[str, ...]]:
+    """The words to choose from of each ask that the message of a pause, anybody's, tells of."""
+    asks = section(message.metadata, TURN_EXTENSION).get("asks")
+    found = [ask.get("options") for ask in asks if isinstance(ask, Mapping)] if isinstance(asks, list) else []
+    return [tuple(word for word in options if isinstance(word, str)) for options in found if isinstance(options, list)]
+
+
 def may_call(name: str, arguments: object) -> str:
     """The words that ask whether a tool may be called: with its arguments, so that nobody approves what they don't see.
 

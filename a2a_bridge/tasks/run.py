@@ -17,7 +17,7 @@ import asyncio
 import logging
 import os
 import struct
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import lru_cache, partial
 from time import perf_counter, time
@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 
 from a2a_bridge.agent import (
     Agent,
+    Answer,
     Ask,
     Chunk,
     Fail,
@@ -94,6 +95,7 @@ class TurnWriter:
         "_answer_head",
         "_asks",
         "_direct",
+        "_given",
         "_live",
         "_open",
         "_over",
@@ -101,8 +103,9 @@ class TurnWriter:
         "_waits",
     )
 
-    def __init__(self, live: LiveTask) -> None:
+    def __init__(self, live: LiveTask, given: Answer | None = None) -> None:
         self._live = live
+        self._given = given  # what the turn goes on with
         self._open: dict[str, ArtifactPieces] = {}
         self._answer: ArtifactPieces | None = None
         self._answer_head = b""
@@ -246,7 +249,16 @@ class TurnWriter:
         ]
         parts = [part for ask in asks for part in parts_json(parts_of(ask))]
         parts = parts or [text_part("The agent needs an answer to go on.")]
+        parts += [text_part(f"Please answer with one of: {', '.join(options)}") for options in self._missed(asks)]
         return self._message(parts, {TURN_EXTENSION: {"asks": told}})
+
+    def _missed(self, asks: Sequence[Ask]) -> Iterable[tuple[str, ...]]:
+        """The options of asks that are put again because the answer to them was none of these."""
+        given = self._given
+        if given is None:
+            return ()
+        before = {(ask.id, ask.options) for ask in given.asks if ask.options and given.option(ask.id) is None}
+        return dict.fromkeys(ask.options for ask in asks if (ask.id, ask.options) in before)
 
     def finish(self) -> None:
         """The generator has ended: write what the turn came to."""
@@ -286,7 +298,7 @@ async def drive(live: LiveTask, agent: Agent, turn: Turn, *, bells: Alarms) -> N
 
     Raises nothing but CancelledError, after the agent's generator has been finished.
     """
-    writer = TurnWriter(live)
+    writer = TurnWriter(live, turn.answer)
     bells.set(live, partial(_time_is_up, live, writer, asyncio.current_task(), bells.seconds))
     try:
         await _step_through(live, writer, agent.run(turn))

@@ -59,7 +59,7 @@ async def test_the_rooms_human_answers_for_agents_that_have_none(room: Any, pupp
 
     result = await room(UserProxyAgent("boss"), puppet("a"), human=human, max_round=3).chat("hello")
     assert said(result)[-1] == ("boss", "from the room")
-    assert asked == ["boss: Your reply to a? Enter says nothing, exit ends the conversation."]
+    assert asked == ["boss: Your reply to a? pass (or an empty answer) says nothing, exit ends the conversation."]
     assert result.human_input == ["from the room"]
     kinds = [entry.kind for entry in result.entries]
     assert kinds[-4:] == ["asked", "answered", "said", "stopped"]
@@ -155,7 +155,8 @@ async def test_the_terminal_is_read_in_a_thread_and_only_by_the_edge(
     human = UserProxyAgent("human")
     result = await human.a_initiate_chat(room(human, puppet("a")), message="hello", silent=True)
     assert said(result)[2] == ("human", "typed words")
-    assert prompts[0] == "human: Your reply to a? Enter says nothing, exit ends the conversation.\n> "
+    question = "Your reply to a? pass (or an empty answer) says nothing, exit ends the conversation."
+    assert prompts[0] == f"human: {question}\n> "
     assert capsys.readouterr().out == ""
 
 
@@ -220,8 +221,18 @@ async def test_a_proxy_asks_also_where_there_is_no_room() -> None:
     """Issue 2: everything is an Agent; published alone, the question goes to the client."""
     talk = Talk(UserProxyAgent("human"))
     replies = await talk.say("How many?")
-    assert replies == [Ask("Your reply to the conversation? Enter says nothing, exit ends the conversation.")]
+    assert replies == [
+        Ask("Your reply to the conversation? pass (or an empty answer) says nothing, exit ends the conversation.")
+    ]
     assert await talk.say("seven") == ["seven"]
+
+
+async def test_a_word_passes_for_those_who_cannot_send_nothing(room: Any, puppet: Any) -> None:
+    """Ours: whoever answers over A2A may sit at no terminal; the word counts as an empty answer."""
+    answers = iter(["Pass", "exit"])
+    result = await room(UserProxyAgent("human"), puppet("a"), human=lambda question: next(answers)).chat("hello")
+    assert said(result) == [("human", "hello"), ("a", "a speaks"), ("a", "a speaks")]
+    assert result.stop.kind == "human"
 
 
 async def test_an_agent_that_has_nothing_to_say_says_so_outside_a_room() -> None:

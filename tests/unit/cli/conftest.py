@@ -20,7 +20,7 @@ from a2a_bridge.cli.main import main
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
-AGENTS = ("echo", "asks", "slow", "direct", "fails", "parts", "metadata")
+AGENTS = ("echo", "asks", "decides", "slow", "direct", "fails", "parts", "metadata")
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

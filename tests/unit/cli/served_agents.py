@@ -21,6 +21,15 @@ async def asks(turn: Turn) -> AsyncIterator[Reply | str]:
         yield f"Hello {turn.answer.message.text}"
 
 
+async def decides(turn: Turn) -> AsyncIterator[Reply | str]:
+    """Asks for yes or no until it is told one."""
+    word = turn.answer.option() if turn.answer is not None else None
+    if word is None:
+        yield Ask("May pay be called?", options=("yes", "no"))
+    else:
+        yield f"{word} it is"
+
+
 async def slow(turn: Turn) -> AsyncIterator[str]:
     """Begins, and never ends."""
     yield "began"

@@ -84,6 +84,31 @@ def test_a_conversation_on_a_terminal(served, terminal, tmp_path: Path) -> None:
     assert chat.process.wait(10) == 0
 
 
+def test_a_question_shows_its_options_on_a_terminal(served, terminal, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: and says which words it takes when another one came."""
+    chat = Terminal("-a", served.agent("decides"), cwd=tmp_path)
+    terminal.append(chat)
+    chat.until("> ")
+    chat.press("pay\n")
+    assert chat.until("> ") == "pay\nMay pay be called?\nOptions: yes, no\n> "
+    chat.press("maybe\n")
+    assert "Please answer with one of: yes, no\nOptions: yes, no\n" in chat.until("> ")
+    chat.press("yes\n")
+    assert chat.until("> ") == "yes\nyes it is\n> "
+
+
+def test_a_question_shows_its_options_and_why_it_is_put_again(served, run) -> None:  # type: ignore[no-untyped-def]
+    """Ours: who reads text sees the words to choose from, and what was wrong with others."""
+    first = run("send", "-a", served.agent("decides"), "pay")
+    assert "Text: May pay be called?\nOptions: yes, no\nResume: " in first.out
+    task_id = first.out.splitlines()[0].removeprefix("Task ID: ")
+    again = run("send", "-a", served.agent("decides"), "--task-id", task_id, "maybe")
+    asked = "Text: May pay be called?\nText: Please answer with one of: yes, no\nOptions: yes, no\n"
+    assert asked in again.out
+    done = run("send", "-a", served.agent("decides"), "--task-id", task_id, "--stream", "Yes.")
+    assert "Text: yes it is\n" in done.out
+
+
 def test_ctrl_c_cancels_the_turn_and_not_the_chat(served, terminal, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Our decision: the task is ended, and the prompt comes back; at the prompt Ctrl-C leaves."""
     chat = Terminal("-a", served.agent("slow"), cwd=tmp_path)
@@ -127,9 +152,18 @@ def test_a_pipe_is_a_conversation_too(served, shell) -> None:  # type: ignore[no
     done = shell("chat", "-a", served.agent("asks"), stdin="hello\n\nBob\n")
     assert done.code == 0
     assert "> " not in done.err
-    assert "Text: What is your name?\n" in done.out
-    assert "Text: Hello Bob\n" in done.out
-    assert done.golden.endswith("Task ID: <id 1>\nContext ID: <id 2>\nState: TASK_STATE_COMPLETED\n")
+    assert done.golden == (
+        "Task ID: <id 1>\n"
+        "Context ID: <id 2>\n"
+        "State: TASK_STATE_WORKING\n"
+        "State: TASK_STATE_INPUT_REQUIRED\n"
+        "Message ID: <id 3>\n"
+        "Text: What is your name?\n"
+        "State: TASK_STATE_WORKING\n"
+        "Artifact ID: answer.2\n"
+        "Text: Hello Bob\n"
+        "State: TASK_STATE_COMPLETED\n"
+    )
 
 
 def test_the_context_goes_along(served, run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -34,11 +34,11 @@ def test_send_in_json_is_one_document_of_the_protocol(served, shell) -> None:  #
     assert done.json["task"]["artifacts"][0]["parts"] == [{"text": "hello "}]
 
 
-def test_a_stream_in_text_shows_every_event_and_ends_with_ids_and_state(served, run) -> None:  # type: ignore[no-untyped-def]
+def test_a_stream_in_text_flows_on_one_line_and_ends_with_ids_and_state(served, run) -> None:  # type: ignore[no-untyped-def]
     """a2a-cli 0.2 §9.2: the last event names task, context and state."""
     done = run("send", "-a", served.agent("echo"), "--stream", "hello there")
     assert done.code == 0
-    assert "Artifact ID: answer\nText: hello \nArtifact ID: answer\nText: there \n" in done.out
+    assert "\nArtifact ID: answer\nText: hello there \nTask ID: " in done.out
     assert done.golden.endswith("Task ID: <id 1>\nContext ID: <id 2>\nState: TASK_STATE_COMPLETED\n")
     assert done.out.count("TASK_STATE_COMPLETED") == 1
 
