@@ -11,7 +11,7 @@ Codes, HTTP statuses, their gRPC names and reasons of protocol errors stand here
     ├── ClientError            ConnectionFailedError, StreamBrokenError, RemoteTimeoutError, AddressRefusedError
     ├── StoreError             StoreConflictError, StoreUnavailableError
     ├── ConfigError            settings that contradict each other or are unknown
-    └── ChatError              SpeakerSelectionError, ToolError, CodeExecutionError
+    └── ChatError              UnknownRoomError, SpeakerSelectionError, ToolError, CodeExecutionError
 """
 
 from collections.abc import Iterable, Mapping
@@ -255,6 +255,10 @@ class ConfigError(BridgeError):
 
 class ChatError(BridgeError):
     """The conversation could not go on."""
+
+
+class UnknownRoomError(ChatError):
+    """The store has no room of that id."""
 
 
 class SpeakerSelectionError(ChatError):

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from a2a_bridge.errors import ChatError
+from a2a_bridge.errors import UnknownRoomError
 from a2a_bridge.protocol.objects import Message, Part, Role, dump
 from a2a_bridge.store.contract import Change, Store
 from a2a_bridge.store.journal import StreamJournal
@@ -22,9 +22,7 @@ _KIND = "room"
 SERVED = "served"
 """The state of a room that a server keeps: its conversation goes on over A2A, and is only looked at from here."""
 
-
-class UnknownRoomError(ChatError):
-    """The store has no room of that id."""
+OF_A_SERVER = "a conversation that a server keeps is looked at by its contextId: manager.at(FILE, served=...)"
 
 
 class KeptRoom(NamedTuple):
@@ -103,7 +101,7 @@ class RoomStore:
             asked = Message(message_id=room_id, role=Role.USER, parts=(Part(text="(asked over A2A)"),))
             return KeptRoom(room_id, room_id, "", asked, SERVED, 0.0)
         if entry is None:
-            raise UnknownRoomError(f"there is no room {room_id!r} of this manager in the store")
+            raise UnknownRoomError(f"there is no room {room_id!r} of this manager in the store; {OF_A_SERVER}")
         return _room(room_id, json.loads(entry.value))
 
     async def rooms(self, store: Store, limit: int = 50) -> list[KeptRoom]:

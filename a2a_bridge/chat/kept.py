@@ -19,7 +19,7 @@ from a2a_bridge.chat.explain import explain
 from a2a_bridge.chat.exported import Imported, exported
 from a2a_bridge.chat.guest import is_guest, is_of
 from a2a_bridge.chat.interruption import is_interrupted
-from a2a_bridge.chat.keep import SERVED, KeptRoom, RoomStore, UnknownRoomError
+from a2a_bridge.chat.keep import OF_A_SERVER, SERVED, KeptRoom, RoomStore
 from a2a_bridge.chat.log import RoomLog
 from a2a_bridge.chat.replay import Replay, replay
 from a2a_bridge.chat.result import ChatResult
@@ -28,7 +28,7 @@ from a2a_bridge.chat.rules import Host, Rules
 from a2a_bridge.chat.run import room_id
 from a2a_bridge.chat.seal import NO_SEAL, is_seal, sealed
 from a2a_bridge.chat.variables import copy_variables
-from a2a_bridge.errors import ChatError
+from a2a_bridge.errors import ChatError, UnknownRoomError
 from a2a_bridge.protocol.objects import Message, Role
 from a2a_bridge.store.contract import Store
 from a2a_bridge.store.journal import MemoryJournal, StreamJournal
@@ -71,6 +71,13 @@ class RoomKeeper(Host):
         """
         if not isinstance(room, str):
             return await self._resume_messages(room)
+        return await _result(self.resumed(room, rename=rename))
+
+    async def resumed(
+        self, room: str, *, rename: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        """The same for a room by its id, to watch: first what the run that was cut off has in its log, then all that
+        happens, and at the end what it came to."""
         async with self._rooms().opened() as store:
             kept = _ours(await self._rooms().find(store, room))
             journal = await self._rooms().claim(store, kept)
@@ -82,7 +89,11 @@ class RoomKeeper(Host):
                 if names:
                     log.mark({"kind": "renamed", "names": names})
                     await log.commit()
-            return await _result(self._kept_run(store, kept, journal))
+            async with aclosing(self._kept_run(store, kept, journal)) as shown:
+                for entry in log.run:
+                    yield entry
+                async for said in shown:
+                    yield said
 
     async def fork(self, room: str, at: int, *, rename: Mapping[str, str] | None = None) -> ChatResult:
         """Go on with a conversation as if it had come to entry `at` and no further, in a room of its own.
@@ -92,6 +103,13 @@ class RoomKeeper(Host):
         as they were at that entry; the room that it was forked from stays as it is. `rename={old: new}` says who has a
         seat under another name. ChatError when there is no such entry, or the conversation had ended there.
         """
+        return await _result(self.forked(room, at, rename=rename))
+
+    async def forked(
+        self, room: str, at: int, *, rename: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Entry | Reply | ChatResult, None]:
+        """The same, to watch: first the entries that it begins with, then all that happens, and at the end what it came
+        to."""
         async with self._rooms().opened() as store:
             kept = _ours(await self._rooms().find(store, room))
             lines = _up_to(at, await self._lines(store, kept))
@@ -112,7 +130,11 @@ class RoomKeeper(Host):
             await copy_variables(await self._rooms().look(store, kept), claimed, at)
             for _, record in await journal.read():
                 await claimed.append(record)
-            return await _result(self._kept_run(store, made, claimed))
+            async with aclosing(self._kept_run(store, made, claimed)) as shown:
+                for entry in log.run:
+                    yield entry
+                async for said in shown:
+                    yield said
 
     async def replay(self, room: str | Iterable[str]) -> Replay:
         """Let the rules decide anew on what was heard in a room, by its id or its lines, and compare: nobody is asked.
@@ -197,7 +219,9 @@ class RoomKeeper(Host):
 
     def _rooms(self) -> RoomStore:
         if self.room_store is None:
-            raise ChatError("only rooms that are kept can be gone back to: GroupChatManager(store='rooms.sqlite')")
+            raise ChatError(
+                f"only rooms that are kept can be gone back to: GroupChatManager(store='rooms.sqlite'); {OF_A_SERVER}"
+            )
         return self.room_store
 
     async def _lines(self, store: Store, room: KeptRoom) -> list[str]:

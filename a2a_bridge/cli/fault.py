@@ -23,6 +23,7 @@ from a2a_bridge.errors import (
     AdapterNotInstalledError,
     BridgeError,
     CardError,
+    ChatError,
     ClientError,
     ConfigError,
     ConnectionFailedError,
@@ -30,6 +31,7 @@ from a2a_bridge.errors import (
     StoreUnavailableError,
     StreamBrokenError,
     TaskNotFoundError,
+    UnknownRoomError,
 )
 
 USAGE = "A2ACLI_ERR_USAGE"
@@ -107,6 +109,8 @@ def fault_of(error: BaseException, *, agent: str | None = None, authenticated: b
         return Fault(CARD_NOT_FOUND if missing else CARD_INVALID, _in_a_shell(error.message), hint)
     if isinstance(error, ConfigError | AdapterNotFoundError | AdapterNotInstalledError | StoreUnavailableError):
         return Fault(USAGE, error.message)
+    if type(error) in (ChatError, UnknownRoomError):  # a room that is not there, or with which this cannot be done
+        return Fault(USAGE, _in_a_shell(str(error)))
     if isinstance(error, BridgeError):
         return Fault(INTERNAL, error.message)
     if hasattr(error, "format_message"):  # typer's errors, whatever their class is in this version of it
@@ -123,6 +127,7 @@ _PYTHON = (
     ("pass trust=Trust(allow_other_origin=True)", "pass --allow-other-origin"),
     ("pass it as token_url=...", "pass it as --token-url"),
     ("pass token_url=...", "pass --token-url"),
+    ("manager.at(FILE, served=...)", "--store FILE, the server's, and --caller NAME"),
 )
 """Advice of the library, in Python, and what to say in a shell instead; a test looks for what is missing here."""
 

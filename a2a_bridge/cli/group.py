@@ -15,8 +15,8 @@ from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.sync_edge import run_sync
 from a2a_bridge.cli.fault import usage
 from a2a_bridge.cli.options import flat
-from a2a_bridge.cli.output import emit, emit_json, field, safe
-from a2a_bridge.cli.room import FileOptions, KeptOptions, RoomOptions, TalkOptions, show, show_result, shown
+from a2a_bridge.cli.output import emit, emit_json, field, note, safe
+from a2a_bridge.cli.room import FileOptions, KeptOptions, RoomOptions, TalkOptions, show, shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -36,14 +36,24 @@ def group() -> None:
 @flat
 def run(options: TalkOptions) -> None:
     """Put a task to the room, and show what is said."""
-    run_sync(lambda: shown(options.talking().driven(options.task), as_json=options.as_json), "group run")
+    manager = options.talking()
+    run_sync(lambda: shown(manager, manager.driven(options.task), options), "group run")
 
 
 @app.command("list")
 @flat
 def list_(options: RoomOptions) -> None:
     """The conversations that are kept, the newest first."""
-    for kept in asyncio.run(options.manager().rooms()):
+    manager = options.manager()
+    if manager.room_store is None:
+        raise usage("nothing is kept: GroupChatManager(store=...)", "--store FILE")
+    rooms = asyncio.run(manager.rooms())
+    if not rooms:
+        note(
+            f"No conversations of {manager.name!r} are kept there. What a server keeps is looked at by its contextId:"
+            f" {options.command('explain')} CONTEXT_ID --caller NAME"
+        )
+    for kept in rooms:
         if options.as_json:
             emit_json(
                 {"room": kept.room_id, "state": kept.state, "at": kept.at, "task": kept.message.text}, one_line=True
@@ -115,10 +125,8 @@ def _log_in(file: Path) -> list[str]:
 @flat
 def resume(options: KeptOptions, rename: Rename = None) -> None:
     """Go on with a conversation that was cut off; nobody who has answered is asked again."""
-    result = run_sync(lambda: options.talking().resume(options.room_id, rename=_names(rename)), "group resume")
-    for entry in result.entries:
-        show(entry, as_json=options.as_json)
-    show_result(result, as_json=options.as_json)
+    manager, names = options.talking(), _names(rename)
+    run_sync(lambda: shown(manager, manager.resumed(options.room_id, rename=names), options), "group resume")
 
 
 @app.command("fork")
@@ -129,10 +137,8 @@ def fork(
     rename: Rename = None,
 ) -> None:
     """Go on as if the conversation had come to entry N and no further, in a room of its own."""
-    result = run_sync(lambda: options.talking().fork(options.room_id, at, rename=_names(rename)), "group fork")
-    for entry in result.entries:
-        show(entry, as_json=options.as_json)
-    show_result(result, as_json=options.as_json)
+    manager, names = options.talking(), _names(rename)
+    run_sync(lambda: shown(manager, manager.forked(options.room_id, at, rename=names), options), "group fork")
 
 
 @app.command("export")

@@ -1,6 +1,9 @@
 """Which group chat a command line names, and how its entries are shown."""
 
+import asyncio
 import os
+import shlex
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,11 +15,12 @@ import typer
 from a2a_bridge.bridge import url_name
 from a2a_bridge.chat.ask import TERMINAL
 from a2a_bridge.chat.entry import Entry, entry_json
+from a2a_bridge.chat.interruption import is_interrupted
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.cli.fault import usage
 from a2a_bridge.cli.options import Output
-from a2a_bridge.cli.output import content, emit, emit_json, field
+from a2a_bridge.cli.output import content, emit, emit_json, field, note
 from a2a_bridge.cli.target import load_target
 from a2a_bridge.config import CONFIG_FILE, load_config
 from a2a_bridge.tasks.live import scope_of
@@ -63,6 +67,12 @@ class RoomOptions:
         """The same, with a person at the terminal to answer what seats ask, unless the manager says who does."""
         manager = self.manager()
         return manager if manager.human is not None else manager.answered_by(TERMINAL)
+
+    def command(self, name: str, *more: str) -> str:
+        """The line to type for another command of this room."""
+        options = [("--store", self.store), ("--config", self.config)]
+        given = [word for option, value in options if value is not None for word in (option, str(value))]
+        return shlex.join(["a2a-bridge", "group", name, self.room, *more, *given])
 
     def _target(self) -> str:
         if ":" in self.room:
@@ -132,11 +142,34 @@ def show_result(result: ChatResult, *, as_json: bool) -> None:
     emit(content("Summary", result.summary))
 
 
-async def shown(played: AsyncIterator[Any], *, as_json: bool) -> None:
-    """Entries as they come."""
-    async with aclosing(cast(Any, played)) as entries:
-        async for entry in entries:
-            if isinstance(entry, Entry):
-                show(entry, as_json=as_json)
-            elif isinstance(entry, ChatResult):
-                show_result(entry, as_json=as_json)
+async def shown(manager: GroupChatManager, played: AsyncIterator[Any], options: RoomOptions) -> None:
+    """Entries as they come, and the result. After Ctrl-C: how to go on."""
+    began, last = time.time(), 0
+    try:
+        async with aclosing(cast(Any, played)) as entries:
+            async for said in entries:
+                # A room that had ended gives its result and nothing else: its entries are in there.
+                found = said.entries if isinstance(said, ChatResult) else (said,)
+                for entry in found:
+                    if isinstance(entry, Entry) and entry.seq > last:
+                        show(entry, as_json=options.as_json)
+                        last = entry.seq
+                if isinstance(said, ChatResult):
+                    show_result(said, as_json=options.as_json)
+    except asyncio.CancelledError:
+        if is_interrupted():
+            rooms = [room for room in await manager.rooms() if room.at >= began and room.state == "interrupted"]
+            _show_interrupted(rooms[0].room_id if rooms else None, options)
+        raise
+
+
+def _show_interrupted(room_id: str | None, options: RoomOptions) -> None:
+    """To standard error, which is read by the person who pressed Ctrl-C; JSON is one more line where the others are."""
+    go_on = options.command("resume", room_id) if room_id else "nothing is kept; to go on after Ctrl-C: --store FILE"
+    if options.as_json:
+        stop = {"kind": "interrupted", "by": "human", "detail": go_on}
+        emit_json({"room": room_id, "stop": cast(Any, stop), "summary": ""}, one_line=True)
+    elif room_id:
+        note(f"Interrupted. Room: {room_id}\nTo go on: {go_on}")
+    else:
+        note(f"Interrupted: {go_on}")

@@ -15,13 +15,12 @@ from a2a_bridge.chat.breaker import FAILURES, Breaker
 from a2a_bridge.chat.budget import ESTIMATED, Budget
 from a2a_bridge.chat.control import RoomNotRunningError
 from a2a_bridge.chat.entry import Entry
-from a2a_bridge.chat.keep import UnknownRoomError
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.room import Room
 from a2a_bridge.chat.seat import OnFailure, Seat, View
 from a2a_bridge.chat.speaker import Selector
 from a2a_bridge.chat.user_proxy import UserProxyAgent
-from a2a_bridge.errors import ChatError
+from a2a_bridge.errors import ChatError, UnknownRoomError
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.agents import Gate
 from a2a_bridge.testing.model import ScriptedModel

@@ -159,6 +159,7 @@ PROGRAM = """
         GroupChat([human, ConversableAgent("bot", default_auto_reply="hm")], speaker_selection_method="round_robin"),
         store="rooms.sqlite",
     )
+    unkept = GroupChatManager(kept.groupchat)
 """
 
 
@@ -198,7 +199,12 @@ def test_a_program_and_the_command_line_end_without_a_traceback_of_ours(tmp_path
         assert code == 130
         assert "Traceback" not in shown
         listed = subprocess.run([*group, "list", "room:kept"], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert "interrupted" in listed.stdout
+        assert "State: interrupted" in listed.stdout
+        room_id = listed.stdout.splitlines()[0].removeprefix("Room: ")
+        assert shown.endswith(f"Interrupted. Room: {room_id}\nTo go on: a2a-bridge group resume room:kept {room_id}\n")
+        code, shown = pressed([*group, "run", "room:unkept", "go", "-o", "json"], tmp_path, "hm", theirs)
+        assert code == 130
+        assert '"stop":{"kind":"interrupted","by":"human","detail":"nothing is kept' in shown
     finally:
         os.close(ours)
         os.close(theirs)

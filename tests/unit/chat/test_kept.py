@@ -14,10 +14,9 @@ from a2a_bridge.chat.entry import Entry
 from a2a_bridge.chat.exchange import Exchange
 from a2a_bridge.chat.exported import findings
 from a2a_bridge.chat.group_chat import GroupChat
-from a2a_bridge.chat.keep import UnknownRoomError
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.seat import Seat
-from a2a_bridge.errors import ChatError
+from a2a_bridge.errors import ChatError, UnknownRoomError
 from a2a_bridge.testing.model import ScriptedModel
 
 RESTARTABLE = Traits(after_crash="restartable")
