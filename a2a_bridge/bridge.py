@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -261,8 +262,11 @@ def _named_agents(agents: Any) -> dict[str, Agent]:
         found = [(url_name(agent.name), agent)]
     if not found:
         raise ConfigError("there is no agent to serve")
-    if len(dict(found)) < len(found):
-        raise ConfigError(f"two agents have the same name in URLs: {', '.join(sorted(key for key, _ in found))}")
+    if twice := sorted(key for key, times in Counter(key for key, _ in found).items() if times > 1):
+        raise ConfigError(
+            f"two agents have the same name in URLs: {', '.join(twice)}. Name them yourself,"
+            ' in a dict instead of a list: {"first": agent, "second": other}'
+        )
     return dict(found)
 
 

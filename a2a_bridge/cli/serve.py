@@ -44,7 +44,9 @@ class ServeOptions:
 
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TARGET", show_default=False, help="MODULE:ATTRIBUTE of an agent, or the URL of one."),
+        typer.Argument(
+            metavar="[NAME=]TARGET", show_default=False, help="MODULE:ATTRIBUTE of an agent, or the URL of one."
+        ),
     ] = None
     config: Annotated[
         Path | None,
@@ -133,27 +135,31 @@ def _settings(options: ServeOptions) -> Settings:
 
 
 def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent], dict[str, Path | str]]:
-    targets = options.targets or []
+    targets = [_named(target) for target in options.targets or []]
     if (options.name or options.description) and len(targets) != 1:
-        raise usage("--name and --description are for a single TARGET")
+        raise usage("--name and --description are for a single TARGET", "several have a name each: NAME=TARGET")
+    if options.name and targets[0][0]:
+        raise usage("--name and NAME= both name the agent", "one of the two")
     adapters()  # before the user's modules: an adapter may have to silence its framework before that is imported
     found = [
-        (key, said.target, adapt(_object(said.target), name=said.name, description=said.description))
+        (key, True, said.target, adapt(_object(said.target), name=said.name, description=said.description))
         for key, said in settings.agents.items()
     ]
-    found += [
-        ("", target, adapt(_object(target), name=options.name, description=options.description)) for target in targets
-    ]
-    unread = unread_cards([agent for _, _, agent in found])
+    for said_name, target in targets:
+        name = said_name or options.name
+        agent = adapt(_object(target), name=name, description=options.description)
+        found.append(("", name is not None, target, agent))
+    unread = unread_cards([agent for *_, agent in found])
     agents: dict[str, Agent] = {}
-    for (given, target, agent), why in zip(found, unread, strict=True):
+    for (given, named, target, agent), why in zip(found, unread, strict=True):
         key = given or url_name(agent.name)
         if why is not None:
-            if not given and options.name is None:
-                raise CommandError(Fault(UNREACHABLE, f"{target}: {why}", "start it, or give it a name: --name NAME"))
+            if not named:
+                hint = f"start it, or give it a name: NAME={target}"
+                raise CommandError(Fault(UNREACHABLE, f"{target}: {why}", hint))
             note(f"Warning: {key}: {why}. It is served all the same, and each call tries again")
         if key in agents:
-            raise usage(f"{target}: there is an agent {key!r} already; give one of them another name")
+            raise usage(f"{target}: there is an agent {key!r} already", f"another name for this one: NAME={target}")
         agents[key] = agent
     if not agents:
         raise usage(
@@ -167,6 +173,12 @@ def _signing_keys(settings: Settings, agents: Iterable[str]) -> dict[str, list[S
     said = dict.fromkeys(agents, settings.cards.signing_keys)
     said |= {key: agent.signing_keys for key, agent in settings.agents.items() if agent.signing_keys}
     return {key: [load_signing_key(source) for source in sources] for key, sources in said.items()}
+
+
+def _named(target: str) -> tuple[str | None, str]:
+    """The name before a target, if there is one: a URL may have an equals sign of its own."""
+    name, equals, rest = target.partition("=")
+    return (name, rest) if name and equals and ":" not in name else (None, target)
 
 
 def _object(target: str) -> Any:

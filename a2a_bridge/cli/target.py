@@ -4,8 +4,10 @@ import difflib
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
+from a2a_bridge.adaptation import adapters
 from a2a_bridge.errors import ConfigError
 
 
@@ -18,6 +20,11 @@ def load_target(target: str) -> Any:
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
         raise ConfigError(f"{target!r} is not MODULE:ATTRIBUTE, such as app.agents:planner")
+    if module_name.endswith(".py") and Path(module_name).is_file():
+        dotted = ".".join(Path(module_name).with_suffix("").parts)
+        raise ConfigError(
+            f"{target!r} names a file: a module is named without .py, with dots for folders: {dotted}:{path}"
+        )
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -36,15 +43,27 @@ def _module(name: str, target: str, folder: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise ConfigError(f"{target}: there is no module {error.name!r} in {folder} or installed") from None
-        raise ConfigError(f"{target}: {name} needs the module {error.name!r}, which is not installed") from error
+        raise ConfigError(
+            f"{target}: {name} needs the module {error.name!r}, which is not installed{_extra(error.name)}"
+        ) from error
     except Exception as error:  # code of the user: whatever it raises is told, with its place
         raise ConfigError(
             f"{target}: importing {name} failed: {type(error).__name__}: {error}{_place(error)}"
         ) from error
 
 
+def _extra(module: str | None) -> str:
+    """What to type if the module is the framework of an adapter, or its top-level package."""
+    for adapter in adapters():
+        if module is not None and f"{adapter.package}.".startswith(f"{module}."):
+            return f'. Install it with: pip install "{adapter.requires}"'
+    return ""
+
+
 def _place(error: BaseException) -> str:
-    """File and line where an error came up."""
+    """File and line where an error came up; a SyntaxError says them itself."""
+    if isinstance(error, SyntaxError):
+        return ""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

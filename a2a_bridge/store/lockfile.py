@@ -48,7 +48,8 @@ class FileLock:
             holder = _holder(descriptor)
             os.close(descriptor)
             raise StoreUnavailableError(
-                f"the store {self._path} belongs to {holder}. Stop that first, or give this process a file of its own."
+                f"the store {self._path} belongs to {holder}. Stop that first, or give this process a file of its own:"
+                " --store FILE on the command line, store= in Python"
             ) from None
         except OSError as error:
             os.close(descriptor)

@@ -25,6 +25,7 @@ from adapters.langgraph.calls import ModelCalls
 from adapters.langgraph.interrupts import UNCLEAR, ask_of, breakpoint_ask, resume_value
 from adapters.langgraph.savers import usable
 from adapters.langgraph.stream import STREAM_MODES, Reading
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StateSnapshot
@@ -60,6 +61,13 @@ class PregelAgent(ABC):
                 " adapters.langgraph.graph.GraphAgent(graph, context=...) or .entrypoint.EntrypointAgent",
                 graph.get_name(),
                 getattr(wanted, "__name__", wanted),
+            )
+        if isinstance(saver, InMemorySaver):
+            _log.warning(
+                "the checkpointer of %r is in memory: its threads, and the questions that wait for an answer, end with"
+                " this process. To keep them over a restart compile it with a durable one, such as SqliteSaver of"
+                " langgraph-checkpoint-sqlite",
+                graph.get_name(),
             )
         # True means "that of the graph around this one", and there is none.
         self._keeps = graph.checkpointer not in (None, False, True)
@@ -186,7 +194,12 @@ def _asks(interrupts: Sequence[Interrupt[Any]]) -> list[Reply]:
 
 def _after_breakpoint(answer: Answer, state: StateSnapshot) -> Any:
     if not state.next or any(task.error for task in state.tasks):  # it has ended, or failed
-        return (Fail("The question that this answers is not open any more. Please start again."),)
+        return (
+            Fail(
+                "The question that this answers is not open any more: it has been settled, or the server was restarted"
+                " and its checkpointer forgot it. Please start again."
+            ),
+        )
     ask: Ask = breakpoint_ask(state.next)
     option = Answer((ask,), answer.message).option()
     if option is None:

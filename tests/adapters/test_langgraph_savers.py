@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import pytest
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -81,6 +82,19 @@ async def test_a_question_is_kept_and_answered_by_another_object_and_off_the_loo
         assert outcome(await within(talk.say("blue"))).text == "The answer was blue."
         assert saver.threads
         assert threading.get_ident() not in saver.threads
+
+
+async def test_a_checkpointer_in_memory_is_warned_about_and_its_forgotten_question_is_explained(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ours: the store keeps the task over a restart, the graph's thread is gone."""
+    talk = Talk(asking(Kept()))
+    assert "is in memory" not in caplog.text
+    talk.agent = asking(InMemorySaver())
+    assert "the checkpointer of 'LangGraph' is in memory" in caplog.text
+    assert isinstance((await within(talk.say("go")))[-1], Ask)
+    talk.agent = asking(InMemorySaver())
+    assert "the server was restarted" in (outcome(await within(talk.say("blue"))).failed or "")
 
 
 async def test_functions_have_them_too() -> None:

@@ -33,8 +33,9 @@ def test_names_of_agents_become_names_in_urls() -> None:
 
 
 def test_two_agents_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match="same name"):
-        Bridge([echo, echo])
+    with pytest.raises(ConfigError, match=r"same name in URLs: echo\. .* in a dict"):
+        Bridge([echo, shout, echo])
+    assert list(Bridge({"first": echo, "second": echo}, store=MemoryStore()).agents) == ["first", "second"]
 
 
 def test_a_root_or_a_card_of_nobody_is_refused() -> None:

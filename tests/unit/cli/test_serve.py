@@ -74,7 +74,7 @@ def test_a_target_that_nobody_can_reach_is_said_at_once(start, run, tmp_path: Pa
     nameless = run("serve", DEAD, "--port", "0", "--store", "memory")
     assert nameless.code == 3
     assert f"Error: {DEAD}: cannot connect to {DEAD}" in nameless.err
-    assert "start it, or give it a name: --name NAME" in nameless.err
+    assert f"start it, or give it a name: NAME={DEAD}" in nameless.err
     (tmp_path / "a2a-bridge.toml").write_text(f'[agents.far]\ntarget = "{DEAD}"\n[store]\nkind = "memory"\n')
     for words in ((), (DEAD, "--name", "far", "--store", "memory")):
         heard = start(*words, cwd=tmp_path).heard
@@ -130,6 +130,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("mine",), 2, "'mine' is not MODULE:ATTRIBUTE"),
         (("mine:number",), 2, "int is not an agent"),
         (("mine:shout", "mine:shout"), 2, "there is an agent 'shout' already"),
+        (("mine:shout", "mine:shout"), 2, "another name for this one: NAME=mine:shout"),
+        (("a=mine:shout", "a=mine:shout"), 2, "there is an agent 'a' already"),
+        (("a=mine:shout", "--name", "b"), 2, "--name and NAME= both name the agent"),
         (("mine:shout", "mine:shout", "--name", "x"), 2, "single TARGET"),
         (("mine:shout", "--public-url", "x"), 2, "--public-url: server.public_url: must be an absolute URL"),
         (("mine:shout", "--config", "none.toml"), 2, "none.toml: cannot be read"),
@@ -168,7 +171,17 @@ def test_a_taken_port_and_a_taken_store_are_sentences(start, shell, tmp_path: Pa
     held = shell("serve", "mine:shout", "--port", "0", "--store", "one.sqlite")
     assert held.code == 2
     assert "belongs to process" in held.err
+    assert "--store FILE" in held.err
     assert "Traceback" not in held.err
+
+
+def test_each_of_several_targets_may_have_a_name(start, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: the same agent twice, or two of one name, without touching their code."""
+    write_agents(tmp_path)
+    served = start("mine:shout", "other=mine:shout", "--store", "memory", cwd=tmp_path)
+    assert f"shout: {served.url}/shout/" in served.heard
+    assert f"other: {served.url}/other/" in served.heard
+    assert "Text: HELLO" in shell("send", "-a", f"{served.url}/other", "hello").out
 
 
 def test_an_address_that_means_everywhere_is_warned_about(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -47,13 +47,19 @@ def test_packages_are_searched_too(folder: Path) -> None:
         ("target_b:zzzzzz", "target_b has no 'zzzzzz'$"),
         ("target_needs:x", "target_needs needs the module 'target_missing', which is not installed"),
         ("target_broken:x", r"importing target_broken failed: ZeroDivisionError: division by zero \(.*, line 2\)"),
-        ("target_syntax:x", "importing target_syntax failed: SyntaxError"),
+        (
+            "target_crew:x",
+            r"'crewai', which is not installed\. .*: pip install .a2a-agent-bridge\[crewai\].$",
+        ),
+        ("target_syntax:x", r"importing target_syntax failed: SyntaxError: .* \(target_syntax.py, line 1\)$"),
+        ("target_b.py:shout", r"without \.py, with dots for folders: target_b:shout$"),
     ],
 )
 def test_what_is_wrong_is_said(folder: Path, target: str, said: str) -> None:
     """Our decision: module, attribute, dependency and bug are four different sentences."""
     (folder / "target_b.py").write_text("shout = 1\n")
     (folder / "target_needs.py").write_text("import target_missing\n")
+    (folder / "target_crew.py").write_text("from crewai import Agent\n")
     (folder / "target_broken.py").write_text("x = 1\n1 / 0\n")
     (folder / "target_syntax.py").write_text("def\n")
     with pytest.raises(ConfigError, match=said):
