@@ -115,6 +115,7 @@ class Bridge:
         self._is_open = False
         self._ready = False
         self._draining: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
         self._streams = Streams(ping=limits.ping, send_timeout=limits.send, on_exit=self._begin_to_drain)
         base = public_url.rstrip("/")
         known = dict(cards or {})
@@ -220,6 +221,16 @@ class Bridge:
         """Not ready, no new sends, running turns get their grace, streams end. Calling it again waits for the same."""
         await asyncio.shield(self._begin_to_drain())
 
+    def hurry(self) -> None:
+        """A drain waits no longer for running turns: they are cut as at the end of the grace."""
+        self._hurried.set()
+
+    def waits(self) -> str:
+        """What a drain would wait for, in words; empty if for nothing."""
+        running = self.service.running
+        turns = "1 turn" if running == 1 else f"{running} turns"
+        return f"waiting up to {self.limits.grace:g} s for {turns}" if running else ""
+
     def _begin_to_drain(self) -> "asyncio.Task[None]":
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain())
@@ -227,7 +238,7 @@ class Bridge:
 
     async def _drain(self) -> None:
         self._ready = False
-        await self.service.stop(self.limits.grace)
+        await self.service.stop(self.limits.grace, self._hurried)
         if len(self._streams):
             await asyncio.sleep(LAST_EVENTS_SECONDS)
         self._streams.end_all()

@@ -4,14 +4,18 @@ Who does what. `run_server` blocks until the process is asked to stop; its shutd
 closes connections.
 """
 
+import asyncio
 import contextlib
 import gc
+import logging
 import os
+import signal
 import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -27,6 +31,8 @@ from a2a_bridge.server.http import Refused, headers_of
 from a2a_bridge.server.identity import Certificates
 from a2a_bridge.server.refusal import refusal
 
+_log = logging.getLogger(__name__)
+
 ANY_HOST = "*"
 _PROBES = ("/healthz", "/readyz", "/health")
 
@@ -41,6 +47,10 @@ class Served(Protocol):
     async def open(self) -> None: ...
 
     async def drain(self) -> None: ...
+
+    def hurry(self) -> None: ...
+
+    def waits(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +135,18 @@ def guarded(served: Served, listening: Listening) -> ASGIApp:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, draining what is served before it closes connections."""
+    """uvicorn, draining what is served before it closes connections. Ctrl-C while it drains ends the wait, and nothing
+    else: turns are cut in order, and the store is closed. uvicorn's own second Ctrl-C would leave it open."""
 
     def __init__(self, config: uvicorn.Config, served: Served, ready: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._served = served
         self._ready = ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_interrupted = False
 
     async def serve(self, sockets: Any = None) -> None:
+        self._loop = asyncio.get_running_loop()
         # Before uvicorn: a store that cannot be had is an error of ours, not a failed lifespan in its log.
         await self._served.open()
         await super().serve(sockets)
@@ -146,7 +160,19 @@ class _Server(uvicorn.Server):
         if self.started and self._ready is not None:
             self._ready()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called between two steps of whatever runs."""
+        if not self.should_exit:
+            self._is_interrupted = sig == signal.SIGINT
+            super().handle_exit(sig, frame)
+        elif sig == signal.SIGINT and self._loop is not None:
+            # Not uvicorn's: it raises every signal it has seen once more in the end, and two are a KeyboardInterrupt.
+            self._loop.call_soon_threadsafe(self._served.hurry)
+
     async def shutdown(self, sockets: Any = None) -> None:
+        if waits := self._served.waits():
+            more = "; Ctrl-C again stops now" if self._is_interrupted else ""
+            _log.info("Shutting down: %s%s", waits, more)
         await self._served.drain()
         await super().shutdown(sockets)
 

@@ -114,12 +114,13 @@ class TaskService:
             await self._webhooks.outbox.start()
         await self._turns.recover(self._clock, self._keeping, self._adopt)
 
-    async def stop(self, grace: float) -> None:
-        """Refuse new sends, wait `grace` seconds for running turns, then end the rest as the module's text says."""
+    async def stop(self, grace: float, hurried: asyncio.Event) -> None:
+        """Refuse new sends, wait `grace` seconds for running turns, then end the rest as the module's text says.
+        `hurried` set: the grace is over."""
         self._stopping = True
-        await self._turns.stop(grace)
+        await self._turns.stop(grace, hurried)
         if self._webhooks is not None:
-            await self._webhooks.outbox.stop(min(grace, PUSH_SECONDS))
+            await self._webhooks.outbox.stop(0 if hurried.is_set() else min(grace, PUSH_SECONDS))
 
     async def sweep(self) -> None:
         """Forget what has been kept long enough, and expire tasks that nobody answered; call it every minute or so."""

@@ -298,12 +298,12 @@ class Turns:
 
     # --- stopping
 
-    async def stop(self, grace: float) -> None:
-        """Wait for running turns, then end what is left: `at_most_once` work FAILS, other work is left to the next
-        start if the store is durable. Returns when every slot is free, or after five more seconds, and what was said
-        is kept."""
+    async def stop(self, grace: float, hurried: asyncio.Event) -> None:
+        """Wait for running turns, `grace` seconds or until `hurried` is set, then end what is left: `at_most_once` work
+        FAILS, other work is left to the next start if the store is durable. Returns when every slot is free, or after
+        five more seconds, and what was said is kept."""
         if self._running:
-            await asyncio.wait(list(self._running), timeout=grace)
+            await _all_or(list(self._running), hurried, within=grace)
         ended = list(self._running.items())
         for task, live in ended:
             left_for_later = self._durable and self._traits[live.who.agent].after_crash != "at_most_once"
@@ -483,3 +483,13 @@ def _words(live: LiveTask, text: str) -> bytes:
     return message_json(
         message_id=new_id(), parts=[text_part(text)], context_id=live.who.context_id, task_id=live.who.task_id
     )
+
+
+async def _all_or(tasks: "list[asyncio.Task[None]]", event: asyncio.Event, *, within: float) -> None:
+    """Until all tasks have ended, or the event is set, or the time is up."""
+    waits = asyncio.create_task(asyncio.wait(tasks)), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait(waits, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -124,6 +124,8 @@ class AutoGenAgent:
                     yield reply
             # Also while a human is waited for: nobody else is at work then.
             state = await obj.save_state() if self._keeps else None
+        if human:
+            _count_the_answer(state)
         handoff = None if human else self._handoff(reading)
         if self._keeps:
             by, to = (handoff.source, handoff.target) if handoff else ("", "")
@@ -159,6 +161,13 @@ async def _recall(turn: Turn) -> Kept | None:
         return None
     found = json.loads(records[-1][1])
     return Kept(found["state"], found["human"], found["by"], found["to"])
+
+
+def _count_the_answer(state: Any) -> None:
+    """A human's answer is a turn of the team, as in AutoGen; the run that is started with it counts others only."""
+    for part in state["agent_states"].values():
+        if "current_turn" in part:  # the one who leads the team
+            part["current_turn"] += 1
 
 
 async def _loaded(obj: Any, kept: Kept) -> bool:

@@ -99,6 +99,21 @@ async def test_a_human_in_a_team_is_asked_and_the_others_hear_the_answer(model: 
     assert ("boss", "SAY make it shorter") in last
 
 
+@pytest.mark.parametrize(("turns", "after"), [(2, ()), (3, ("critic",)), (4, ("critic", "writer"))])
+async def test_the_answer_of_a_human_is_one_of_the_turns_of_the_team(
+    model: FakeOpenAI, turns: int, after: tuple[str, ...]
+) -> None:
+    """Ours: as many turns as AutoGen itself takes; the next message of the caller begins to count anew."""
+    seats = [assistant(model, "writer"), UserProxyAgent("boss"), assistant(model, "critic")]
+    talk = Talk(ADAPTER.adapt(RoundRobinGroupChat(seats, max_turns=turns)))
+    assert (await within(talk.say("SAY a plan")))[-1] == Ask(text="What does boss say?")
+    before = len(model.requests)
+    replies = await within(talk.say("SAY good"))
+    assert outcome(replies).failed is None
+    assert len(model.requests) - before == len(after)
+    assert [name for name in ("critic", "writer") if f"[{name}]" in outcome(replies).text] == list(after)
+
+
 @pytest.mark.parametrize("inside", [False, True])
 async def test_a_team_that_was_run_before_it_was_published_is_as_good_as_new(model: FakeOpenAI, inside: bool) -> None:
     """Ours: a copy has a runtime of its own, in which everybody is registered again."""

@@ -122,6 +122,17 @@ async def eraser(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
+async def patient(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server that would wait a minute for a running turn."""
+    found = Server(tmp_path / "s.sqlite", SERVED.with_name("patient.py"))
+    try:
+        await found.start()
+        yield found
+    finally:
+        await found.close()
+
+
+@pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Started, and killed at the end if it still runs."""
     found = Server(tmp_path / "s.sqlite")

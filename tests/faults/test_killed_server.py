@@ -135,6 +135,30 @@ async def test_a_server_that_is_interrupted_at_the_terminal_ends_without_a_trace
     assert "Traceback" not in await server.log()
 
 
+async def test_a_second_interrupt_ends_the_grace_and_nothing_is_lost(patient: Any) -> None:
+    """Ours: the first Ctrl-C says what is waited for, the second cuts the turns as the end of the grace does."""
+    wire = patient.wire("once")
+    sending = asyncio.create_task(wire.post(
+        {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say("go")}
+    ))  # fmt: skip
+    await eventually(lambda: _are(1, wire))
+    patient.signal(signal.SIGINT)
+    told = b""
+    async with asyncio.timeout(5.0):
+        while b"waiting up to 60 s for 1 turn; Ctrl-C again stops now" not in told:
+            told += await patient.process.stderr.readline()
+    assert not sending.done()
+    patient.signal(signal.SIGINT)
+    assert await patient.ended(within=10.0) == 0
+    rest = await patient.log()
+    assert "Traceback" not in rest
+    assert "Application shutdown complete" in rest
+    task = (await sending).json()["result"]["task"]
+    assert task["status"]["state"] == "TASK_STATE_FAILED"
+    await patient.start()
+    assert (await wire.get(task["id"]))["status"] == task["status"]
+
+
 async def _are(count: int, wire: Wire, **filters: Any) -> bool:
     return len(await wire.tasks(**filters)) == count
 

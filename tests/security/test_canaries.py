@@ -105,6 +105,11 @@ class Gone:
 
     async def drain(self) -> None: ...
 
+    def hurry(self) -> None: ...
+
+    def waits(self) -> str:
+        return ""
+
 
 class Scene:
     """A server with everything in it that has to do with secrets, and everything that can be seen of it."""

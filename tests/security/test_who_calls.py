@@ -318,6 +318,11 @@ class Login:
 
     async def drain(self) -> None: ...
 
+    def hurry(self) -> None: ...
+
+    def waits(self) -> str:
+        return ""
+
     async def discover(self, request: Request) -> Response:
         return JSONResponse(self.document)
 

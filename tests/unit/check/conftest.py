@@ -34,6 +34,12 @@ class Spoiled:
     async def drain(self) -> None:
         await self._bridge.drain()
 
+    def hurry(self) -> None:
+        self._bridge.hurry()
+
+    def waits(self) -> str:
+        return self._bridge.waits()
+
     @property
     def app(self) -> "Spoiled":
         return self
