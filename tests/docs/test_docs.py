@@ -158,6 +158,11 @@ async def test_a_function_is_published_and_the_client_of_the_readme_talks_to_it(
     shown = capsys.readouterr().out
     assert shown.startswith("HELLO\n")
     assert "HELLO AGAIN" in shown
+    assert shown.endswith(" TASK_STATE_COMPLETED\n")
+
+
+def test_the_test_of_the_readme_that_needs_no_model_passes() -> None:
+    run_block("def test_the_writer_answers()")["test_the_writer_answers"]()
 
 
 async def test_the_room_of_the_readme_talks_to_its_end(
