@@ -249,16 +249,21 @@ class TurnWriter:
         ]
         parts = [part for ask in asks for part in parts_json(parts_of(ask))]
         parts = parts or [text_part("The agent needs an answer to go on.")]
-        parts += [text_part(f"Please answer with one of: {', '.join(options)}") for options in self._missed(asks)]
+        notes = [text_part(f"Please answer with one of: {', '.join(options)}") for options in self._missed(asks)]
+        parts += [note for note in notes if note not in parts]  # a remote agent's question may bring it along
         return self._message(parts, {TURN_EXTENSION: {"asks": told}})
 
     def _missed(self, asks: Sequence[Ask]) -> Iterable[tuple[str, ...]]:
-        """The options of asks that are put again because the answer to them was none of these."""
+        """The options of asks that are put again because the answer to them was none of these.
+
+        A single option is no choice: other words are an answer as well.
+        """
         given = self._given
         if given is None:
             return ()
-        before = {(ask.id, ask.options) for ask in given.asks if ask.options and given.option(ask.id) is None}
-        return dict.fromkeys(ask.options for ask in asks if (ask.id, ask.options) in before)
+        unclear = [ask for ask in given.asks if len(ask.options) > 1 and given.option(ask.id) is None]
+        before = {(ask.id, ask.text, ask.options) for ask in unclear}
+        return dict.fromkeys(ask.options for ask in asks if (ask.id, ask.text, ask.options) in before)
 
     def finish(self) -> None:
         """The generator has ended: write what the turn came to."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from a2a_bridge.agent import Ask, Chunk, Say, Traits
+from a2a_bridge.agent import Ask, Chunk, Say, Traits, parts_of
 from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
+from a2a_bridge.protocol.objects import Part
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.live import Keeping
 from a2a_bridge.testing.agents import Gate, Scripted
@@ -74,6 +75,40 @@ async def test_several_asks_are_one_pause_in_the_state_of_the_first(serve: Any, 
 
     task = await (await serve(Scripted(behaviour))).send()
     assert state_of(task) == {"input": "INPUT_REQUIRED", "auth": "AUTH_REQUIRED"}[kinds[0]]
+
+
+@pytest.mark.parametrize(
+    ("again", "note"),
+    [
+        (Ask("Colour?", options=("red", "blue")), "Please answer with one of: red, blue"),
+        (Ask("Colour?", (Part(text="Please answer with one of: red, blue"),), options=("red", "blue")), None),
+        (Ask("And the door?", options=("red", "blue")), None),
+    ],
+)
+async def test_a_question_put_again_says_once_which_answers_there_are(serve: Any, again: Ask, note: Any) -> None:
+    """Our decision: a person who said something else learns why; a remote agent's question may say it already."""
+
+    async def behaviour(turn: Any) -> Any:
+        yield again if turn.answer else Ask("Colour?", options=("red", "blue"))
+
+    wire: Wire = await serve(Scripted(behaviour))
+    task = await wire.send("paint")
+    assert texts([task["status"]["message"]]) == ["Colour?"]
+    task = await wire.send("green", taskId=task["id"])
+    said = [part["text"] for part in task["status"]["message"]["parts"]]
+    assert said == [part.text for part in parts_of(again)] + ([note] if note else [])
+
+
+async def test_a_question_with_one_option_takes_other_words_too(serve: Any) -> None:
+    """Our decision: "yes, or what to change" may be asked again after a change."""
+
+    async def behaviour(turn: Any) -> Any:
+        yield Ask("All right?", options=("yes",))
+
+    wire: Wire = await serve(Scripted(behaviour))
+    task = await wire.send("write")
+    task = await wire.send("shorter", taskId=task["id"])
+    assert texts([task["status"]["message"]]) == ["All right?"]
 
 
 async def test_an_ask_without_words_still_says_something(serve: Any) -> None:
