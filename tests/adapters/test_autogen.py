@@ -124,4 +124,5 @@ class TestAutoGenTeamWithAHuman(AutoGenContract):
         return RoundRobinGroupChat([agent], max_turns=1, custom_message_types=[StructuredMessage[Weather]])
 
     def asking(self, model: FakeOpenAI, memory: Any) -> Any:
-        return RoundRobinGroupChat([assistant(model), UserProxyAgent("human")], max_turns=3)  # the answer is one of them
+        human = UserProxyAgent("human")
+        return RoundRobinGroupChat([assistant(model), human], max_turns=3)  # the answer is one of them

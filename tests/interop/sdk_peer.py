@@ -1,6 +1,7 @@
 """A server of the official SDK (a2a-sdk 1.3.0) on loopback, in one binding and version, and a webhook to tell it of."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -146,6 +147,8 @@ async def served(app: Starlette) -> AsyncIterator[str]:
         listener.listen(16)
         config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none")
         server = uvicorn.Server(config)
+        # it would put back, at its end, a handler of a loop that is gone
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -75,6 +76,8 @@ async def tokens() -> AsyncIterator[TokenServer]:
         found.url = f"http://127.0.0.1:{listener.getsockname()[1]}/token"
         app = Starlette(routes=[Route("/token", found.token, methods=["POST"])])
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+        # it would put back, at its end, a handler of a loop that is gone
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield found
