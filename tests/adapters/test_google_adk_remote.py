@@ -101,10 +101,10 @@ async def test_sessions_of_the_same_id_are_not_the_same_conversation(remote: tup
     """Ours: an id is a user's, and a program with its sessions in memory uses it anew each time it is started; nobody
     is given the answer of another."""
     agent, url = remote
-    for user in ("ada", "ada", "bob"):
+    for user in ("olga", "olga", "ivo"):
         await within(Desk(A2AAgent(url, name="critic"), user=user).say("hello"))
     assert len({turn.context_id for turn in agent.turns}) == 3
-    assert not any("ada" in turn.context_id or "bob" in turn.context_id for turn in agent.turns)
+    assert not any("olga" in turn.context_id or "ivo" in turn.context_id for turn in agent.turns)
 
 
 async def test_a_question_is_an_answer_and_the_next_words_its_answer(remote: tuple[Remote, str]) -> None:

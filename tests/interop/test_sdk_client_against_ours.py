@@ -201,7 +201,7 @@ async def test_multi_turn_with_input_required(peer: Peer) -> None:
     done = (await peer.send("blue", task_id=asked.id)).task
     assert (done.id, done.context_id) == (asked.id, asked.context_id)
     assert done.status.state == TaskState.TASK_STATE_COMPLETED
-    said = ["ask", "Which colour?", "ask", "Which colour?", "blue"]
+    said = ["ask", "Which colour?", "ask", "Which colour?", "Please answer with one of: red, blue", "blue"]
     assert [part.text for message in done.history for part in message.parts] == said
 
 
