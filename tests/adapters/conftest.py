@@ -27,6 +27,13 @@ def _nothing_leaves_this_machine() -> Iterator[None]:
     assert attempts == []
 
 
+@pytest.fixture(autouse=True)
+async def _chat_models_end_with_their_test() -> AsyncIterator[None]:
+    yield
+    if (made := sys.modules.get("tests.adapters.langchain_model")) is not None:
+        await made.close()
+
+
 @pytest.fixture
 async def remote() -> AsyncIterator[Any]:
     """A `Remote` behind a server in this event loop, and its URL."""

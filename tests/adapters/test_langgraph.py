@@ -4,7 +4,6 @@ from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 from pydantic import BaseModel
@@ -12,11 +11,7 @@ from pydantic import BaseModel
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-
-
-def chat(model: FakeOpenAI) -> ChatOpenAI:
-    """A chat model that talks to the fake server."""
-    return ChatOpenAI(model="fake-model", base_url=model.base_url, api_key="x", max_retries=0, stream_usage=True)
+from tests.adapters.langchain_model import chat
 
 
 @tool

@@ -8,7 +8,6 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
@@ -28,11 +27,7 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
 from adapters.langgraph.entrypoint import EntrypointAgent
-
-
-def chat(model: FakeOpenAI) -> ChatOpenAI:
-    """A chat model that talks to the fake server."""
-    return ChatOpenAI(model="fake-model", base_url=model.base_url, api_key="x", max_retries=0, stream_usage=True)
+from tests.adapters.langchain_model import chat
 
 
 @tool

@@ -10,7 +10,6 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -27,6 +26,7 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
 from adapters.langgraph.graph import GraphAgent
+from tests.adapters.langchain_model import chat
 
 
 @pytest.fixture
@@ -34,11 +34,6 @@ def model() -> Any:
     """The fake model."""
     with FakeOpenAI() as model:
         yield model
-
-
-def chat(model: FakeOpenAI) -> ChatOpenAI:
-    """A chat model that talks to the fake server."""
-    return ChatOpenAI(model="fake-model", base_url=model.base_url, api_key="x", max_retries=0, stream_usage=True)
 
 
 def graph_of(*steps: Any, state: Any = MessagesState, memory: Any = None, **options: Any) -> Agent:

@@ -11,8 +11,8 @@ from a2a_bridge.testing.adapter_case import SECRET, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
+from tests.adapters.langchain_model import chat
 from tests.adapters.test_langgraph import TestLangGraphAgentWithoutCheckpointer as Case
-from tests.adapters.test_langgraph import chat
 
 
 class OnlyTopic(TypedDict):
