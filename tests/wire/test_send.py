@@ -175,7 +175,8 @@ async def test_the_history_is_told_in_the_order_it_was_said(wire: Wire) -> None:
     task = await wire.send("ask once more", taskId=task["id"])
     assert texts(task["history"]) == ["ask again", "Which colour?", "ask once more"]
     task = await wire.send("blue", taskId=task["id"])
-    said = ["ask again", "Which colour?", "ask once more", "Which colour?", "blue"]
+    again = "Which colour?Please answer with one of: red, blue"  # two parts
+    said = ["ask again", "Which colour?", "ask once more", again, "blue"]
     assert texts(task["history"]) == said
     assert texts((await wire.get(task["id"]))["history"]) == said
     assert len({message["messageId"] for message in task["history"]}) == 5
