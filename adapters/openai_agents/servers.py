@@ -40,14 +40,19 @@ class Servers:
         return _Use(self.connection) if self._servers else nullcontext()
 
     async def connection(self) -> "_Held":
-        """That of the running loop, when it is ready."""
+        """That of the running loop, when it is ready; whoever gets it is one of its users, and leaves it."""
         loop = asyncio.get_running_loop()
-        held = self._held.get(loop)
-        if held is not None and held.closing.is_set():
+        # Others may wait for the same end, and the first of them makes the next one.
+        while (held := self._held.get(loop)) is not None and held.closing.is_set() and not held.task.done():
             await asyncio.wait([held.task])
         if held is None or held.task.done():
             held = self._held[loop] = _Held([one for one in self._servers if one.session is None])
-        await asyncio.shield(held.ready)
+        held.users += 1  # before it is waited for: else one who leaves meanwhile could close it
+        try:
+            await asyncio.shield(held.ready)
+        except BaseException:
+            held.leave()
+            raise
         return held
 
 
@@ -60,16 +65,13 @@ class _Use:
 
     async def __aenter__(self) -> None:
         self._held = await self._connection()
-        self._held.users += 1
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if (held := self._held) is None:
             return
-        held.users -= 1
         if isinstance(error, Exception) and (not isinstance(error, AgentsException) or isinstance(error, UserError)):
             held.is_broken = True  # whatever it is: it may come from a server that has gone away
-        if held.is_broken and not held.users:
-            held.closing.set()
+        held.leave()
 
 
 class _Held:
@@ -84,6 +86,12 @@ class _Held:
         self.task = asyncio.create_task(self._hold(), name="mcp servers")
         _HOLDING.add(self.task)
         self.task.add_done_callback(self._ended)
+
+    def leave(self) -> None:
+        """One user less; the last one of a broken connection ends it."""
+        self.users -= 1
+        if self.is_broken and not self.users:
+            self.closing.set()
 
     async def _hold(self) -> None:
         async with AsyncExitStack() as stack:

@@ -235,6 +235,25 @@ async def test_a_server_that_went_away_is_started_again_by_the_turn_after_the_on
     assert first != second
 
 
+async def test_turns_that_find_a_server_gone_start_it_once_for_all_of_them(model: FakeOpenAI) -> None:
+    """Ours: they wait for the same end, and nobody connects what another one has connected meanwhile."""
+    connected: list[str] = []
+
+    class Counted(MCPServerStdio):
+        async def connect(self) -> None:
+            connected.append(self.name)
+            await super().connect()
+
+    made = Counted(params={"command": sys.executable, "args": [SERVER, "stdio"]}, name="counted")
+    published = ADAPTER.adapt(Agent(name="host", model=chat(model), mcp_servers=[made]))
+    with pytest.raises(AdapterError):
+        await within(replies_of(published, make_turn("CALL die {}")), 30.0)
+    turns = (said(published, make_turn('CALL add {"a": 1, "b": 2}', context_id=f"context-{n}")) for n in range(3))
+    results = await within(asyncio.gather(*turns), 30.0)
+    assert [result.text for result in results] == ["Tool said: 3"] * 3
+    assert connected == ["counted"] * 2
+
+
 async def test_a_server_that_cannot_be_started_fails_the_turn_and_is_tried_again(model: FakeOpenAI) -> None:
     """Ours: the reason is for our log."""
     made = server()
