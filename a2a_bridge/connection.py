@@ -77,7 +77,8 @@ class Joining:
         if self._held is not None:
             self._held.cancel()
             head, self._head, self._held = self._head, b"", None
-            self._transport.write(head)
+            if not self.is_closing():  # the client may have gone since: uvloop raises then
+                self._transport.write(head)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -157,3 +157,15 @@ async def test_a_connection_that_is_closed_has_sent_its_head_first() -> None:
     joining.close()
     await asyncio.sleep(0)
     assert (wire.packets, wire.is_closed) == ([HEAD], True)
+
+
+async def test_nothing_is_written_to_a_client_who_has_gone_since() -> None:
+    """uvloop raises for it, in a callback of the loop, where nobody is to catch it."""
+    wire, raised = Wire(), []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: raised.append(context))
+    joining = connection.Joining(wire, loop)
+    joining.write(HEAD)
+    wire.close()
+    await asyncio.sleep(0)
+    assert (wire.packets, raised) == ([], [])
