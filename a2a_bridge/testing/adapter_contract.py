@@ -423,6 +423,21 @@ class AdapterStops(AdapterCase):
         await model.until(lambda m: m.open == 0, STOPS)
         assert model.aborted == 1
 
+    async def test_a_cancelled_turn_leaves_another_one_of_the_same_object_alone(
+        self, agent: Agent, model: FakeOpenAI
+    ) -> None:
+        """Ours: turns may share a client, and each closes what it has opened itself."""
+        turns = (replies_of(agent, make_turn("SLOW", context_id=name)) for name in ("left", "other"))
+        left, other = map(asyncio.create_task, turns)
+        await model.until(lambda m: m.open == 2)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(left)
+        await model.until(lambda m: m.open == 1, STOPS)
+        assert model.aborted == 1
+        model.release()
+        assert outcome(await within(other)).text.endswith("w59")
+
     async def test_a_context_goes_on_after_a_cancelled_turn(self, adapter: Adapter, model: FakeOpenAI) -> None:
         """Ours: cancelling a turn does not break its conversation."""
         talk = Talk(adapter.adapt(self.with_tools(model)))

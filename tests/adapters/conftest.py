@@ -28,10 +28,20 @@ def _nothing_leaves_this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-async def _chat_models_end_with_their_test() -> AsyncIterator[None]:
+async def _clients_end_with_their_test() -> AsyncIterator[None]:
+    from tests.adapters.clients import close_all
+
     yield
-    if (made := sys.modules.get("tests.adapters.langchain_model")) is not None:
-        await made.close()
+    await close_all()
+
+
+@pytest.fixture
+def model() -> Iterator[Any]:
+    """The fake model."""
+    from a2a_bridge.testing.fake_openai import FakeOpenAI
+
+    with FakeOpenAI() as model:
+        yield model
 
 
 @pytest.fixture

@@ -8,23 +8,12 @@ from langchain_openai import ChatOpenAI
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-
-_OPEN: list[tuple[DefaultHttpxClient, DefaultAsyncHttpxClient]] = []
+from tests.adapters.clients import kept
 
 
 def chat(model: FakeOpenAI) -> ChatOpenAI:
     """A chat model that talks to the fake server."""
-    _OPEN.append((DefaultHttpxClient(), DefaultAsyncHttpxClient()))
-    sync, concurrent = _OPEN[-1]
     return ChatOpenAI(
         model="fake-model", base_url=model.base_url, api_key="x", max_retries=0, stream_usage=True,
-        http_client=sync, http_async_client=concurrent,
+        http_client=kept(DefaultHttpxClient()), http_async_client=kept(DefaultAsyncHttpxClient()),
     )  # fmt: skip
-
-
-async def close() -> None:
-    """Called after each test, in its event loop."""
-    while _OPEN:
-        sync, concurrent = _OPEN.pop()
-        sync.close()
-        await concurrent.aclose()

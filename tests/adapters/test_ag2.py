@@ -10,15 +10,18 @@ from pydantic import BaseModel
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-
-OPEN: list[httpx2.AsyncClient] = []
+from tests.adapters.clients import kept
 
 
 def config(model: FakeOpenAI, **options: Any) -> OpenAIConfig:
     """A model configuration for the fake server."""
-    OPEN.append(httpx2.AsyncClient())
     return OpenAIConfig(
-        model="fake-model", base_url=model.base_url, api_key="x", streaming=True, max_retries=0, http_client=OPEN[-1]
+        model="fake-model",
+        base_url=model.base_url,
+        api_key="x",
+        streaming=True,
+        max_retries=0,
+        http_client=kept(httpx2.AsyncClient()),
     )
 
 
@@ -54,10 +57,6 @@ class TestAg2Agent(AdapterContract):
     ask = 'CALL erase {"what": "the disk"}'
     done = "erase the disk: yes"
     limits = {"restarts": "AG2 asks a human in the middle of a tool: a run that waits lives in memory"}
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().aclose()
 
     def plain(self, model: FakeOpenAI) -> Any:
         return Agent("worker", "You work.", config=config(model))

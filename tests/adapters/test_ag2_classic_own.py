@@ -7,7 +7,6 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -27,13 +26,6 @@ from adapters.ag2_classic.adapter import ADAPTER
 from adapters.ag2_classic.work import Work
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # AutoGen leaves its model clients open, and uses what is deprecated
-
-
-@pytest.fixture
-def model() -> Iterator[FakeOpenAI]:
-    """The fake model."""
-    with FakeOpenAI() as model:
-        yield model
 
 
 def worker(model: FakeOpenAI, name: str = "worker", *, stream: bool = False, **options: Any) -> ConversableAgent:
@@ -149,20 +141,6 @@ async def test_who_goes_on_using_the_original_is_not_overheard(model: FakeOpenAI
     assert "4711" in asked(model)
     await said(agent, make_turn("SAY hello"))
     assert "4711" not in asked(model)
-
-
-async def test_a_cancelled_turn_leaves_another_one_of_the_same_agent_alone(model: FakeOpenAI) -> None:
-    """Ours: turns share the client, and each closes what it has opened itself."""
-    agent = ADAPTER.adapt(worker(model, stream=True))
-    left, other = (asyncio.create_task(said(agent, make_turn("SLOW", context_id=one))) for one in ("left", "other"))
-    await model.until(lambda m: m.open == 2)
-    left.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await within(left)
-    await model.until(lambda m: m.open == 1)
-    assert model.aborted == 1
-    model.release()
-    assert (await within(other)).text.endswith("w59")
 
 
 async def test_a_copy_is_gone_with_its_turn(model: FakeOpenAI) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -20,30 +19,18 @@ from a2a_bridge.testing.adapter_case import STOPS, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.ag2.adapter import ADAPTER
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the connections to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().aclose()
-
-
-OPEN: list[httpx2.AsyncClient] = []
+from tests.adapters.clients import kept
 
 
 def worker(model: FakeOpenAI, *tools: Any, streaming: bool = True, **options: Any) -> Agent[Any]:
     """An AG2 agent."""
-    OPEN.append(httpx2.AsyncClient())
     config = OpenAIConfig(
         model="fake-model",
         base_url=model.base_url,
         api_key="x",
         streaming=streaming,
         max_retries=0,
-        http_client=OPEN[-1],
+        http_client=kept(httpx2.AsyncClient()),
     )
     return Agent("worker", config=config, tools=tools, **options)
 
@@ -260,7 +247,9 @@ async def test_one_client_serves_all_turns(model: FakeOpenAI) -> None:
             made.append(self)
             return create(self)
 
-    agent.config = Counting(model="fake-model", base_url=model.base_url, api_key="x", http_client=OPEN[-1])
+    agent.config = Counting(
+        model="fake-model", base_url=model.base_url, api_key="x", http_client=kept(httpx2.AsyncClient())
+    )
     adapted = ADAPTER.adapt(agent)
     for _ in range(3):
         await said(adapted, make_turn("SAY hello"))

@@ -10,8 +10,7 @@ from pydantic import BaseModel
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-
-OPEN: list[AsyncOpenAI] = []
+from tests.adapters.clients import openai_client
 
 
 @tool
@@ -41,8 +40,7 @@ class Weather(BaseModel):
 
 def connection(model: FakeOpenAI) -> AsyncOpenAI:
     """A connection to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    return OPEN[-1]
+    return openai_client(model)
 
 
 class FrameworkContract(AdapterContract):
@@ -51,10 +49,6 @@ class FrameworkContract(AdapterContract):
     module = "adapters.agent_framework.adapter"
     ask = 'CALL erase {"what": "the disk"}'
     done = "erased the disk"
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().close()
 
     def agent_with(self, model: FakeOpenAI, *tools: Any, **options: Any) -> Any:
         client = OpenAIChatCompletionClient(model="fake-model", async_client=connection(model))

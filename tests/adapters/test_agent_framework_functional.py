@@ -2,7 +2,6 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from agent_framework import (
     workflow,
 )
 from agent_framework_openai import OpenAIChatCompletionClient
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from a2a_bridge.agent import Ask, Chunk, Progress, Reply, ToolCall, ToolResult, Usage, outcome, traits_of
@@ -31,37 +29,17 @@ from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.agent_framework.adapter import ADAPTER
+from tests.adapters.clients import openai_client
+from tests.adapters.test_agent_framework import Weather, add, broken
 
 with warnings.catch_warnings():  # the framework says once that this part of it is experimental
     warnings.simplefilter("ignore")
     FunctionalWorkflowDefinition(lambda message: None)
 
-OPEN: list[AsyncOpenAI] = []
-
-
-@tool
-async def add(a: int, b: int) -> int:
-    """Add two integers."""
-    return a + b
-
-
-@tool
-async def broken() -> str:
-    """Break."""
-    raise RuntimeError(SECRET)
-
-
-class Weather(BaseModel):
-    """What a structured answer is."""
-
-    city: str
-    degrees: float
-
 
 def worker(model: FakeOpenAI, *tools: Any, name: str = "worker", **options: Any) -> Agent:
     """An agent that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    client = OpenAIChatCompletionClient(model="fake-model", async_client=OPEN[-1])
+    client = OpenAIChatCompletionClient(model="fake-model", async_client=openai_client(model))
     return Agent(client=client, name=name, tools=list(tools), default_options=options)
 
 
@@ -71,10 +49,6 @@ class TestFunction(AdapterContract):
     module = "adapters.agent_framework.adapter"
     ask = "ASK"
     done = "allowed: True"
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().close()
 
     def function(self, agent: Agent) -> Any:
         @workflow(name="flow")
@@ -99,15 +73,6 @@ class TestFunction(AdapterContract):
 
     def asking(self, model: FakeOpenAI, memory: Any) -> Any:
         return self.function(worker(model))
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the connections to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
 
 
 # What is known before a run, and what goes in

@@ -1,7 +1,6 @@
 """What is the Agent Framework's own: approvals, sessions, workflows that ask, executors at the same time, copies."""
 
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from agent_framework import (
     tool,
 )
 from agent_framework_openai import OpenAIChatClient, OpenAIChatCompletionClient
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from a2a_bridge.agent import Ask, Caller, Chunk, Progress, ToolCall, ToolResult, Usage, outcome
@@ -33,17 +31,7 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.agent_framework.adapter import ADAPTER
 from adapters.agent_framework.workflow import InTurns
-
-OPEN: list[AsyncOpenAI] = []
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the connections to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
+from tests.adapters.clients import openai_client
 
 
 @tool(approval_mode="always_require")
@@ -60,9 +48,10 @@ async def count(to: int) -> int:
 
 def worker(model: FakeOpenAI, *tools: Any, name: str = "worker", responses: bool = False, **options: Any) -> Agent:
     """An agent that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
     kind = OpenAIChatClient if responses else OpenAIChatCompletionClient
-    return Agent(client=kind(model="fake-model", async_client=OPEN[-1]), name=name, tools=list(tools), **options)
+    return Agent(
+        client=kind(model="fake-model", async_client=openai_client(model)), name=name, tools=list(tools), **options
+    )
 
 
 def flow(executor: Any, **options: Any) -> Any:

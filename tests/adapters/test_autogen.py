@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
+from tests.adapters.clients import kept
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # AutoGen uses what others have deprecated
 
@@ -26,21 +27,14 @@ def client(model: FakeOpenAI) -> OpenAIChatCompletionClient:
     made = OpenAIChatCompletionClient(
         model="fake-model", base_url=model.base_url, api_key="x", model_info=INFO, max_retries=0
     )
-    OPEN.append(made)
+    kept(made)
     return made
-
-
-OPEN: list[OpenAIChatCompletionClient] = []
 
 
 class AutoGenContract(AdapterContract):
     """The contract, with clients that are closed."""
 
     module = "adapters.autogen.adapter"
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().close()
 
 
 async def add(a: int, b: int) -> int:

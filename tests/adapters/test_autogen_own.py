@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,22 +23,11 @@ from a2a_bridge.testing.adapter_contract import PICTURE
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.autogen.adapter import ADAPTER
+from tests.adapters.clients import kept
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # AutoGen uses what others have deprecated
 
 INFO = ModelInfo(vision=True, function_calling=True, json_output=True, family="unknown", structured_output=True)
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the clients that talk to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
-
-
-OPEN: list[OpenAIChatCompletionClient] = []
 
 
 def assistant(model: FakeOpenAI, name: str = "worker", **options: Any) -> AssistantAgent:
@@ -46,7 +35,7 @@ def assistant(model: FakeOpenAI, name: str = "worker", **options: Any) -> Assist
     made = OpenAIChatCompletionClient(
         model="fake-model", base_url=model.base_url, api_key="x", model_info=INFO, max_retries=0
     )
-    OPEN.append(made)
+    kept(made)
     return AssistantAgent(name, made, **options)
 
 
@@ -147,20 +136,6 @@ async def test_what_an_agent_knew_when_it_was_published_it_knows_in_every_conver
         await said(agent, make_turn(said_here, context_id=said_here))
         told = [one["content"] for one in model.requests[-1].body["messages"] if one["role"] == "user"]
         assert told == ["SAY we close at six", said_here]
-
-
-async def test_a_cancelled_turn_leaves_another_one_of_the_same_agent_alone(model: FakeOpenAI) -> None:
-    """Ours: turns share the client, and each closes what it has opened itself."""
-    agent = ADAPTER.adapt(assistant(model, model_client_stream=True))
-    left, other = (asyncio.create_task(said(agent, make_turn("SLOW", context_id=one))) for one in ("left", "other"))
-    await model.until(lambda m: m.open == 2)
-    left.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await within(left)
-    await model.until(lambda m: m.open == 1)
-    assert model.aborted == 1
-    model.release()
-    assert (await within(other)).text.endswith("w59")
 
 
 async def test_a_tool_that_failed_is_not_quoted_in_the_summary(model: FakeOpenAI) -> None:

@@ -5,17 +5,15 @@ from typing import Any
 import pytest
 from google.adk.agents import LlmAgent, SequentialAgent
 from google.adk.tools import FunctionTool
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from tests.adapters.adk_model import FakeLlm
+from tests.adapters.clients import openai_client
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # ADK's own
-
-OPEN: list[AsyncOpenAI] = []
 
 
 def add(a: int, b: int) -> int:
@@ -42,8 +40,7 @@ class Weather(BaseModel):
 
 def worker(model: FakeOpenAI, name: str = "worker", **options: Any) -> LlmAgent:
     """An ADK agent that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    return LlmAgent(name=name, model=FakeLlm(connection=OPEN[-1]), **options)
+    return LlmAgent(name=name, model=FakeLlm(connection=openai_client(model)), **options)
 
 
 class AdkContract(AdapterContract):
@@ -52,10 +49,6 @@ class AdkContract(AdapterContract):
     module = "adapters.google_adk.adapter"
     ask = 'CALL erase {"what": "the disk"}'
     done = "erased the disk"
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().close()
 
     def agent_with(self, model: FakeOpenAI, **options: Any) -> Any:
         return worker(model, **options)

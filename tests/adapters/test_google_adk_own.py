@@ -1,6 +1,5 @@
 """What is ADK's own: confirmations, long-running tools, pipelines, agents at the same time, state, apps and runners."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from google.adk.sessions import InMemorySessionService
 from google.adk.tools import AgentTool, FunctionTool, LongRunningFunctionTool, ToolContext
 from google.adk.tools._request_input_tool import request_input
 from google.genai import types
-from openai import AsyncOpenAI
 
 from a2a_bridge.agent import Ask, Caller, Chunk, Progress, ToolCall, ToolResult, Usage, outcome
 from a2a_bridge.protocol.objects import Part, Role
@@ -25,19 +23,9 @@ from adapters.google_adk.adapter import ADAPTER
 from adapters.google_adk.roots import Place
 from adapters.google_adk.words import Words
 from tests.adapters.adk_model import FakeLlm
+from tests.adapters.clients import openai_client
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # ADK's own
-
-OPEN: list[AsyncOpenAI] = []
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the connections to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
 
 
 def erase(what: str) -> str:
@@ -69,8 +57,7 @@ async def attach(tool_context: ToolContext) -> str:
 
 def worker(model: FakeOpenAI, name: str = "worker", **options: Any) -> LlmAgent:
     """An ADK agent that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    return LlmAgent(name=name, model=FakeLlm(connection=OPEN[-1]), **options)
+    return LlmAgent(name=name, model=FakeLlm(connection=openai_client(model)), **options)
 
 
 async def test_a_confirmation_is_asked_with_its_options_until_it_is_clear(model: FakeOpenAI) -> None:

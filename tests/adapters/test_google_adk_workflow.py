@@ -1,6 +1,6 @@
 """Roots of ADK 2 that are nodes, and agents that are no models': the contract for a workflow, and what is their own."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.google_adk.adapter import ADAPTER
 from tests.adapters.adk_model import FakeLlm
-from tests.adapters.test_google_adk import OPEN, AdkContract, Weather, erase, worker
+from tests.adapters.test_google_adk import AdkContract, Weather, erase, worker
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # ADK's own
 
@@ -47,15 +47,6 @@ class TestAdkLoop(AdkContract):
 
     def agent_with(self, model: FakeOpenAI, **options: Any) -> Any:
         return LoopAgent(name="loop", max_iterations=1, sub_agents=[worker(model, **options)])
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the connections to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
 
 
 def flow(*steps: Any, name: str = "flow") -> Workflow:

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypedDict
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
-from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
@@ -28,32 +27,7 @@ from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.langgraph.adapter import ADAPTER
 from adapters.langgraph.entrypoint import EntrypointAgent
 from tests.adapters.langchain_model import chat
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add two integers."""
-    return a + b
-
-
-@tool
-def erase(what: str) -> str:
-    """Erase something, if a human agrees."""
-    answer = interrupt({"question": f"Erase {what}?", "options": ["yes", "no"]})
-    return f"erase {what}: {answer}"
-
-
-@tool
-def broken() -> str:
-    """Break."""
-    raise RuntimeError(SECRET)
-
-
-class Weather(BaseModel):
-    """What a structured answer is."""
-
-    city: str
-    degrees: float
+from tests.adapters.test_langgraph import Weather, add, broken, erase
 
 
 def agent_with(model: FakeOpenAI, *tools: Any, memory: Any = None) -> Any:
@@ -140,13 +114,6 @@ class TestFunctionWithoutCheckpointer(AdapterContract):
 
     def structured(self, model: FakeOpenAI) -> Any:
         return structured(model)
-
-
-@pytest.fixture
-def model() -> Any:
-    """The fake model."""
-    with FakeOpenAI() as model:
-        yield model
 
 
 # What a function is given

@@ -29,13 +29,6 @@ from adapters.langgraph.graph import GraphAgent
 from tests.adapters.langchain_model import chat
 
 
-@pytest.fixture
-def model() -> Any:
-    """The fake model."""
-    with FakeOpenAI() as model:
-        yield model
-
-
 def graph_of(*steps: Any, state: Any = MessagesState, memory: Any = None, **options: Any) -> Agent:
     """A graph whose steps come one after another, adapted."""
     builder = StateGraph(state)

@@ -3,14 +3,12 @@
 from typing import Any
 
 from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, function_tool
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-
-OPEN: list[AsyncOpenAI] = []
+from tests.adapters.clients import openai_client
 
 
 @function_tool
@@ -48,9 +46,7 @@ class OpenAIContract(AdapterContract):
 
     def client(self, model: FakeOpenAI) -> Any:
         """A model that talks to the fake server."""
-        made = AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0)
-        OPEN.append(made)
-        return self.wire(model="fake-model", openai_client=made)
+        return self.wire(model="fake-model", openai_client=openai_client(model))
 
     def plain(self, model: FakeOpenAI) -> Any:
         return Agent(name="plain", model=self.client(model))
@@ -63,10 +59,6 @@ class OpenAIContract(AdapterContract):
 
     def asking(self, model: FakeOpenAI, memory: Any) -> Any:
         return Agent(name="asking", model=self.client(model), tools=[erase])
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().close()
 
 
 class TestOpenAIAgentsOnChatCompletions(OpenAIContract):

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from agents import (
     Agent,
     GuardrailFunctionOutput,
-    OpenAIChatCompletionsModel,
     RawResponsesStreamEvent,
     RunItemStreamEvent,
     ToolGuardrailFunctionOutput,
@@ -25,7 +23,6 @@ from agents import Usage as Used
 from agents.items import MessageOutputItem, ToolCallItem
 from agents.mcp import MCPServerStdio
 from agents.stream_events import AgentUpdatedStreamEvent
-from openai import AsyncOpenAI
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText, ResponseTextDeltaEvent
 from openai.types.responses.response_output_item import ImageGenerationCall
 
@@ -38,24 +35,9 @@ from a2a_bridge.testing.turns import Talk, make_turn, replies_of
 from adapters.openai_agents.adapter import ADAPTER
 from adapters.openai_agents.agent import OpenAIAgent
 from adapters.openai_agents.reading import Reading
+from tests.adapters.test_openai_agents_own import chat
 
-OPEN: list[AsyncOpenAI] = []
 SERVER = str(Path(__file__).parents[1] / "unit" / "chat" / "mcp_server.py")
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the clients that talk to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
-
-
-def chat(model: FakeOpenAI) -> OpenAIChatCompletionsModel:
-    """A model that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    return OpenAIChatCompletionsModel(model="fake-model", openai_client=OPEN[-1])
 
 
 # Guardrails

@@ -1,7 +1,6 @@
 """What is the OpenAI Agents SDK's own: handoffs, guardrails, approvals, traces, its own tools' words."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from agents import (
 )
 from agents.realtime import RealtimeAgent
 from agents.tracing import get_trace_provider
-from openai import AsyncOpenAI
 
 from a2a_bridge.agent import Ask, Chunk, Progress, ToolCall, ToolResult, Usage, outcome
 from a2a_bridge.errors import AdapterError
@@ -29,23 +27,12 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.openai_agents.adapter import ADAPTER
 from adapters.openai_agents.agent import OpenAIAgent
-
-OPEN: list[AsyncOpenAI] = []
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the clients that talk to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
+from tests.adapters.clients import openai_client
 
 
 def chat(model: FakeOpenAI) -> OpenAIChatCompletionsModel:
     """A model that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    return OpenAIChatCompletionsModel(model="fake-model", openai_client=OPEN[-1])
+    return OpenAIChatCompletionsModel(model="fake-model", openai_client=openai_client(model))
 
 
 @function_tool(needs_approval=True)
@@ -345,8 +332,7 @@ async def test_nothing_is_traced(model: FakeOpenAI, monkeypatch: pytest.MonkeyPa
 
 async def test_the_responses_wire_takes_the_models_own_refusal_and_words(model: FakeOpenAI) -> None:
     """Ours: the second turn hands back the items of the first, ids and all."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    made = OpenAIResponsesModel(model="fake-model", openai_client=OPEN[-1])
+    made = OpenAIResponsesModel(model="fake-model", openai_client=openai_client(model))
     talk = Talk(ADAPTER.adapt(Agent(name="plain", model=made)))
     await within(talk.say("SAY one"))
     await within(talk.say("SAY two"))

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
@@ -11,6 +10,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from a2a_bridge.testing.adapter_case import SECRET
 from a2a_bridge.testing.adapter_contract import AdapterContract
 from a2a_bridge.testing.fake_openai import FakeOpenAI
+from tests.adapters.clients import openai_client
 
 
 async def add(a: int, b: int) -> int:
@@ -45,8 +45,7 @@ class PydanticContract(AdapterContract):
 
     def client(self, model: FakeOpenAI) -> Any:
         """A model that talks to the fake server."""
-        OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-        return self.wire("fake-model", provider=OpenAIProvider(openai_client=OPEN[-1]))
+        return self.wire("fake-model", provider=OpenAIProvider(openai_client=openai_client(model)))
 
     def plain(self, model: FakeOpenAI) -> Any:
         return Agent(self.client(model), name="plain")
@@ -61,13 +60,6 @@ class PydanticContract(AdapterContract):
         agent = Agent(self.client(model))
         agent.tool_plain(requires_approval=True)(erase)
         return agent
-
-    async def close(self) -> None:
-        while OPEN:
-            await OPEN.pop().close()
-
-
-OPEN: list[AsyncOpenAI] = []
 
 
 class TestPydanticAIOnChatCompletions(PydanticContract):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import (
     Agent,
@@ -39,23 +38,12 @@ from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
 from adapters.pydantic_ai.adapter import ADAPTER
 from adapters.pydantic_ai.agent import PydanticAgent
-
-OPEN: list[AsyncOpenAI] = []
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[FakeOpenAI]:
-    """The fake model; the clients that talk to it are closed."""
-    with FakeOpenAI() as model:
-        yield model
-        while OPEN:
-            await OPEN.pop().close()
+from tests.adapters.clients import openai_client
 
 
 def chat(model: FakeOpenAI) -> OpenAIChatModel:
     """A model that talks to the fake server."""
-    OPEN.append(AsyncOpenAI(base_url=model.base_url, api_key="x", max_retries=0))
-    return OpenAIChatModel("fake-model", provider=OpenAIProvider(openai_client=OPEN[-1]))
+    return OpenAIChatModel("fake-model", provider=OpenAIProvider(openai_client=openai_client(model)))
 
 
 def eraser(model: FakeOpenAI) -> Any:

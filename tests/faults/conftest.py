@@ -39,6 +39,18 @@ class Server:
         self.process: asyncio.subprocess.Process | None = None
         self.http = httpx.AsyncClient(base_url=self.url, headers={"A2A-Version": "1.0"}, timeout=20.0)
 
+    async def __aenter__(self) -> "Server":
+        """Started, and killed at the end if it still runs."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     def wire(self, agent: str) -> Wire:
         """A rude client of one agent."""
         return Wire(self.http, f"/{agent}/")
@@ -101,46 +113,30 @@ class Server:
 
 @pytest.fixture
 async def pushing(tmp_path: Path) -> AsyncIterator[Server]:
-    """A server with webhooks, likewise."""
-    found = Server(tmp_path / "p.sqlite", SERVED.with_name("pushing.py"))
-    try:
-        await found.start()
+    """A server with webhooks."""
+    async with Server(tmp_path / "p.sqlite", SERVED.with_name("pushing.py")) as found:
         yield found
-    finally:
-        await found.close()
 
 
 @pytest.fixture
 async def eraser(tmp_path: Path) -> AsyncIterator[Server]:
     """A server of a LangGraph graph; it has the framework to load."""
-    found = Server(tmp_path / "tasks.sqlite", SERVED.with_name("asking_graph.py"), ready=30.0)
-    try:
-        await found.start()
+    async with Server(tmp_path / "tasks.sqlite", SERVED.with_name("asking_graph.py"), ready=30.0) as found:
         yield found
-    finally:
-        await found.close()
 
 
 @pytest.fixture
 async def patient(tmp_path: Path) -> AsyncIterator[Server]:
     """A server that would wait a minute for a running turn."""
-    found = Server(tmp_path / "s.sqlite", SERVED.with_name("patient.py"))
-    try:
-        await found.start()
+    async with Server(tmp_path / "s.sqlite", SERVED.with_name("patient.py")) as found:
         yield found
-    finally:
-        await found.close()
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """Started, and killed at the end if it still runs."""
-    found = Server(tmp_path / "s.sqlite")
-    try:
-        await found.start()
+    """A server of the agents in `served.py`."""
+    async with Server(tmp_path / "s.sqlite") as found:
         yield found
-    finally:
-        await found.close()
 
 
 @pytest.fixture
