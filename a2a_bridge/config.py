@@ -26,8 +26,6 @@ RESERVED_NAMES = frozenset(
 )
 """Path segments that mean something else under our server, so no agent may be called so."""
 
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
-
 _AGENT_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PLAIN_ENV = {

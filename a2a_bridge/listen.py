@@ -26,6 +26,7 @@ from a2a_bridge.connection import HTTP
 from a2a_bridge.errors import ConfigError, InvalidRequestError
 from a2a_bridge.net import is_loopback
 from a2a_bridge.observe import log
+from a2a_bridge.server.app import PROBES
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.http import Refused, headers_of
 from a2a_bridge.server.identity import Certificates
@@ -34,7 +35,6 @@ from a2a_bridge.server.refusal import refusal
 _log = logging.getLogger(__name__)
 
 ANY_HOST = "*"
-_PROBES = ("/healthz", "/readyz", "/health")
 
 
 class Served(Protocol):
@@ -105,7 +105,7 @@ class HostGuard:
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._is_ours(scope) and scope["path"] not in _PROBES:
+        if scope["type"] == "http" and not self._is_ours(scope) and scope["path"] not in PROBES:
             error = InvalidRequestError("This server is not known by that name: add it to allowed_hosts in [server].")
             await refusal(Refused(error, 421), headers_of(scope))(scope, receive, send)
             return

@@ -19,6 +19,8 @@ from a2a_bridge.chat.tools import Context, ReplyResult, Tool, call, failed
 from a2a_bridge.chat.variables import ContextVariables
 from a2a_bridge.chat.wording import call_json, calls_in
 from a2a_bridge.errors import ChatError
+from a2a_bridge.observe import names
+from a2a_bridge.observe.spans import span
 from a2a_bridge.protocol.objects import Message, Part, Role
 
 _INTERRUPTED = "it was interrupted; it may or may not have been done, and is not tried again"
@@ -110,8 +112,12 @@ class Calls:
             if standing == "begun":
                 return Made(asked, failed(asked, _INTERRUPTED))
             await ledger.begin(asked.id)
+        about = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: asked.name, names.TOOL_CALL_ID: asked.id}
         async with self._limit:
-            made = await self._call(found, asked, variables)
+            with span(f"{names.EXECUTE_TOOL} {asked.name}", "internal", about) as executing:
+                made = await self._call(found, asked, variables)
+                if made.result.is_error:
+                    executing.fail("failed")
         if ledger is not None and ledger.plan is not None:
             await ledger.finish(asked.id, [made.result.content, made.result.is_error, made.target])
         return made

@@ -41,7 +41,7 @@ from a2a_bridge.chat.seat import REPLACED, Seat, take_chairs
 from a2a_bridge.chat.speaker import Floor, check_transitions, fallback, parse_manual, who_repeats
 from a2a_bridge.chat.summary import last_words
 from a2a_bridge.chat.turns import SeatTurns
-from a2a_bridge.chat.watch import choice_span, watch_run
+from a2a_bridge.chat.watch import choice_span, tell_choice, watch_run
 from a2a_bridge.errors import BridgeError, SpeakerSelectionError
 from a2a_bridge.store.journal import StreamJournal
 
@@ -319,8 +319,9 @@ class Room:
         """Choose with the help of a function, a model or a person; what was said before has been shown."""
         run = self.run
         try:
-            with choice_span(self.rules.manager.name):
+            with choice_span(self.rules.manager.name) as choosing:
                 chosen, usage = await run.control.guard(choose(run, self._names))
+                tell_choice(choosing, chosen)
             if not self._settled(chosen, usage):
                 await self._choose_by_hand(self._names)
         except CanceledError as error:

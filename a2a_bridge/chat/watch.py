@@ -4,7 +4,7 @@ from time import perf_counter
 from types import TracebackType
 
 from a2a_bridge.agent import Turn
-from a2a_bridge.chat.entry import Entry, StopReason
+from a2a_bridge.chat.entry import Decision, Entry, StopReason
 from a2a_bridge.chat.seat import Chair
 from a2a_bridge.observe import metrics, names, spans
 from a2a_bridge.observe.spans import span
@@ -72,6 +72,13 @@ class RunWatch:
 def choice_span(manager: str) -> span:
     """Around a choice that a model or a function makes."""
     return span(names.SELECT_SPEAKER, "internal", {names.WORKFLOW: manager})
+
+
+def tell_choice(choosing: span, chosen: Decision | StopReason | None) -> None:
+    """Who was chosen and by what; nobody if there was no choice that could be used."""
+    if isinstance(chosen, Decision):
+        choosing.set(names.CHOSEN, chosen.chosen)
+        choosing.set(names.CHOSEN_BY, chosen.chosen_by)
 
 
 class TurnWatch:

@@ -10,7 +10,7 @@ anew. A server that somebody else has connected is left alone.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,11 +48,10 @@ class Servers:
         if held is None or held.task.done():
             held = self._held[loop] = _Held([one for one in self._servers if one.session is None])
         held.users += 1  # before it is waited for: else one who leaves meanwhile could close it
-        try:
+        with ExitStack() as unless_ready:
+            unless_ready.callback(held.leave)
             await asyncio.shield(held.ready)
-        except BaseException:
-            held.leave()
-            raise
+            unless_ready.pop_all()
         return held
 
 

@@ -21,7 +21,6 @@ DEBATE, JUDGE = "debate", "judge"
 """What decisions are `chosen_by`: everybody answers, and one decides."""
 RULING = "ruling"
 """The flag of a note with what a model that judges has decided."""
-ENDS_EARLY = ("agreement", "stable", "no new evidence", "nobody answered", "rounds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,32 @@ async def test_a_room_its_remote_seat_and_the_model_behind_that_are_one_trace(tr
     assert not [made for made in parents.values() if "good morning" in str(dict(made.attributes or {}))]
 
 
+async def test_a_tool_call_and_a_choice_are_spans_without_words(traced: InMemorySpanExporter) -> None:
+    """Issue 3, part 8: a call hangs below the turn that made it; a tool that failed is a failed span."""
+
+    def lucky(number: int) -> str:
+        """Say whether it is."""
+        if number == 13:
+            raise ValueError("no secret")
+        return "yes"
+
+    with FakeOpenAI() as model:
+        config = {"model": "m1", "base_url": model.base_url, "api_key": "k"}
+        seats = [AssistantAgent("ann", tools=[lucky], llm_config=config), AssistantAgent("bob", llm_config=config)]
+        room = GroupChat(seats, max_round=2, speaker_selection_method=lambda last, chat: seats[0])
+        await GroupChatManager(room, name="panel").chat('CALL lucky {"number": 7}')
+        await GroupChatManager(room, name="panel").chat('CALL lucky {"number": 13}')
+    made = traced.get_finished_spans()
+    called = [each for each in made if each.name == "execute_tool lucky"]
+    assert [each.attributes.get(names.ERROR_TYPE) for each in called] == [None, "failed"]
+    turns = {each.context.span_id: each.name for each in made}
+    for each in called:
+        assert turns[each.parent.span_id] == "invoke_agent ann"
+        assert set(each.attributes) - {names.ERROR_TYPE} == {names.OPERATION, names.TOOL, names.TOOL_CALL_ID}
+    chosen = [each.attributes for each in made if each.name == names.SELECT_SPEAKER]
+    assert {(each[names.CHOSEN], each[names.CHOSEN_BY]) for each in chosen} == {("ann", "function")}
+
+
 async def test_a_trace_that_comes_in_is_the_parent_of_ours(traced: InMemorySpanExporter) -> None:
     """W3C Trace Context §3.2."""
     with continue_trace(TRACE), span("inner"):
