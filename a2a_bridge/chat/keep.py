@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from a2a_bridge.client.baton import Baton
 from a2a_bridge.errors import UnknownRoomError
 from a2a_bridge.protocol.objects import Message, Part, Role, dump
 from a2a_bridge.store.contract import Change, Store
@@ -47,6 +48,7 @@ class RoomStore:
         self._served = served
         self._opened: Store | None = None
         self._users = 0
+        self._turning = Baton()  # held while the file is opened or closed: two rooms may begin or end at once
 
     @asynccontextmanager
     async def opened(self, *, reading: bool = False) -> AsyncGenerator[Store, None]:
@@ -63,20 +65,22 @@ class RoomStore:
             finally:
                 await looked_at.close()
             return
-        if self._opened is None:
-            assert self._path is not None
-            store = SQLiteStore(self._path)
-            await store.open()
-            self._opened = store
-        self._users += 1
-        store_in_use = self._opened
+        async with self._turning:
+            if self._opened is None:
+                assert self._path is not None
+                store = SQLiteStore(self._path)
+                await store.open()
+                self._opened = store
+            store_in_use = self._opened
+            self._users += 1
         try:
             yield store_in_use
         finally:
-            self._users -= 1
-            if not self._users and self._opened is store_in_use:
-                self._opened = None
-                await store_in_use.close()
+            self._users -= 1  # at once: whoever is cancelled while he waits leaves it open for the next one
+            async with self._turning:
+                if not self._users and self._opened is store_in_use:
+                    self._opened = None
+                    await store_in_use.close()
 
     async def claim(self, store: Store, room: KeptRoom) -> StreamJournal:
         """The journal of a room, ours alone from now on."""

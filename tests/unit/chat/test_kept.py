@@ -1,5 +1,6 @@
 """Rooms that are kept: forked, gone on with under other names, exported, imported, replayed by their id."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator
@@ -63,6 +64,20 @@ async def test_a_room_is_forked_at_an_entry_with_another_agent_in_a_seat(kept: A
     assert len({turn.context_id for turn in other.turns}) == 1
     assert (await manager.replay(result.room_id)).is_same
     assert len(await manager.rooms()) == 2
+
+
+async def test_rooms_that_begin_and_end_at_the_same_time_share_the_file(kept: Any, puppet: Any) -> None:
+    """Ours: it is opened by the first and closed by the last; who comes while it is opened or closed waits."""
+    manager = kept(puppet("a"), puppet("b"), max_round=3)
+
+    async def chat(number: int) -> Any:
+        for _ in range(number):
+            await asyncio.sleep(0)  # so that some begin while others end
+        return await manager.chat(f"go {number}")
+
+    results = await asyncio.gather(*map(chat, range(12)))
+    assert {len(said(result.entries)) for result in results} == {3}
+    assert len(await manager.rooms()) == 12
 
 
 async def test_context_variables_of_a_fork_are_those_of_its_entry(kept: Any) -> None:
