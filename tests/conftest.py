@@ -1,5 +1,6 @@
 """What all tests share: bridges in process, the JSON-RPC caller, no connection outside this machine."""
 
+import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -44,3 +45,18 @@ async def start() -> AsyncIterator[Callable[..., Any]]:
             return await stack.enter_async_context(client)
 
         yield started
+
+
+@pytest.fixture
+async def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`pass_time(seconds)`: for the event loop so much time has passed, and what waited for it is due now. A limit is
+    met when the test says so, however slow its machine is."""
+    loop = asyncio.get_running_loop()
+    time, passed = loop.time, 0.0
+
+    def pass_(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(loop, "time", lambda: time() + passed)
+    return pass_

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import httpx
 import pytest
@@ -64,37 +64,37 @@ async def test_a_head_that_never_ends_is_cut_off() -> None:
         assert await ask(url, LINE + REST + b"x: ", *[b"a" * 65536] * 4) in (b"HTTP/1.1 400", b"")
 
 
-class Takes(Scripted):
-    """An agent that takes longer than a caller may."""
-
-    def __init__(self) -> None:
-        super().__init__(self._slowly)
-
-    async def _slowly(self, turn: Turn) -> AsyncGenerator[str, None]:
-        await asyncio.sleep(0.15)  # the agent under test
-        yield "done"
-
-
 PART = b"POST /message:send HTTP/1.1\r\n" + REST + b"content-length: 100\r\n\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"", LINE, LINE + REST, PART, PART + b"{"])
-async def test_a_request_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+async def test_a_request_that_does_not_come_is_not_waited_for(pass_time: Callable[[float], None], sent: bytes) -> None:
     """Issue: a slow caller holds a connection for so long; one whose request is there is not disturbed."""
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
-    monkeypatch.setattr(connection, "BODY_SECONDS", 0.05)
-    async with running(lambda url: Bridge(Takes(), public_url=url)) as url:
+    too_long = max(connection.HEAD_SECONDS, connection.BODY_SECONDS)
+
+    async def slow(turn: Turn) -> AsyncGenerator[str, None]:
+        pass_time(too_long)
+        await asyncio.sleep(0)
+        yield "done"
+
+    async with (
+        running(lambda url: Bridge(Scripted(slow), public_url=url)) as url,
+        httpx.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}, timeout=2 * too_long) as http,
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(sent)
+        assert (
+            await http.get("/tasks")
+        ).status_code == 200  # connections are accepted in order: the other one is known
+        pass_time(too_long)
         async with asyncio.timeout(5.0):
-            writer.write(sent)
             with contextlib.suppress(ConnectionError):  # reset: the same to a caller
                 assert await reader.read(1) == b""
         writer.transport.abort()
-        async with httpx.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http:
-            for _ in range(3):
-                assert (await http.get("/tasks")).status_code == 200
-            slow = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "slow"}]}}
-            assert (await http.post("/message:send", json=slow)).json()["task"]["artifacts"]
+        for _ in range(3):
+            assert (await http.get("/tasks")).status_code == 200
+        asked = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "slow"}]}}
+        assert (await http.post("/message:send", json=asked)).json()["task"]["artifacts"]
 
 
 class Wire(asyncio.Transport):

@@ -233,7 +233,7 @@ async def test_each_new_event_gives_new_attempts(raw: Any) -> None:
     assert text_of(events) == "one two " + "".join(map(str, range(4, 14)))
 
 
-async def test_a_silent_stream_is_taken_for_cut(raw: Any) -> None:
+async def test_a_silent_stream_is_taken_for_cut(raw: Any, pass_time: Any) -> None:
     """R-JRPC-26: idle timeout; the server may have gone without a word."""
 
     async def silent(exchange: Any) -> None:
@@ -242,7 +242,12 @@ async def test_a_silent_stream_is_taken_for_cut(raw: Any) -> None:
 
     raw.on("SendStreamingMessage", silent)
     raw.on("SubscribeToTask", streams(*CLOSING, ids=4))
-    events = await read_all(raw.client(timeouts=Timeouts(idle=0.05)).stream("hi"))
+    events = []
+    async with asyncio.timeout(5), aclosing(raw.client(timeouts=Timeouts(idle=1)).stream("hi")) as stream:
+        async for event in stream:
+            events.append(event)
+            if len(events) == len(OPENING):
+                asyncio.get_running_loop().call_soon(pass_time, 1)  # when the next one is waited for
     assert text_of(events) == "one two three"
 
 

@@ -314,15 +314,16 @@ async def test_a_long_retry_after_is_told_and_not_waited_for(raw: Any) -> None:
     assert len(raw.calls("GetTask")) == 1
 
 
-async def test_a_silent_agent_is_not_asked_twice(raw: Any) -> None:
+async def test_a_silent_agent_is_not_asked_twice(raw: Any, pass_time: Any) -> None:
     """It may still be at work: sending again would not help."""
 
     async def silent(exchange: Any) -> None:
+        pass_time(1)
         await exchange.gone.wait()
 
     raw.on("SendMessage", silent)
     raw.on("SendStreamingMessage", silent)
-    client = raw.client(timeouts=Timeouts(first_byte=0.05))
+    client = raw.client(timeouts=Timeouts(first_byte=1))
     with pytest.raises(RemoteTimeoutError, match="first_byte"):
         await client.send("hi")
     with pytest.raises(RemoteTimeoutError, match="first_byte"):
