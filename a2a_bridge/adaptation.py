@@ -300,10 +300,12 @@ def as_replies(value: Any) -> Iterator[Reply | str]:
         yield Chunk(parts=value.parts)
     elif hasattr(value, "model_dump"):
         yield Chunk(parts=(Part(data=value.model_dump(mode="json"), media_type="application/json"),))
+    elif isinstance(value, list | tuple) and value and all(isinstance(one, Part) for one in value):
+        yield Chunk(parts=tuple(value))
     elif isinstance(value, dict | list | tuple | int | float | bool):
         yield Chunk(parts=(Part(data=list(value) if isinstance(value, tuple) else value),))
     else:
         raise TypeError(
-            f"an agent function may give str, replies, Part, Message, a pydantic model or a JSON value, not"
+            f"an agent function may give str, replies, Part, several, Message, a pydantic model or a JSON value, not"
             f" {type(value).__name__}"
         )

@@ -32,6 +32,7 @@ from a2a_bridge.agent import (
 from a2a_bridge.client.baton import Baton
 from a2a_bridge.client.remote import ended
 from a2a_bridge.errors import A2AError, AdapterFailedError, CardError, ClientError
+from a2a_bridge.protocol.media import words_of
 from a2a_bridge.protocol.objects import JSONValue, Message, Part, Role, json_bytes
 
 
@@ -250,18 +251,6 @@ class Tokens:
             text = reply if isinstance(reply, str) else ""
         self._begun = self._begun or bool(text)
         return text
-
-
-def words_of(parts: Sequence[Part]) -> str:
-    """Parts as a text, for a host that takes nothing else: data as JSON, of files what they are called."""
-    return "\n".join(
-        part.text
-        if part.text is not None
-        else json_bytes(part.data).decode()
-        if part.kind == "data"
-        else f"[{part.filename or part.url or 'file'}: {part.media_type or 'a file'}]"
-        for part in parts
-    )
 
 
 def hosted_message(parts: Sequence[Part], *, key: str, speaker: str | None = None) -> Message:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from a2a_bridge.agent import MAX_HOPS, Caller, Progress, Refuse, Reply, Traits, Turn
+from a2a_bridge.cards.build import input_modes
 from a2a_bridge.client.auth import Auth
 from a2a_bridge.client.client import Client, SendOptions
 from a2a_bridge.client.remote_message import compose
@@ -151,7 +152,7 @@ class RemoteAgent:
         message = None
         if known.turn != turn.id or state.task is None:
             earlier = await turn.history() if state.forgot and turn.answer is None else ()
-            message = compose(turn, state, earlier, own_name=self.name)
+            message = compose(turn, state, earlier, own_name=self.name, modes=input_modes(card) or ("*/*",))
         reading = Interpreter(state, numbers_artifacts=_lists(card, TURN_EXTENSION))
         return _RunningTurn(turn, known, state, message, reading)
 

@@ -3,6 +3,7 @@
 from hashlib import blake2b
 
 from a2a_bridge.errors import ContentTypeNotSupportedError
+from a2a_bridge.protocol.media import takes
 from a2a_bridge.protocol.objects import Message, TaskState, json_bytes
 from a2a_bridge.tasks.live import LiveTask
 
@@ -26,16 +27,7 @@ def digest_of(message: Message, bare: bytes) -> bytes:
 def check_modes(modes: tuple[str, ...], message: Message) -> None:
     """R-SEND-07: a part whose media type the agent does not take is refused."""
     for part in message.parts:
-        if part.media_type is not None and not _accepts(modes, part.media_type):
+        if part.media_type is not None and not takes(modes, part.media_type):
             raise ContentTypeNotSupportedError(
                 f"The agent does not accept {part.media_type[:100]!r}; it accepts: {', '.join(modes)}"
             )
-
-
-def _accepts(modes: tuple[str, ...], media_type: str) -> bool:
-    """Whoever takes JSON takes every type that is JSON too, as its suffix says: AG2 sends its history that way."""
-    kind = media_type.partition(";")[0].strip().lower()
-    fitting = {kind, kind.partition("/")[0] + "/*", "*/*", "*"}
-    if kind.endswith("+json"):
-        fitting.add("application/json")
-    return any(mode.lower() in fitting for mode in modes)

@@ -30,8 +30,9 @@ with needs_extra("langgraph"):
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Agent, Ask, Progress, parts_of
-from a2a_bridge.client.hosted import Hosted, Tokens, Tool, hosted_message, words_of
+from a2a_bridge.client.hosted import Hosted, Tokens, Tool, hosted_message
 from a2a_bridge.client.loop_thread import blocking
+from a2a_bridge.protocol.media import words_of
 from a2a_bridge.protocol.objects import Message, Part, dump, json_bytes
 from adapters.langgraph.messages import REMOTE, data_part, jsonable, to_content, to_parts
 

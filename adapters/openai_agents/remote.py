@@ -43,7 +43,8 @@ with needs_extra("openai-agents"):
     )
 
 from a2a_bridge.adaptation import adapt
-from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, Tool, hosted_message, retold, words_of
+from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, Tool, hosted_message, retold
+from a2a_bridge.protocol.media import words_of
 from a2a_bridge.protocol.objects import Message, Part
 from adapters.openai_agents.messages import to_parts
 

@@ -39,8 +39,9 @@ with needs_extra("pydantic-ai"):
 
 from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Reply
-from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, hosted_message, words_of
+from a2a_bridge.client.hosted import UNIQUE_ID, Conversations, Hosted, Tokens, hosted_message
 from a2a_bridge.client.hosted import Tool as HostedTool
+from a2a_bridge.protocol.media import words_of
 from a2a_bridge.protocol.objects import Message, Part
 from adapters.pydantic_ai.messages import to_parts
 

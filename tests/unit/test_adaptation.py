@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from a2a_bridge import adapt
-from a2a_bridge.agent import Say, Turn
+from a2a_bridge.agent import Chunk, Say, Turn
 from a2a_bridge.errors import AdapterNotFoundError
 from a2a_bridge.protocol.objects import Message, Part, Role
 from a2a_bridge.testing.turns import make_turn, replies_of
@@ -60,6 +60,8 @@ async def test_a_function_may_give_parts_messages_and_json() -> None:
     ):
         (reply,) = await replies_of(adapt(lambda text, given=given: given), make_turn("x"))
         assert reply.parts[0].kind == kind
+    several = [Part(text="look"), Part(raw=b"x", media_type="image/png")]
+    assert await replies_of(adapt(lambda text: several), make_turn("x")) == [Chunk(parts=tuple(several))]
     assert await replies_of(adapt(lambda text: None), make_turn("x")) == []
 
 

@@ -15,6 +15,7 @@ from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.seat import OnFailure, Seat
 from a2a_bridge.client.client import Retries
 from a2a_bridge.client.remote import RemoteAgent
+from a2a_bridge.protocol.objects import Part
 from a2a_bridge.store.journal import MemoryJournal
 from a2a_bridge.testing.transport import AppTransport
 from a2a_bridge.testing.turns import make_answer, make_turn
@@ -65,6 +66,30 @@ async def test_a_remote_seat_gets_what_is_new_attributed_in_one_context(remote: 
     assert (said[3].name, said[3].kind, said[3].framework) == ("archivist", "remote", "watching")
     assert said[3].endpoint == "http://agents.test/"
     assert "agents.test" not in repr(result.messages), "where a seat lives is not told to the others"
+
+
+async def test_what_a_remote_seat_does_not_take_is_named_to_it(remote: Any, room: Any) -> None:
+    """R-SEND-07. README: a picture in the room would have its agent refuse all that is new, turn by turn."""
+
+    def painter(turn: Turn) -> list[Part]:
+        drawn = Part(raw=b"png", media_type="image/png", filename="map.png")
+        return [
+            drawn,
+            Part(text="*wide*", media_type="text/markdown"),
+            Part(data={"a": 1}, media_type="application/x-a"),
+        ]
+
+    plain, seeing = Watched("plain"), Watched("seeing", input_modes=("text/plain", "image/*", "text/markdown"))
+    result = await room(painter, await remote(plain), max_round=3).chat("go")
+    assert [said.text for said in result.messages][-1] == "plain 1", result.messages
+    told = [part for message in plain.turns[0].messages for part in message.parts][1:]
+    assert [part.text for part in told] == ["[painter] [map.png: image/png]", "*wide*", '{"a":1}']
+    assert [(part.media_type, speaker_of(part)) for part in told] == [(None, "painter")] * 3
+    await room(painter, await remote(seeing), max_round=3).chat("go")
+    told = [part for message in seeing.turns[0].messages for part in message.parts][1:]
+    assert [(part.media_type, part.kind) for part in told] == [
+        ("image/png", "raw"), ("text/markdown", "text"), (None, "text"),
+    ]  # fmt: skip
 
 
 async def test_words_of_a_remote_seat_stream_through(remote: Any, room: Any) -> None:

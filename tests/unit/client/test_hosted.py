@@ -11,11 +11,12 @@ import pytest
 from a2a_bridge import adapt
 from a2a_bridge.agent import Ask, Fail, Say, Turn
 from a2a_bridge.client import hosted as hosting
-from a2a_bridge.client.hosted import Conversations, Hosted, HostJournal, Tool, hosted_message, words_of
+from a2a_bridge.client.hosted import Conversations, Hosted, HostJournal, Tool, hosted_message
 from a2a_bridge.client.loop_thread import blocking
 from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.client.retry import Retries
 from a2a_bridge.errors import AdapterFailedError, ConnectionFailedError
+from a2a_bridge.protocol.media import words_of
 from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.adapter_case import within
 
