@@ -20,9 +20,8 @@ from a2a_bridge.agent import Adapter, Agent, Outcome, Reply, Turn, outcome
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
 from a2a_bridge.testing.turns import replies_of
+from a2a_bridge.testing.wire import WAIT
 
-WAIT = 5.0
-"""Seconds that a test waits for anything."""
 STOPS = 5.0
 """Seconds in which a model call has ended whose turn was cancelled."""
 

@@ -23,7 +23,7 @@ from a2a_bridge.cards.build import build_card
 from a2a_bridge.client.client import Client
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.protocol.objects import Part, Task, TaskState
-from a2a_bridge.testing.adapter_case import SECRET, STOPS, WAIT, AdapterCase, asked, run_python, said, shows, within
+from a2a_bridge.testing.adapter_case import SECRET, STOPS, AdapterCase, asked, run_python, said, shows, within
 from a2a_bridge.testing.fake_model import Conversation, Said, directed
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
@@ -158,10 +158,10 @@ class AdapterSpeaks(AdapterCase):
         with network_guard(), FakeOpenAI(_blind) as model:
             obj = self.plain(model)
             async with running(lambda url: Bridge(obj, public_url=url)) as url, Client(url) as client:
-                failed = await within(client.send(make_message(picture)), 2 * WAIT)
+                failed = await within(client.send(make_message(picture)))
                 assert isinstance(failed, Task)
                 assert failed.status.state is TaskState.FAILED
-                task = await within(client.send("SAY here again", context_id=failed.context_id), 2 * WAIT)
+                task = await within(client.send("SAY here again", context_id=failed.context_id))
                 assert isinstance(task, Task)
                 assert (task.status.state, task.text) == (TaskState.COMPLETED, "here again")
 
@@ -201,9 +201,7 @@ class AdapterSpeaks(AdapterCase):
         """Architecture §1.1: fifty callers never see each other; eight are enough to show it."""
         talks = [Talk(agent, f"context-{number}") for number in range(8)]
         for line in ("SAY first", "SAY second"):
-            answers = await within(
-                asyncio.gather(*(talk.say(f"{line} of {talk.context_id}") for talk in talks)), 4 * WAIT
-            )
+            answers = await within(asyncio.gather(*(talk.say(f"{line} of {talk.context_id}") for talk in talks)))
             for talk, answer in zip(talks, answers, strict=True):
                 assert outcome(answer).text == f"{line.removeprefix('SAY ')} of {talk.context_id}"
         for seen in (json.dumps(request.body) for request in model.requests):
@@ -213,7 +211,7 @@ class AdapterSpeaks(AdapterCase):
     async def test_a_published_object_answers_over_a2a(self, model: FakeOpenAI) -> None:
         """Issue 2: `serve(obj)`; found through its entry point, answered over HTTP."""
         async with running(lambda url: Bridge(self.plain(model), public_url=url)) as url, Client(url) as client:
-            task = await within(client.send("SAY good morning"), 2 * WAIT)
+            task = await within(client.send("SAY good morning"))
             assert isinstance(task, Task)
             assert (task.status.state, task.text) == (TaskState.COMPLETED, "good morning")
 
@@ -365,11 +363,11 @@ class AdapterPauses(AdapterCase):
         """Issue 2, part 7: INPUT_REQUIRED, the answer under the same task, COMPLETED."""
         obj = self.asking(model, self.memory())
         async with running(lambda url: Bridge(obj, public_url=url)) as url, Client(url) as client:
-            waiting = await within(client.send(self.ask), 2 * WAIT)
+            waiting = await within(client.send(self.ask))
             assert isinstance(waiting, Task)
             assert waiting.status.state is TaskState.INPUT_REQUIRED
             assert waiting.status.message
-            task = await within(client.send("yes", task_id=waiting.id, context_id=waiting.context_id), 2 * WAIT)
+            task = await within(client.send("yes", task_id=waiting.id, context_id=waiting.context_id))
             assert isinstance(task, Task)
             assert (task.id, task.status.state) == (waiting.id, TaskState.COMPLETED)
             assert self.done in task.text

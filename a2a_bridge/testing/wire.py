@@ -16,8 +16,8 @@ import httpx
 
 from a2a_bridge.protocol.sse import SSEParser
 
-WAIT = 5.0
-"""Seconds for which a test waits for anything."""
+WAIT = 30.0
+"""Seconds after which a test takes a wait for a hang: long, because a busy machine is slow and nothing else."""
 
 _ids = itertools.count(1)
 T = TypeVar("T")

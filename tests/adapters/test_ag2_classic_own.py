@@ -19,9 +19,10 @@ with warnings.catch_warnings():
 from a2a_bridge.agent import Ask, Say, ToolCall, ToolResult, outcome, traits_of
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
-from a2a_bridge.testing.adapter_case import WAIT, asked, said, within
+from a2a_bridge.testing.adapter_case import asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
+from a2a_bridge.testing.wire import WAIT
 from adapters.ag2_classic.adapter import ADAPTER
 from adapters.ag2_classic.work import Work
 

@@ -39,8 +39,7 @@ from a2a_bridge.bridge import Bridge
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.server import running
-
-WAIT = 5.0
+from a2a_bridge.testing.wire import WAIT
 
 
 class Peer:
