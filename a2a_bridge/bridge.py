@@ -204,15 +204,21 @@ class Bridge:
             await self.stop()
 
     async def open(self) -> None:
-        """Open the store, if that has not been done; StoreUnavailableError says why it cannot be had."""
-        if not self._is_open:
-            await self.store.open()
-            self._is_open = True
+        """Open the store and take up unfinished tasks, if that has not been done; StoreUnavailableError says why the
+        store cannot be had, or cannot be written to."""
+        if self._is_open:
+            return
+        await self.store.open()
+        try:
+            await self.service.start()
+        except StoreError:
+            await self.store.close()
+            raise
+        self._is_open = True
 
     async def start(self) -> None:
-        """Open the store and take up unfinished tasks; the app's lifespan calls it."""
+        """Open what is not open, and be ready; the app's lifespan calls it."""
         await self.open()
-        await self.service.start()
         self._housekeeping = asyncio.get_running_loop().create_task(self._sweep())
         self._ready = True
         threading.Thread(target=_warm, daemon=True, name="a2a-bridge-warm").start()

@@ -9,7 +9,7 @@ Codes, HTTP statuses, their gRPC names and reasons of protocol errors stand here
     ├── CardError              a card that cannot be read, or must not be trusted
     ├── AdapterError           AdapterNotFoundError, AdapterNotInstalledError, AdapterFailedError
     ├── ClientError            ConnectionFailedError, StreamBrokenError, RemoteTimeoutError, AddressRefusedError
-    ├── StoreError             StoreConflictError, StoreUnavailableError
+    ├── StoreError             StoreConflictError, StoreUnavailableError, StoppingError
     ├── ConfigError            settings that contradict each other or are unknown
     └── ChatError              UnknownRoomError, SpeakerSelectionError, ToolError, CodeExecutionError
 """
@@ -247,6 +247,10 @@ class StoreConflictError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached, is full, or belongs to another process."""
+
+
+class StoppingError(StoreUnavailableError):
+    """The server is stopping: send again when it is back."""
 
 
 class ConfigError(BridgeError):

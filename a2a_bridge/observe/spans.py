@@ -9,7 +9,9 @@ The block may be left in another context than the one it was entered in, as an a
 current before is put back, no token is used.
 """
 
+import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -22,6 +24,11 @@ from a2a_bridge.observe.names import ERROR_TYPE
 
 Kind = Literal["internal", "server", "client"]
 Attribute = str | int | float | bool
+
+_log = logging.getLogger(__name__)
+
+LAST_SPANS_SECONDS = 3.0
+"""How long the end of a process waits for the last spans to be taken."""
 
 _SERVICE = "a2a-bridge"
 _MISSING = 'traces need OpenTelemetry, which is not installed: pip install "a2a-agent-bridge[otel]"'
@@ -76,7 +83,7 @@ def switch_on(provider: Any = None) -> None:
 @contextmanager
 def exporting() -> Iterator[None]:
     """Inside, spans go where the variables OTEL_* say, unless somebody has set up OpenTelemetry in this process; at the
-    end the last of them are sent. For whoever runs a process.
+    end the last of them are sent, within `LAST_SPANS_SECONDS`. For whoever runs a process.
 
     OTEL_TRACES_EXPORTER names exporters: otlp, over HTTP, if it is not set; console; none. The service is called
     `a2a-bridge` if they do not say how. ConfigError names an exporter that is not installed.
@@ -95,14 +102,27 @@ def exporting() -> Iterator[None]:
     resource = Resource.create()
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: _SERVICE}))
-    provider = TracerProvider(resource=resource)
-    for exporter in _exporters():
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporters = _exporters()
+    for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     api.set_tracer_provider(provider)
     try:
         yield
     finally:
-        provider.shutdown()
+        _send_the_last(provider, exporters)
+
+
+def _send_the_last(provider: Any, exporters: list[Any]) -> None:
+    """A collector that cannot be reached is tried again for half a minute, and a container that does not end in time is
+    killed: not so long."""
+    sending = threading.Thread(target=provider.shutdown, daemon=True, name="a2a-bridge-spans")
+    sending.start()
+    sending.join(LAST_SPANS_SECONDS)
+    if sending.is_alive():
+        _log.warning("the last spans could not be sent within %g seconds, and are lost", LAST_SPANS_SECONDS)
+        for exporter in exporters:
+            exporter.shutdown()  # ends its attempts
 
 
 def _exporters() -> list[Any]:

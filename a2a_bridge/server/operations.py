@@ -23,7 +23,9 @@ from a2a_bridge.errors import (
     InternalError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
+    StoppingError,
     StoreError,
+    StoreUnavailableError,
     TaskNotFoundError,
     UnsupportedOperationError,
     VersionNotSupportedError,
@@ -232,9 +234,14 @@ class Operations:
             return result
         except A2AError:
             raise
-        except StoreError:
+        except StoppingError as stopping:  # nothing is wrong: every restart under load has some of these
+            raise told(stopping) from None
+        except StoreUnavailableError as outage:  # one short line: a full disk refuses every request
+            _log.error("the store failed in %s: %s", operation.name, outage)
+            raise told(outage) from None
+        except StoreError as error:
             _log.exception("the store failed in %s", operation.name)
-            raise Unavailable from None
+            raise told(error) from None
         except Exception:  # the request edge: a stranger gets an id, the log gets the rest (R-ERR-06)
             error_id = new_id()[-8:]
             _log.exception("%s failed (error %s)", operation.name, error_id)
@@ -354,6 +361,8 @@ _NO_HEADERS: tuple[bytes, ...] = ()
 
 def told(error: Exception) -> A2AError:
     """What a reader is told when a stream breaks: never more than the protocol has words for (R-ERR-06)."""
+    if isinstance(error, StoppingError):
+        return Unavailable(error.message)
     return error if isinstance(error, A2AError) else Unavailable() if isinstance(error, StoreError) else InternalError()
 
 

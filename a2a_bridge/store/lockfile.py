@@ -6,6 +6,7 @@ file is the operator's mistake to avoid.
 """
 
 import os
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -37,13 +38,9 @@ class FileLock:
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreUnavailableError(
-                f"the store {self._path} cannot be locked: {self._file}: {error.strerror}"
-            ) from error
+            raise self._refused(error) from error
         try:
             _lock(descriptor)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {Path(sys.argv[0]).name}\n".encode(errors="replace"), 0)
         except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)
@@ -53,9 +50,11 @@ class FileLock:
             ) from None
         except OSError as error:
             os.close(descriptor)
-            raise StoreUnavailableError(
-                f"the store {self._path} cannot be locked: {self._file}: {error.strerror}"
-            ) from error
+            raise self._refused(error) from error
+        with suppress(OSError):  # a full disk: the lock is held all the same
+            os.ftruncate(descriptor, 0)
+            told = f"{os.getpid()} {socket.gethostname()} {Path(sys.argv[0]).name}\n"
+            os.pwrite(descriptor, told.encode(errors="replace"), 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -64,12 +63,25 @@ class FileLock:
         if descriptor is not None:
             os.close(descriptor)
 
+    def _refused(self, error: OSError) -> StoreUnavailableError:
+        said = f"the store {self._path} cannot be locked: {self._file}: {error.strerror}"
+        return StoreUnavailableError(said + (who_we_are() if isinstance(error, PermissionError) else ""))
+
+
+def who_we_are() -> str:
+    """What to do about a file or folder that may not be written to: it is somebody else's, as volumes of containers
+    often are."""
+    user = "This user" if sys.platform == "win32" else f"This process is user {os.getuid()}"
+    return f". {user}: let it write to the file and to its folder"
+
 
 def _holder(descriptor: int) -> str:
     text = ""
     with suppress(OSError):
         text = os.read(descriptor, 300).decode(errors="replace")
-    number, _, program = text.strip().partition(" ")
+    number, _, more = text.strip().partition(" ")
+    host, _, program = more.partition(" ")
     if not number.isdigit():
         return "another process"
-    return f"process {number} ({program})" if program else f"process {number}"
+    where = f" on {host}" if host and host != socket.gethostname() else ""  # in containers every number is 1
+    return f"process {number}{where} ({program})" if program else f"process {number}{where}"

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 from a2a_bridge.errors import StoreConflictError, StoreError, StoreUnavailableError
 from a2a_bridge.store import schema
 from a2a_bridge.store.contract import Change, Claim, Entry, Numbered
-from a2a_bridge.store.lockfile import FileLock
+from a2a_bridge.store.lockfile import FileLock, who_we_are
 from a2a_bridge.store.writer import Job, Writer
 
 _T = TypeVar("_T")
@@ -33,6 +33,12 @@ _PAGE = "SELECT key, value, sort, label1, label2"
 _EXPIRE_AT_ONCE = 500
 _HEADS = 10_000
 _ROWS_AT_ONCE = (64, 16, 4, 1)
+_HINTS = {
+    "SQLITE_FULL": ". Free some space",
+    "SQLITE_BUSY": ". Another program holds it locked: end that one",
+    "SQLITE_CORRUPT": ". It is damaged: put a backup in its place, or move it away and begin with a new one",
+    "SQLITE_NOTADB": ". It is not a SQLite file: use another one",
+}
 _WAL_PAGES = 4000  # 16 MB: a page that is written again and again goes to the file once for each so many
 
 
@@ -60,6 +66,8 @@ class SQLiteStore:
                 raise StoreUnavailableError(f"there is no store at {self.path}: check the path")
         elif not self.path.parent.is_dir():
             raise StoreUnavailableError(f"the folder {self.path.parent} does not exist: create it first")
+        elif self.path.is_dir():
+            raise StoreUnavailableError(f"the store {self.path} is a folder: name a file in it")
         else:
             self._lock.acquire()
             await self._writer.start(self._make_ledger)
@@ -81,10 +89,14 @@ class SQLiteStore:
         """In the writing thread."""
         try:
             connection = _connect(self.path, sync=self._sync)
+            try:
+                self._ledger = _Ledger(self.path, connection, self._lock)
+            except sqlite3.Error as error:
+                connection.close()
+                raise _unavailable(self.path, "opened", error) from error
         except StoreUnavailableError:
             self._lock.release()
             raise
-        self._ledger = _Ledger(self.path, connection, self._lock)
         return self._ledger
 
     # Streams
@@ -450,9 +462,9 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _unavailable(path: Path, verb: str, error: Exception) -> StoreUnavailableError:
-    hint = {
-        "SQLITE_FULL": ". Free some space",
-        "SQLITE_BUSY": ". Another program holds it locked: end that one",
-        "SQLITE_NOTADB": ". It is not a SQLite file: use another one",
-    }.get(getattr(error, "sqlite_errorname", ""), "")
-    return StoreUnavailableError(f"the store {path} cannot be {verb}: {error}{hint}")
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, PermissionError):
+        return StoreUnavailableError(f"the store {path} cannot be {verb}: {said}{who_we_are()}")
+    name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # SQLITE_READONLY_DIRECTORY is READONLY
+    hint = _HINTS.get(name, "") if name != "SQLITE_READONLY" else who_we_are()
+    return StoreUnavailableError(f"the store {path} cannot be {verb}: {said}{hint}")

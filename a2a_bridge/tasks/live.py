@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from a2a_bridge.agent import Ask, Caller
-from a2a_bridge.errors import StoreError, StoreUnavailableError
+from a2a_bridge.errors import StoppingError, StoreError
 from a2a_bridge.protocol.events import EventWriter, task_event
 from a2a_bridge.protocol.extensions import TURN_EXTENSION
 from a2a_bridge.protocol.lifecycle import may_follow
@@ -280,7 +280,7 @@ class LiveTask:
         if self.log.broken is not None:
             raise self.log.broken
         if self.is_left and self.run is None:
-            raise StoreUnavailableError("The server is stopping: send again when it is back.")
+            raise StoppingError
 
 
 def stored_task(who: Identity, packed: bytes, store: Streams, clock: Callable[[], float], keeping: Keeping) -> LiveTask:

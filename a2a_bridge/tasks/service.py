@@ -23,8 +23,8 @@ from a2a_bridge.errors import (
     BusyError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
+    StoppingError,
     StoreConflictError,
-    StoreUnavailableError,
     TaskNotCancelableError,
     TaskNotFoundError,
     UnsupportedOperationError,
@@ -200,7 +200,7 @@ class TaskService:
             if repeated is not None:
                 return repeated
         if self._stopping:
-            raise StoreUnavailableError("The server is stopping: send again when it is back.")
+            raise StoppingError
         if 0 < self._bounds.runs <= self._turns.running:
             raise BusyError
         acceptance = Acceptance.of(request, call.caller, call.extensions, call.traceparent)

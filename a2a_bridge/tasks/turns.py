@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from a2a_bridge.agent import Agent, Answer, Ask, Caller, Journal, Turn, abandon, traits_of
-from a2a_bridge.errors import StoreError, StoreUnavailableError
+from a2a_bridge.errors import StoppingError, StoreError, StoreUnavailableError
 from a2a_bridge.observe import metrics, spans, trace
 from a2a_bridge.protocol.events import message_json, quoted, text_part
 from a2a_bridge.protocol.extensions import TURN_EXTENSION, hops_in, section
@@ -206,7 +206,7 @@ class Turns:
             with contextlib.suppress(StoreError):
                 live.status(TaskState.FAILED, _words(live, "Internal error."))
         if live.is_left:
-            live.refuse_queued(StoreUnavailableError("The server is stopping."))
+            live.refuse_queued(StoppingError())
         level = _LEVELS.get(live.pieces.state, logging.DEBUG)
         if _log.isEnabledFor(level):
             _log.log(level, "turn ended", extra={"fields": _described(live)})

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
+from collections.abc import Awaitable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from a2a_bridge.agent import Ask, Chunk, Traits
 from a2a_bridge.bridge import Bridge, Options
 from a2a_bridge.errors import StoreUnavailableError
 from a2a_bridge.guard import Guard
+from a2a_bridge.listen import Listening, server_for
+from a2a_bridge.store.contract import Change, Claim
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.push import Push
 from a2a_bridge.testing.agents import Gate, Scripted
@@ -232,6 +237,41 @@ async def test_a_store_that_is_gone_at_the_start_is_told_in_a_sentence(tmp_path:
     bridge = Bridge(Scripted(echo), store=SQLiteStore(tmp_path / "nowhere" / "s.sqlite"))
     with pytest.raises(StoreUnavailableError, match="does not exist"):
         await bridge.start()
+
+
+class NoRoom(SQLiteStore):
+    """Its disk has been full since before it was opened."""
+
+    def claim(self, stream: str, records: Sequence[Change] = ()) -> Awaitable[Claim]:
+        raise StoreUnavailableError("the store cannot be written: database or disk is full. Free some space")
+
+
+async def test_tasks_that_cannot_be_taken_up_at_the_start_are_told_in_a_sentence(
+    start: Any, tmp_path: Path, caplog: Any
+) -> None:
+    """Ours: the disk is still full when the server comes back. It says so in a sentence, uvicorn says nothing, and the
+    store is let go for whoever tries again. The copy is made while the server runs, as README says."""
+    gate = Gate()
+
+    async def behaviour(turn: Any) -> Any:
+        await gate()
+        yield "done"
+
+    wire = Wire(await start(Bridge(Scripted(behaviour), store=SQLiteStore(tmp_path / "s.sqlite"))))
+    sending = asyncio.create_task(wire.send())
+    await gate.reached()
+    copy = tmp_path / "copy.sqlite"
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as backup:
+        backup.execute(f"VACUUM INTO '{copy}'")
+    gate.open()
+    assert state_of(await sending) == "COMPLETED"
+    server = server_for(Bridge(Scripted(echo), store=NoRoom(copy)), Listening(port=0))
+    with pytest.raises(StoreUnavailableError, match="disk is full"):
+        await server.serve()
+    assert "Traceback" not in caplog.text
+    wire = Wire(await start(Bridge(Scripted(echo), store=SQLiteStore(copy))))
+    (task,) = (await wire.result("ListTasks", {}))["tasks"]
+    assert state_of(task) == "FAILED"
 
 
 @pytest.mark.parametrize(("after_crash", "state"), [("at_most_once", "FAILED"), ("restartable", "COMPLETED")])

@@ -268,8 +268,9 @@ async def test_a_fault_of_our_own_is_an_internal_error_with_an_id(
 
 
 @pytest.mark.parametrize("method", ["GetTask", "CancelTask", "SubscribeToTask", "SendMessage", "SendStreamingMessage"])
-async def test_a_store_that_cannot_be_reached_is_503(start: Any, method: str) -> None:
-    """R-JRPC-04, R-REST-12: a condition of HTTP, so that clients try again; nothing of the store is told (R-ERR-06)."""
+async def test_a_store_that_cannot_be_reached_is_503(start: Any, method: str, caplog: Any) -> None:
+    """R-JRPC-04, R-REST-12: a condition of HTTP, so that clients try again; nothing of the store is told (R-ERR-06).
+    The log has a line for each, and no traceback: a full disk refuses every request."""
     store = Breakable()
     wire = Wire(await start(Bridge(Obedient(), store=store)))
     store.broken = StoreUnavailableError("the store /secret/path cannot be read")
@@ -282,6 +283,9 @@ async def test_a_store_that_cannot_be_reached_is_503(start: Any, method: str) ->
     response = await wire.http.request(verb, url, json=body)
     assert (response.status_code, response.json()["error"]["status"]) == (503, "UNAVAILABLE")
     assert "secret" not in response.text
+    said = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage() for record in said] == [f"the store failed in {method}: {store.broken}"] * 2
+    assert not any(record.exc_info for record in said)
 
 
 async def test_all_operations_answer_in_the_binding_that_is_there(wire: Wire) -> None:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from a2a_bridge.testing.server import free_socket
+
 
 def write_agents(folder: Path) -> None:
     """A module of one agent in a folder."""
@@ -53,6 +55,20 @@ def test_traces_go_where_the_variables_of_opentelemetry_say(start: Any, run: Any
     assert {"SendStreamingMessage", "invoke_agent shout"} <= names
     attributes = {item.key: item.value.string_value for resource in sent for item in resource.resource.attributes}
     assert attributes["service.name"] == "a2a-bridge"
+
+
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(start: Any, run: Any, tmp_path: Path) -> None:
+    """Ours: a container that has not ended after its ten seconds is killed, and then nothing is in order."""
+    with free_socket() as silent:
+        silent.listen()
+        write_agents(tmp_path)
+        where = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        found = start("mine:shout", cwd=tmp_path, OTEL_EXPORTER_OTLP_TIMEOUT="60", **where, **TRACED)
+        assert run("send", "-a", found.url, "hello").code == 0
+        found.process.send_signal(signal.SIGTERM)
+        _, said = found.process.communicate(timeout=10)
+    assert found.process.returncode == 0
+    assert b"the last spans could not be sent within 3 seconds" in said
 
 
 def test_traces_to_an_exporter_that_is_not_there_stop_the_start(shell: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The SQLite store: whose file it is, what it refuses to open, and what happens when it cannot write."""
 
 import asyncio
+import errno
 import os
 import resource
 import sqlite3
@@ -83,6 +84,59 @@ class TestTheFile:
         (tmp_path / "store.sqlite.lock").mkdir()
         with pytest.raises(StoreUnavailableError, match="cannot be locked"):
             await SQLiteStore(tmp_path / "store.sqlite").open()
+
+    async def test_a_folder_in_its_place_is_told(self, tmp_path: Path) -> None:
+        """Ours: the path of a volume instead of a file in it."""
+        with pytest.raises(StoreUnavailableError, match="is a folder: name a file in it"):
+            await SQLiteStore(tmp_path).open()
+
+    async def test_the_holder_is_told_with_its_machine(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ours: in containers every server is process 1."""
+        monkeypatch.setattr("socket.gethostname", lambda: "pod-a")
+        store = await reopened(path)
+        monkeypatch.setattr("socket.gethostname", lambda: "pod-b")
+        with pytest.raises(StoreUnavailableError, match=rf"belongs to process {os.getpid()} on pod-a \("):
+            await SQLiteStore(path).open()
+        await store.close()
+
+    async def test_a_full_disk_does_not_keep_a_store_from_its_owner(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ours: what is in it can still be read; that nobody can write down who holds the lock does no harm."""
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        await (await reopened(path)).close()
+        monkeypatch.setattr("os.pwrite", full)
+        store = await reopened(path)
+        with pytest.raises(StoreUnavailableError, match="belongs to another process"):
+            await SQLiteStore(path).open()
+        await store.close()
+
+    async def test_a_file_that_may_not_be_written_says_who_must_be_let_in(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ours: a volume that belongs to root is the usual mistake with containers."""
+
+        def refused(name: Any, *more: Any) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(name))
+
+        monkeypatch.setattr("os.open", refused)
+        hint = rf"lock: Permission denied. This process is user {os.getuid()}: let it write to the file and to its"
+        with pytest.raises(StoreUnavailableError, match=hint):
+            await SQLiteStore(path).open()
+
+    async def test_a_damaged_file_is_told_in_a_sentence_and_let_go(self, path: Path) -> None:
+        """Ours: not a traceback; and the lock is free for whoever puts a backup in its place."""
+        await (await reopened(path)).close()
+        whole = path.read_bytes()
+        page = int.from_bytes(whole[16:18], "big")
+        path.write_bytes(whole[:page] + b"\xff" * (len(whole) - page))
+        with pytest.raises(StoreUnavailableError, match=r"malformed\. It is damaged: put a backup in its place"):
+            await SQLiteStore(path).open()
+        path.write_bytes(whole)
+        await (await reopened(path)).close()
 
     async def test_only_its_owner_can_read_it(self, store: SQLiteStore, path: Path) -> None:
         """Our decision: conversations are private."""

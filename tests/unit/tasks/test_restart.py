@@ -356,8 +356,9 @@ async def _read_raw(wire: Wire, task_id: str) -> bytes:
         return reader.raw
 
 
-async def test_a_server_that_stops_takes_no_new_messages(path: Path) -> None:
-    """Issue: told as 503, so that the client comes back with the same message."""
+async def test_a_server_that_stops_takes_no_new_messages(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Issue: told as 503, so that the client comes back with the same message. Nothing is wrong, so nothing is logged:
+    every restart under load refuses some."""
     agent = halting(Gate())
     store = SQLiteStore(path)
     bridge = Bridge(agent, store=store)
@@ -367,6 +368,8 @@ async def test_a_server_that_stops_takes_no_new_messages(path: Path) -> None:
         await bridge.drain()
         response = await Wire(http).post({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": say()})
         assert (response.status_code, reason_of(response.json()["error"])) == (503, "UNAVAILABLE")
+        assert response.json()["error"]["message"] == "The server is stopping: send again when it is back."
         assert (await Wire(http).result("ListTasks", {}))["tasks"] == []
     await bridge.stop()
     assert agent.turns == []
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
