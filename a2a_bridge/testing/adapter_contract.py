@@ -24,6 +24,7 @@ from a2a_bridge.client.client import Client
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.protocol.objects import Part, Task, TaskState
 from a2a_bridge.testing.adapter_case import SECRET, STOPS, AdapterCase, asked, run_python, said, shows, within
+from a2a_bridge.testing.adapter_leaks import AdapterLetsGo
 from a2a_bridge.testing.fake_model import Conversation, Said, directed
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.network_guard import network_guard
@@ -459,7 +460,7 @@ class AdapterStops(AdapterCase):
         assert model.aborted == 1
 
 
-class AdapterContract(AdapterIsFound, AdapterSpeaks, AdapterUsesTools, AdapterPauses, AdapterStops):
+class AdapterContract(AdapterIsFound, AdapterSpeaks, AdapterUsesTools, AdapterPauses, AdapterStops, AdapterLetsGo):
     """All of it: subclass this one."""
 
 

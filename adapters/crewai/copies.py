@@ -2,12 +2,14 @@
 
 A copy makes all anew that CrewAI keeps for the next run of the same object. Two things of that cost more than the rest
 of a turn around the model's, and are seen to here: each executor makes a pydantic class for its state, and each task's
-output is written to a file on disk, one for all crews of the machine, for `crewai replay`.
+output is written to a file on disk, one for all crews of the machine, for `crewai replay`. And a task that a review or
+a cancel has ended is in CrewAI's eyes still at work: it would be kept for ever, with its whole crew.
 """
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from adapters.crewai.review import ReviewWanted
 from adapters.crewai.work import Stopped
@@ -16,6 +18,9 @@ from crewai.events.event_listener import event_listener
 from crewai.experimental.agent_executor import AgentExecutor, AgentExecutorState
 from crewai.flow.flow import FlowState
 from crewai.utilities.llm_utils import create_llm
+
+# What CrewAI's telemetry notes of tasks that are at work goes with the task, if nobody has told their end before.
+event_listener.execution_spans = WeakKeyDictionary(event_listener.execution_spans)
 
 
 class ExecutorState(FlowState, AgentExecutorState):  # type: ignore[misc]  # checked without the framework's types
