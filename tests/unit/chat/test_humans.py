@@ -1,8 +1,9 @@
 """People in a conversation: when they are asked, by whom, and what their words do."""
 
 import asyncio
+import threading
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -215,6 +216,55 @@ async def test_a_cancelled_question_does_not_wait_for_the_keyboard(
     assert await asyncio.wait_for(second, 5) == "late words"
     assert capsys.readouterr().out == "second\n> "
     assert isinstance(TERMINAL, Terminal)
+
+
+async def test_an_interrupted_question_of_a_notebook_leaves_its_input_and_the_next_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ours: a browser takes the input box of an interrupted cell away; nobody could type into what still reads."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    interrupted = threading.Event()
+
+    class Kernel:
+        """Waits for the browser as ipykernel does: in Python code, a little at a time."""
+
+        answers: ClassVar = {"second\n> ": "words"}
+
+        def raw_input(self, prompt: str) -> str:
+            loop.call_soon_threadsafe(asked.set)
+            try:
+                while prompt not in self.answers:
+                    threading.Event().wait(0.01)
+            except KeyboardInterrupt:
+                interrupted.set()
+                raise
+            return self.answers[prompt]
+
+    monkeypatch.setattr("builtins.input", Kernel().raw_input)
+    terminal = Terminal()
+    question = asyncio.create_task(terminal("first"))
+    await asyncio.wait_for(asked.wait(), 5)
+    question.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(question, 5)
+    assert interrupted.is_set()
+    assert await asyncio.wait_for(terminal("second"), 5) == "words"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("trouble", [NotImplementedError("no stdin"), OSError("captured"), EOFError()])
+async def test_where_nothing_can_be_typed_the_room_says_what_to_do(
+    room: Any, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Ours: a notebook that is run by a program, a test whose output is captured, a closed standard input."""
+
+    def refuse(prompt: str) -> str:
+        raise trouble
+
+    monkeypatch.setattr("builtins.input", refuse)
+    result = await room(UserProxyAgent("boss"), human=TERMINAL, max_round=3).chat("go")
+    assert result.stop.kind == "input_required"
+    assert "pass human=" in result.stop.detail
 
 
 async def test_a_proxy_asks_also_where_there_is_no_room() -> None:
