@@ -1,14 +1,28 @@
 """What an evaluation came to, as JSON and as a page of text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from statistics import fmean, stdev
 
 from a2a_bridge.agent import Usage
 from a2a_bridge.chat.entry import usage_json
-from a2a_bridge.evaluation.run import Scored
+from a2a_bridge.evaluation.scored import Scored
 from a2a_bridge.protocol.objects import JSONValue
 
 _WIDEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The runs of one case: `score` is their mean, `deviation` the standard deviation of a sample of so many."""
+
+    id: str
+    runs: int
+    passed: int
+    errors: int
+    score: float
+    deviation: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +35,7 @@ class Report:
     @property
     def score(self) -> float:
         """The mean of all cases; one that went wrong counts as 0."""
-        return sum(one.score for one in self.results) / len(self.results) if self.results else 0.0
+        return fmean(one.score for one in self.results) if self.results else 0.0
 
     @property
     def passed(self) -> int:
@@ -33,6 +47,18 @@ class Report:
         """How many could not be scored."""
         return sum(bool(one.error) for one in self.results)
 
+    @property
+    def repeated(self) -> list[Repeated]:
+        """Each case that was run more than once."""
+        found = []
+        for name, group in groupby(self.results, key=lambda one: one.case.id):
+            runs = list(group)
+            scores = [one.score for one in runs]
+            passed, errors = sum(one.passed for one in runs), sum(bool(one.error) for one in runs)
+            if len(runs) > 1:
+                found.append(Repeated(name, len(runs), passed, errors, fmean(scores), stdev(scores)))
+        return found
+
     def is_good(self, min_score: float | None = None) -> bool:
         """Whether all passed; with `min_score`, whether the mean reaches that."""
         return self.passed == len(self.results) if min_score is None else self.score >= min_score
@@ -43,26 +69,42 @@ class Report:
         return {
             "target": self.target,
             "score": self.score,
-            "cases": len(cases),
+            "cases": len({one.case.id for one in self.results}),
+            "runs": len(cases),
             "passed": self.passed,
             "errors": self.errors,
+            "repeated": [asdict(one) for one in self.repeated],
             "usage": usage_json(sum((one.usage for one in self.results), Usage())),
             "results": cases,
         }
 
     def page(self) -> str:
         """A table of the cases, with the reason below each that did not pass, and the sum."""
-        wide = min(_WIDEST, max((len(one.case.id) for one in self.results), default=0))
-        lines = [line for one in self.results for line in row(one, wide)]
+        wide = min(_WIDEST, max((len(_label(one)) for one in self.results), default=0))
+        return "\n".join([*(line for one in self.results for line in row(one, wide)), "", self.sums()])
+
+    def sums(self) -> str:
+        """The end of the page: the cases that were run more than once, and the sum of all."""
+        repeated = self.repeated
+        wide = min(_WIDEST, max((len(one.id) for one in repeated), default=0))
+        lines = [
+            f"{one.passed} of {one.runs}  {one.id[:wide]:<{wide}}  {one.score:.2f} +- {one.deviation:.2f}"
+            for one in repeated
+        ]
         failed = len(self.results) - self.passed - self.errors
         sums = [f"{self.passed} passed", f"{failed} failed", f"{self.errors} could not be scored"]
-        return "\n".join([*lines, "", f"Score {self.score:.2f}: {', '.join(sums)}, {self.target}"]) + "\n"
+        lines += [""] if lines else []
+        return "\n".join([*lines, f"Score {self.score:.2f}: {', '.join(sums)}, {self.target}"]) + "\n"
+
+
+def _label(one: Scored) -> str:
+    return one.case.id if one.run == 1 else f"{one.case.id} #{one.run}"
 
 
 def row(one: Scored, wide: int = _WIDEST) -> list[str]:
     """One case in a line, and more lines for one that did not pass."""
     word = "passed" if one.passed else "error " if one.error else "failed"
-    lines = [f"{word}  {one.case.id[:wide]:<{wide}}  {one.score:.2f}  {one.seconds:6.1f} s"]
+    lines = [f"{word}  {_label(one)[:wide]:<{wide}}  {one.score:.2f}  {one.seconds:6.1f} s"]
     if one.passed:
         return lines
     told = [one.error] if one.error else [f"not true: {name}" for name, holds in one.checks.items() if not holds]

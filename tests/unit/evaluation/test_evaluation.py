@@ -4,16 +4,18 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from a2a_bridge.agent import Ask, Fail, Reply, Traits, Turn
+from a2a_bridge.agent import Ask, Fail, Reply, Traits, Turn, Usage
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.evaluation.cases import Case, CaseError, read_cases
 from a2a_bridge.evaluation.report import Report
 from a2a_bridge.evaluation.run import Evaluation
+from a2a_bridge.evaluation.scored import Results
 from a2a_bridge.testing.agents import Gate, Scripted
 from a2a_bridge.testing.model import ScriptedModel
 from a2a_bridge.testing.server import running
@@ -121,6 +123,115 @@ async def test_what_goes_wrong_is_a_result_and_the_others_go_on() -> None:
     assert "target" in gone.error
 
 
+async def test_the_target_is_told_the_words_of_the_case_and_nothing_else(tmp_path: Path) -> None:
+    """Ours: what is tried is what stands in the case; a name before it would change the answer, and tell of a test."""
+    turns: list[Turn] = []
+
+    async def heard(turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        turns.append(turn)
+        yield "heard"
+
+    (tmp_path / "bill.png").write_bytes(b"png")
+    (tmp_path / "cases.jsonl").write_text(
+        '{"input": ["What is the sum?", "Sure?"], "files": ["bill.png", "https://h/y.png"]}\n'
+    )
+    agent = Scripted(heard, traits=Traits(input_modes=("text/plain", "image/*")))
+    async with running(lambda url: Bridge(agent, public_url=url)) as url:
+        for target in (url, agent):
+            turns.clear()
+            [found] = await Evaluation(target=target).evaluate(read_cases(tmp_path / "cases.jsonl"))
+            assert found.passed, found
+            parts = [part for turn in turns for message in turn.messages for part in message.parts]
+            assert [part.text or part.filename or part.url for part in parts] == [
+                "What is the sum?", "bill.png", "https://h/y.png", "Sure?",
+            ]  # fmt: skip
+            assert parts[1].raw == b"png"
+
+
+async def test_who_fails_is_not_asked_again() -> None:
+    """Ours: an agent that fails every other time is not a good one; the reason is in words, with what was raised."""
+    asked: list[str] = []
+
+    async def flaky(turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        asked.append(turn.text)
+        if len(asked) == 1:
+            raise RuntimeError("boom")
+        yield "fine"
+
+    agent = Scripted(flaky, traits=Traits(after_crash="restartable"))
+    [found] = await Evaluation(target=agent).evaluate([Case(id="x", inputs=("hi",))])
+    assert (found.error, len(asked)) == ("target could not answer: RuntimeError('boom')", 1)
+    silent = Scripted(lambda turn: never())
+    [found] = await Evaluation(target=silent, timeout=0.01).evaluate([Case(id="x", inputs=("hi",))])
+    assert found.error.startswith("target did not answer in time: nothing came for 0.01 seconds")
+
+
+async def never() -> AsyncGenerator[Reply | str, None]:
+    await asyncio.Event().wait()
+    yield ""
+
+
+async def test_a_case_can_be_run_many_times(puppet_target: Any) -> None:
+    """Ours: what a model does once it may not do again; each case has its mean, and how far its runs are apart."""
+    answers = iter(["yes", "no", "yes", "no", "yes", "yes"])
+    agent = Scripted(lambda turn: said(next(answers)))
+    cases = [Case(id="a", inputs=("hi",), contains=("yes",)), Case(id="b", inputs=("hi",), contains=("yes",))]
+    found = await Evaluation(target=agent, repeat=3, parallel=1).evaluate(cases)
+    assert [(one.case.id, one.run, one.passed) for one in found] == [
+        ("a", 1, True), ("a", 2, False), ("a", 3, True), ("b", 1, False), ("b", 2, True), ("b", 3, True),
+    ]  # fmt: skip
+    report = Report("x", found)
+    told: Any = report.to_json()
+    assert (told["cases"], told["runs"]) == (2, 6)
+    assert told["repeated"][0] == {
+        "id": "a", "runs": 3, "passed": 2, "errors": 0,
+        "score": pytest.approx(2 / 3), "deviation": pytest.approx(0.577, 1e-2),
+    }  # fmt: skip
+    assert "failed  a #2" in report.page()
+    assert "2 of 3  b  0.67 +- 0.58" in report.sums()
+    with pytest.raises(ValueError, match="repeat"):
+        Evaluation(target=agent, repeat=0)
+
+
+async def test_what_is_kept_is_not_asked_again_but_for_what_could_not_be_scored(tmp_path: Path) -> None:
+    """Ours: a result is the same after it was read; an error is no result; another target has its own."""
+    asked: list[str] = []
+
+    async def second_time(turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        asked.append(turn.text)
+        if len(asked) == 2:
+            yield Fail("not now")
+        else:
+            yield Usage(input_tokens=3, output_tokens=1)
+            yield "hello"
+
+    cases = [Case(id="a", inputs=("hi",), metadata={"k": [1]}), Case(id="b", inputs=("ho",))]
+    evaluation, path = Evaluation(target=Scripted(second_time), parallel=1), tmp_path / "found.jsonl"
+    first = await evaluation.evaluate(cases, results=Results(path, "x"))
+    assert [bool(one.error) for one in first] == [False, True]
+    again = await evaluation.evaluate(cases, results=Results(path, "x"))
+    assert asked == ["hi", "ho", "ho"]
+    assert [bool(one.error) for one in again] == [False, False]
+    assert replace(again[0], seconds=0) == replace(first[0], seconds=0)
+    await evaluation.evaluate(cases, results=Results(path, "y"))
+    assert asked[3:] == ["hi", "ho"]
+
+
+async def test_a_file_of_results_that_cannot_be_used_is_refused(tmp_path: Path, puppet_target: Any) -> None:
+    """Ours: with its name, and what to do."""
+    path = tmp_path / "found.jsonl"
+    with pytest.raises(CaseError, match="cannot be read"):
+        Results(tmp_path, "x")
+    with pytest.raises(CaseError, match="cannot be written"):
+        await Evaluation(target=puppet_target).evaluate(
+            [Case(id="a", inputs=("hi",))], results=Results(tmp_path / "none" / "x", "x")
+        )
+    case = Case(id="a", inputs=("hi",))
+    path.write_text(json.dumps({"target": "x", "error": "", "digest": case.digest, "run": 1}) + "\n")
+    with pytest.raises(CaseError, match="the result of 'a' cannot be read"):
+        Results(path, "x").find(case, 1)
+
+
 @pytest.mark.parametrize(
     "answer", ['{"scores": [1, 1]}', '{"scores": [2]}', '{"scores": [true]}', '{"scores": {"other": 1}}', "fine"]
 )
@@ -196,6 +307,8 @@ async def test_the_report_says_who_failed_and_why(puppet_target: Any) -> None:
         ('{"input": "x", "turns": 3}', "goal"), ('{"input": "x", "min_score": 2}', "from 0 to 1"),
         ('{"input": "x", "matches": "("}', "no regular expression"), ('{"input": "x", "goal": 3}', "goal"),
         ("", "no cases"),
+        ('{"input": "x", "files": "none.png"}', "none.png cannot be read"),
+        ('{"input": "x", "metadata": 1}', "an object"),
         ('{"input": "x", "id": "a"}\n{"input": "x", "id": "a"}', "two cases"),
     ],
 )  # fmt: skip
