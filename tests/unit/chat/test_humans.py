@@ -231,8 +231,8 @@ async def test_an_interrupted_question_of_a_notebook_leaves_its_input_and_the_ne
         answers: ClassVar = {"second\n> ": "words"}
 
         def raw_input(self, prompt: str) -> str:
-            loop.call_soon_threadsafe(asked.set)
             try:
+                loop.call_soon_threadsafe(asked.set)
                 while prompt not in self.answers:
                     threading.Event().wait(0.01)
             except KeyboardInterrupt:
