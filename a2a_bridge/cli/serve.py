@@ -1,9 +1,11 @@
 """`a2a-bridge serve`: publish agents until the process is asked to stop."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.tasks.live import Keeping
 from a2a_bridge.tasks.push import Push
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -157,7 +161,7 @@ def _agents(options: ServeOptions, settings: Settings) -> tuple[dict[str, Agent]
             if not named:
                 hint = f"start it, or give it a name: NAME={target}"
                 raise CommandError(Fault(UNREACHABLE, f"{target}: {why}", hint))
-            note(f"Warning: {key}: {why}. It is served all the same, and each call tries again")
+            _say(f"{key}: {why}. It is served all the same, and each call tries again", logging.WARNING)
         if key in agents:
             raise usage(f"{target}: there is an agent {key!r} already", f"another name for this one: NAME={target}")
         agents[key] = agent
@@ -213,13 +217,22 @@ def _port_to_use(host: str, port: int) -> int:
 
 
 def _announce(bridge: Bridge, base: str, settings: Settings) -> None:
-    """Say on standard error who is served where, where tasks are kept, and what to type next."""
-    said = [f"{agent.name}: {base}/{key}/" for key, agent in bridge.agents.items()]
+    """Say who is served where, what to type next, and where tasks are kept."""
+    for key, agent in bridge.agents.items():
+        _say(f"{agent.name}: {base}/{key}/")
     if settings.server.host in ("0.0.0.0", "::", "") and settings.server.public_url is None:
-        said.append(f"Warning: cards say {base}, which others cannot reach: set --public-url or A2A_BRIDGE_PUBLIC_URL")
+        told = f"cards say {base}, which others cannot reach: set --public-url or A2A_BRIDGE_PUBLIC_URL"
+        _say(told, logging.WARNING)
+    if not settings.auth.schemes and settings.server.public_url is None and settings.server.tls is None:
+        _say(f"Try it: a2a-bridge send -a {base}/{next(iter(bridge.agents))} hello")
     store = bridge.store
     kept = store.path if isinstance(store, SQLiteStore) else "memory: they are gone when this server stops"
-    said.append(f"Tasks are kept in {kept}")
-    if not settings.auth.schemes and settings.server.public_url is None and settings.server.tls is None:
-        said.append(f"Try it: a2a-bridge send -a {base}/{next(iter(bridge.agents))} hello")
-    note("\n".join(said))
+    _say(f"Tasks are kept in {kept}")
+
+
+def _say(text: str, level: int = logging.INFO) -> None:
+    """On standard error: as it is on a terminal, else as a line of the log, where all lines have one form."""
+    if sys.stderr.isatty():
+        note(f"Warning: {text}" if level > logging.INFO else text)
+    else:
+        _log.log(level, "%s", text)

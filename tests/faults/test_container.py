@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from a2a_bridge import Client, Task, TaskState
+from a2a_bridge.config import LimitSettings
 from a2a_bridge.demo.processes import is_ready
+from a2a_bridge.observe.spans import LAST_SPANS_SECONDS
 from a2a_bridge.testing.fake_model import Conversation, Said
 from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.server import free_socket
@@ -52,6 +54,42 @@ def test_the_wheel_holds_the_adapters_and_the_cards(wheel: Path) -> None:
     assert (wheel / "agent_cards" / "planner.json").is_file()
     assert (wheel / "a2a_bridge" / "py.typed").is_file()
     assert not (wheel / "tests").exists()
+
+
+@pytest.mark.parametrize(
+    ("extras", "lock"),
+    [("", "modern"), ("langgraph", "modern"), ("crewai", "legacy"), ("crewai,mcp", "legacy")],
+)
+def test_the_image_has_the_versions_that_the_tests_ran_with(extras: str, lock: str, tmp_path: Path) -> None:
+    """Ours: two builds of one commit are the same. This is the Dockerfile's own line, up to pip."""
+    text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    found = re.search(r"^RUN (case .*) *&& python -m pip install (.*)$", text, re.MULTILINE)
+    assert found is not None
+    assert "-c constraints.txt" in found[2]
+    (tmp_path / "locks").symlink_to(ROOT / "locks")
+    subprocess.run(["sh", "-c", found[1]], cwd=tmp_path, env={**os.environ, "EXTRAS": extras}, check=True, timeout=10)
+    pinned = (tmp_path / "constraints.txt").read_text("utf-8").splitlines()
+    locked = (ROOT / "locks" / f"{lock}.txt").read_text("utf-8")
+    assert len(pinned) == len(re.findall(r"^[^ #]+==", locked, re.MULTILINE)) > 100
+    assert all(line in locked and not line.endswith("\\") for line in pinned)
+
+
+def test_a_new_volume_belongs_to_the_user_of_the_image() -> None:
+    """Ours: an engine gives a new volume the owner of the folder that it covers; without one it is root's, and the
+    store in it cannot be opened."""
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    user = re.search(r"^USER (\d+):(\d+)$", text, re.MULTILINE)
+    assert user is not None
+    assert f"RUN install -d -o {user[1]} -g {user[2]} /data\n" in text
+
+
+def test_compose_gives_a_stop_more_time_than_running_turns_get() -> None:
+    """Ours: an engine kills after ten seconds, which is what turns are given, before streams have had their last words."""
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    waits = re.search(r"^  stop_grace_period: (\d+)s$", text, re.MULTILINE)
+    assert waits is not None
+    assert float(waits[1]) >= LimitSettings().grace + LAST_SPANS_SECONDS + 5
+    assert text.count("<<: *service") == len(commands()) == 3
 
 
 @contextmanager

@@ -78,18 +78,19 @@ def test_a_target_that_nobody_can_reach_is_said_at_once(start, run, tmp_path: Pa
     (tmp_path / "a2a-bridge.toml").write_text(f'[agents.far]\ntarget = "{DEAD}"\n[store]\nkind = "memory"\n')
     for words in ((), (DEAD, "--name", "far", "--store", "memory")):
         heard = start(*words, cwd=tmp_path).heard
-        assert f"Warning: far: cannot connect to {DEAD}" in heard
+        assert f'"level": "warning", "event": "far: cannot connect to {DEAD}' in heard
         assert "It is served all the same, and each call tries again" in heard
 
 
 def test_where_it_listens_is_said_when_it_does(start, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Ours: after the store is open and the port is bound; with the file, and what to type next, which works."""
+    """Ours: after the store is open and the port is bound; with the file, and what to type next, which works. No
+    terminal is there, so each line is an object of the log (README)."""
     write_agents(tmp_path)
     served = start("mine:shout", cwd=tmp_path)
-    lines = served.heard[served.heard.index("Uvicorn running") :].splitlines()[1:]
+    lines = [json.loads(line)["event"] for line in served.heard.splitlines()][-3:]
     file = tmp_path / "a2a-bridge-shout.sqlite"
     hint = f"a2a-bridge send -a {served.url}/shout hello"
-    assert lines == [f"shout: {served.url}/shout/", f"Tasks are kept in {file}", f"Try it: {hint}"]
+    assert lines == [f"shout: {served.url}/shout/", f"Try it: {hint}", f"Tasks are kept in {file}"]
     assert "Text: HELLO" in shell(*hint.split()[1:]).out
     taken = shell("serve", "mine:shout", "--port", "0")
     assert (taken.code, taken.out) == (2, "")
