@@ -1,7 +1,9 @@
 """Settings about callers: the keys, tokens and certificates by which they are known."""
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +23,14 @@ def listed(value: object) -> object:
 
 Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
 """A list of texts; in the environment one text with commas."""
+
+
+def from_json(value: object) -> object:
+    """Tables as they are; in the environment they are one text, in JSON."""
+    if isinstance(value, str):
+        with suppress(ValueError):  # no table then, which is said in the usual words
+            return json.loads(value)
+    return value
 
 
 def _one_scope(word: str) -> str:
@@ -57,14 +67,14 @@ class ApiKeySettings(Section):
     kind: Literal["api_key"]
     name: str = "X-API-Key"
     location: Literal["header", "query", "cookie"] = "header"
-    keys: tuple[KeySettings, ...] = Field(min_length=1)
+    keys: Annotated[tuple[KeySettings, ...], BeforeValidator(from_json)] = Field(min_length=1)
 
 
 class BasicSettings(Section):
     """HTTP basic: `principal` is the user name."""
 
     kind: Literal["basic"]
-    keys: tuple[KeySettings, ...] = Field(min_length=1)
+    keys: Annotated[tuple[KeySettings, ...], BeforeValidator(from_json)] = Field(min_length=1)
 
 
 class TokenSettings(Section):
@@ -80,7 +90,7 @@ class TokenSettings(Section):
     discovery_url: str | None = None
     algorithms: Words | None = None
     token_url: str | None = None
-    scopes: Mapping[Scope, str] = Field(default_factory=dict)
+    scopes: Annotated[Mapping[Scope, str], BeforeValidator(from_json)] = Field(default_factory=dict)
     principal_claim: str = "sub"
     tenant_claim: str | None = None
 
@@ -118,7 +128,7 @@ class AuthSettings(Section):
     allow_anonymous: bool = False
     tenants: Words = ("",)
     trusted_proxies: Words = ()
-    require: tuple[Mapping[str, tuple[Scope, ...]], ...] | None = None
+    require: Annotated[tuple[Mapping[str, tuple[Scope, ...]], ...] | None, BeforeValidator(from_json)] = None
     schemes: Mapping[str, SchemeSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -2,9 +2,11 @@
 
 Precedence: flag, then environment, then file, then default. Every key is known or an error: a setting with a typo must
 not be a setting that is silently off. Strings of the file may hold `${NAME}` and `${NAME:-default}`; `$${` is a plain
-`${`. In the environment a setting is `A2A_BRIDGE_SECTION__KEY`, and `PORT`, `HOST`, `LOG_LEVEL` and
-`A2A_BRIDGE_PUBLIC_URL` are understood as well. Other names with our prefix and no `__` are not ours to judge:
-Kubernetes makes some of its own beside a Service called `a2a-bridge`. An empty variable is an unset one.
+`${`. Where the environment has no NAME but a NAME_FILE, that file holds the value, as secrets of containers do. In the
+environment a setting is `A2A_BRIDGE_SECTION__KEY`, and `PORT`, `HOST`, `LOG_LEVEL` and `A2A_BRIDGE_PUBLIC_URL` are
+understood as well; a list is words with commas, a list of tables is JSON. Other names with our prefix and no `__` are
+not ours to judge, since Kubernetes makes some of its own beside a Service called `a2a-bridge`, unless they spell a
+setting with too few underscores. An empty variable is an unset one.
 """
 
 import re
@@ -16,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from a2a_bridge.auth_settings import AuthSettings, Section, Words, listed
-from a2a_bridge.config_errors import sentences
+from a2a_bridge.config_errors import sentences, setting_spelled
 from a2a_bridge.errors import ConfigError
 
 CONFIG_FILE = "a2a-bridge.toml"
@@ -150,6 +152,8 @@ class StoreSettings(Section):
 
     @model_validator(mode="after")
     def _only_what_is_used(self) -> "StoreSettings":
+        if self.path is not None and self.path.name == "memory":
+            raise ValueError('path is a file: a store in memory is kind = "memory"')
         if self.kind == "memory" and self.model_fields_set & {"path", "sync"}:
             raise ValueError('kind "memory" has neither path nor sync: remove them, or use kind "sqlite"')
         return self
@@ -285,7 +289,7 @@ def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     _check_secrets(raw, path)
-    found: dict[str, Any] = _interpolated(raw, env, str(path))
+    found: dict[str, Any] = _interpolated(raw, env, (str(path),))
     return _anchored(found, path.parent)
 
 
@@ -339,9 +343,9 @@ def _anchor_cards(table: dict[str, Any], folder: Path) -> None:
         ]
 
 
-def _interpolated(value: Any, env: Mapping[str, str], where: str) -> Any:
+def _interpolated(value: Any, env: Mapping[str, str], where: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
-        return {name: _interpolated(item, env, f"{where}: {name}") for name, item in value.items()}
+        return {name: _interpolated(item, env, (*where, name)) for name, item in value.items()}
     if isinstance(value, list):
         return [_interpolated(item, env, where) for item in value]
     if not isinstance(value, str):
@@ -351,17 +355,42 @@ def _interpolated(value: Any, env: Mapping[str, str], where: str) -> Any:
         name, default = match.groups()
         if name is None:
             return "${"
-        if found := env.get(name):
+        if found := env.get(name) or _secret(f"{name}_FILE", env):
             return found
         if default is None:
-            raise ConfigError(f"{where}: the environment has no {name}; set it, or write ${{{name}:-default}}")
+            told = f"the environment has no {name}; set it, or write ${{{name}:-default}}"
+            raise ConfigError(f"{where[0]}: {'.'.join(where[1:])}: {told}")
         return default
 
     return _VARIABLE.sub(replaced, value)
 
 
+def _secret(name: str, env: Mapping[str, str]) -> str:
+    """What the file holds that this variable names; empty if there is no such variable."""
+    file = env.get(name)
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"{name}: {file}: cannot be read: {said}") from error
+
+
+def _refuse_too_few_underscores(env: Mapping[str, str]) -> None:
+    for name, value in env.items():
+        if not name.startswith(ENV_PREFIX) or "__" in name or not value or value.startswith("tcp://"):
+            continue  # with tcp:// it is the port of a Service, as Kubernetes tells it
+        steps = setting_spelled(name.removeprefix(ENV_PREFIX).lower(), Settings)
+        if steps is not None:
+            meant = "__".join(steps).upper()
+            more = "" if len(steps) > 1 else "__KEY, one variable for each key"
+            raise ConfigError(f"{name}: there is no such setting. Did you mean {ENV_PREFIX}{meant}{more}?")
+
+
 def _from_env(env: Mapping[str, str]) -> list[tuple[str, tuple[str, ...], str]]:
     """Settings in the environment, each as (variable, where it belongs, value); the more special ones come later."""
+    _refuse_too_few_underscores(env)
     found: list[tuple[str, tuple[str, ...], str]] = [
         (name, where, env[name]) for name, where in _PLAIN_ENV.items() if env.get(name)
     ]

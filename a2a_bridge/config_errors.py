@@ -193,6 +193,16 @@ def _nearest(root: type[BaseModel], parent: _Place, name: str) -> str:
     return f"; known: {', '.join(known)}"
 
 
+def setting_spelled(name: str, root: type[BaseModel]) -> tuple[str, ...] | None:
+    """The table or setting whose steps, joined with single underscores, are this name."""
+    for where, table in _tables(root):
+        steps = tuple(where.split("."))
+        for found in (steps, *((*steps, key) for key in table.model_fields)):
+            if "_".join(found) == name:
+                return found
+    return None
+
+
 def _tables(model: type[BaseModel], at: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """The tables of the settings by their names, but for those that users name."""
     for name, field in model.model_fields.items():

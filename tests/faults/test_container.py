@@ -84,7 +84,7 @@ def test_a_new_volume_belongs_to_the_user_of_the_image() -> None:
 
 
 def test_compose_gives_a_stop_more_time_than_running_turns_get() -> None:
-    """Ours: an engine kills after ten seconds, which is what turns are given, before streams have had their last words."""
+    """Ours: an engine kills after ten seconds, which is what turns are given: streams would get no last words."""
     text = (ROOT / "compose.yaml").read_text("utf-8")
     waits = re.search(r"^  stop_grace_period: (\d+)s$", text, re.MULTILINE)
     assert waits is not None

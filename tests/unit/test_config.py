@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from a2a_bridge.auth_settings import ApiKeySettings
 from a2a_bridge.config import (
     CONFIG_FILE,
     KeepingSettings,
@@ -120,6 +121,55 @@ def test_variables_of_kubernetes_and_empty_ones_are_no_settings() -> None:
     assert load_config(None, env) == Settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("A2A_BRIDGE_AUTH_ALLOW_ANONYMOUS", "true", "A2A_BRIDGE_AUTH__ALLOW_ANONYMOUS"),
+        ("A2A_BRIDGE_SERVER_LIMITS_RATE", "5", "A2A_BRIDGE_SERVER__LIMITS__RATE"),
+        ("A2A_BRIDGE_SERVER_TLS_CERTFILE", "x", "A2A_BRIDGE_SERVER__TLS__CERTFILE"),
+        ("A2A_BRIDGE_AUTH", '{"allow_anonymous": true}', "A2A_BRIDGE_AUTH__KEY, one variable for each key"),
+    ],
+)
+def test_a_setting_with_too_few_underscores_is_not_silently_off(name: str, value: str, meant: str) -> None:
+    """Ours: it is the usual mistake, and what it leaves off is noticed late."""
+    with pytest.raises(ConfigError) as told:
+        load_config(None, {name: value})
+    assert str(told.value) == f"{name}: there is no such setting. Did you mean {meant}?"
+    assert load_config(None, {"A2A_BRIDGE_SERVER_PORT": "tcp://10.0.0.1:8080", name: ""}) == Settings()
+
+
+def test_a_secret_may_be_in_a_file_that_a_variable_names(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: secrets of containers are files. The variable itself counts more; a file that is not there is named."""
+    path = write("[push]\nkey = '${PUSH_KEY:-none}'\n")
+    (tmp_path / "secret").write_text("k" * 40 + "\n")
+    env = {"PUSH_KEY_FILE": str(tmp_path / "secret")}
+    assert load_config(path, env).push.key == "k" * 40
+    assert load_config(path, {**env, "PUSH_KEY": "e" * 40}).push.key == "e" * 40
+    with pytest.raises(ConfigError, match="PUSH_KEY_FILE: /nowhere/x: cannot be read: No such file or directory"):
+        load_config(path, {"PUSH_KEY_FILE": "/nowhere/x"})
+
+
+def test_tables_in_the_environment_are_json() -> None:
+    """README: any setting can come from the environment."""
+    env = {
+        "A2A_BRIDGE_AUTH__SCHEMES__KEY__KIND": "api_key",
+        "A2A_BRIDGE_AUTH__SCHEMES__KEY__KEYS": '[{"principal": "ann", "digest": "sha256:00", "scopes": ["call"]}]',
+        "A2A_BRIDGE_AUTH__REQUIRE": '[{"key": ["call"]}]',
+    }
+    auth = load_config(None, env).auth
+    assert auth.require == ({"key": ("call",)},)
+    assert isinstance(auth.schemes["key"], ApiKeySettings)
+    assert auth.schemes["key"].keys[0].principal == "ann"
+    with pytest.raises(ConfigError, match=r"AUTH__REQUIRE: auth\.require: must be a list of tables"):
+        load_config(None, {**env, "A2A_BRIDGE_AUTH__REQUIRE": "key"})
+
+
+def test_a_store_in_memory_is_not_a_file_of_that_name() -> None:
+    """Ours: `--store memory` and `store="memory"` mean no file, so this cannot mean one."""
+    with pytest.raises(ConfigError, match=r'A2A_BRIDGE_STORE__PATH: store: path is a file: .* kind = "memory"'):
+        load_config(None, {"A2A_BRIDGE_STORE__PATH": "memory"})
+
+
 def test_strings_are_filled_from_the_environment(write) -> None:  # type: ignore[no-untyped-def]
     """${NAME}, ${NAME:-default}, and $${ for a plain ${."""
     path = write(
@@ -133,7 +183,9 @@ def test_strings_are_filled_from_the_environment(write) -> None:  # type: ignore
 
 def test_a_variable_that_is_not_set_is_an_error_with_its_place(write) -> None:  # type: ignore[no-untyped-def]
     """A secret that is missing must not become an empty string."""
-    with pytest.raises(ConfigError, match=r"server: host: the environment has no MY_HOST; .*\$\{MY_HOST:-default\}"):
+    with pytest.raises(
+        ConfigError, match=r"toml: server\.host: the environment has no MY_HOST; .*\$\{MY_HOST:-default\}"
+    ):
         load_config(write("[server]\nhost = '${MY_HOST}'\n"), {})
 
 
