@@ -105,7 +105,8 @@ class ServerSettings(Section):
 
     `root` is the agent that also stands at the root of the URL: the first one if not given. `allowed_hosts`: names of
     ours in the Host header, beside loopback and that of `public_url`; checked on loopback, elsewhere if any are given;
-    "*" switches the check off.
+    "*" switches the check off. `keep_alive`: seconds that a connection may wait for its next request, longer than a
+    proxy in front lets it.
     """
 
     host: str = "127.0.0.1"
@@ -115,6 +116,7 @@ class ServerSettings(Section):
     limits: LimitSettings = LimitSettings()
     tls: TLSSettings | None = None
     allowed_hosts: Words = ()
+    keep_alive: int = Field(default=75, ge=1)
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
     @field_validator("log_level", mode="before")

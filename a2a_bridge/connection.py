@@ -7,7 +7,7 @@ other protocol, for Pythons without httptools, has a bound for heads of its own.
 
 The timer belongs to the connection: it runs while a new connection has sent nothing and while a request has come in
 part; a request that comes in one piece costs no timer. A connection that waits for its next request is uvicorn's, which
-closes it after five seconds.
+closes it after a while (`Listening.keep_alive`).
 
 The head of an answer waits for its body, which is there in the same step as a rule: one packet for both. What does not
 come in that step is not waited for (`Joining`).

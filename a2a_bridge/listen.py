@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +33,14 @@ from a2a_bridge.server.http import Refused, headers_of
 from a2a_bridge.server.identity import Certificates
 from a2a_bridge.server.refusal import refusal
 
+if sys.platform != "win32":
+    import resource
+
 _log = logging.getLogger(__name__)
 
 ANY_HOST = "*"
+OPEN_FILES = 65_536
+FEW_FILES = 1024
 
 
 class Served(Protocol):
@@ -67,13 +73,16 @@ class TLS:
 @dataclass(frozen=True, slots=True)
 class Listening:
     """Where to listen. `allowed_hosts`: names in the Host header that are ours, beside loopback and `public_url`;
-    they are checked on loopback, elsewhere if any are given; "*" switches that off."""
+    they are checked on loopback, elsewhere if any are given; "*" switches that off. `keep_alive`: seconds that a
+    connection may wait for its next request. A proxy in front must give up sooner, or it sends a request into a
+    connection that is being closed."""
 
     host: str = "127.0.0.1"
     port: int = 8080
     log_level: str = "info"
     tls: TLS | None = None
     allowed_hosts: tuple[str, ...] = ()
+    keep_alive: int = 75
 
 
 def check_bind(host: str, auth: Auth) -> None:
@@ -184,8 +193,24 @@ def run_server(served: Served, listening: Listening = Listening(), *, ready: Cal
     StoreUnavailableError and ConfigError say why it cannot start: the store or the port belongs to somebody else, or
     strangers could reach it and nothing says who may call.
     """
+    take_open_files()
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended in good order by then, and raises it once more
         server_for(served, listening, ready=ready).run()
+
+
+def take_open_files() -> None:
+    """Let this process have as many open files as the system permits, up to `OPEN_FILES`: each connection is one, and
+    what comes beyond the limit is dropped without a word, to us too."""
+    if sys.platform == "win32":
+        return
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    if few != resource.RLIM_INFINITY and few < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            few = wanted
+    if 0 <= few < FEW_FILES:
+        _log.warning("only %d files may be open here, and each connection is one: raise the limit (ulimit -n)", few)
 
 
 def server_for(served: Served, listening: Listening, *, ready: Callable[[], None] | None = None) -> uvicorn.Server:
@@ -203,6 +228,7 @@ def server_for(served: Served, listening: Listening, *, ready: Callable[[], None
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=listening.keep_alive,
         ws="none",
         proxy_headers=False,  # who is believed about addresses is said in `auth`
         server_header=False,

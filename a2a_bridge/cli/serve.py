@@ -110,7 +110,7 @@ def serve(options: ServeOptions) -> None:
     signal.signal(signal.SIGTERM, _leave)
     try:
         with spans.exporting() if settings.observe.traces else contextlib.nullcontext():
-            listening = Listening(server.host, port, server.log_level, tls, server.allowed_hosts)
+            listening = Listening(server.host, port, server.log_level, tls, server.allowed_hosts, server.keep_alive)
             run_server(bridge, listening, ready=lambda: _announce(bridge, base, settings))
     except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
         raise typer.Exit(1 if end.code else 0) from None

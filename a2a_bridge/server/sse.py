@@ -135,6 +135,7 @@ class EventStream(EventSourceResponse):
         place: Place | None = None,
     ) -> None:
         super().__init__(self._chunks(rows, frame, failed), headers=headers, ping=0, sep="\n")
+        del self.headers["connection"]  # whoever owns the connection says whether it is kept
         self._streams = streams
         self._ping_after = streams.ping if pings else 0.0
         self._place = place

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Callable
 
 import httpx
@@ -12,6 +13,7 @@ from a2a_bridge.agent import Turn
 from a2a_bridge.bridge import Bridge
 from a2a_bridge.testing.agents import Obedient, Scripted
 from a2a_bridge.testing.server import running
+from a2a_bridge.testing.wire import say
 
 LINE = b"GET /tasks HTTP/1.1\r\n"
 REST = b"host: x\r\na2a-version: 1.0\r\n"
@@ -62,6 +64,21 @@ async def test_a_head_that_never_ends_is_cut_off() -> None:
     """Issue: nothing is collected without end."""
     async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
         assert await ask(url, LINE + REST + b"x: ", *[b"a" * 65536] * 4) in (b"HTTP/1.1 400", b"")
+
+
+async def test_a_stream_to_an_old_client_says_once_what_becomes_of_the_connection() -> None:
+    """Ours: proxies that speak HTTP/1.0 behind us were told both "keep-alive" and "close"."""
+    async with running(lambda url: Bridge(Obedient(), public_url=url)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        body = json.dumps(say("hello")).encode()
+        head = b"POST /message:stream HTTP/1.0\r\ncontent-type: application/json\r\n" + REST
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(5.0):
+            answer = await reader.read()
+        writer.close()
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert b"TASK_STATE_COMPLETED" in rest
+    assert [line for line in head.split(b"\r\n") if line.startswith(b"connection:")] == [b"connection: close"]
 
 
 PART = b"POST /message:send HTTP/1.1\r\n" + REST + b"content-length: 100\r\n\r\n"

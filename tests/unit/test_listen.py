@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import datetime
 import ipaddress
+import resource
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from a2a_bridge.check.run import Probe, check_agent
 from a2a_bridge.client.client import Wanted
 from a2a_bridge.connection import certificate_name
 from a2a_bridge.errors import ConfigError
-from a2a_bridge.listen import TLS, Listening, check_bind, check_certificates, context_of, guarded, server_for
+from a2a_bridge.listen import (
+    TLS,
+    Listening,
+    check_bind,
+    check_certificates,
+    context_of,
+    guarded,
+    server_for,
+    take_open_files,
+)
 from a2a_bridge.net import ClientCertificate, shared
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.identity import ApiKeys, Certificates, Key
@@ -30,6 +40,31 @@ from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.server import free_socket
 from a2a_bridge.testing.transport import AppTransport
 from a2a_bridge.testing.wire import eventually, say
+
+
+@pytest.fixture
+def open_files() -> Iterator[Callable[[int], None]]:
+    """Sets how many files this process may have open now; put back afterwards."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield lambda few: resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_server_takes_as_many_open_files_as_it_may_have(
+    open_files: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ours: each connection is one, and a shell begins with few. What is beyond the limit is dropped without a word, so
+    few are told in advance."""
+    open_files(300)
+    monkeypatch.setattr("a2a_bridge.listen.OPEN_FILES", 400)
+    take_open_files()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 400
+    assert "only 400 files may be open here" in caplog.text
+    monkeypatch.undo()
+    take_open_files()
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert few == (65_536 if most == resource.RLIM_INFINITY else min(most, 65_536))
+
 
 KEYED = Auth(schemes={"key": ApiKeys([Key.of("ann", "a-key-of-this-test-file")])})
 

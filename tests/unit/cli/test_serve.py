@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,18 @@ def test_where_it_listens_is_said_when_it_does(start, shell, tmp_path: Path) -> 
     assert (taken.code, taken.out) == (2, "")
     assert "belongs to process" in taken.err
     assert "http://" not in taken.err
+
+
+def test_a_connection_is_kept_for_as_long_as_the_setting_says(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: longer than the proxy in front keeps it, or the proxy writes into one that is being closed."""
+    write_agents(tmp_path)
+    served = start("mine:shout", "--store", "memory", cwd=tmp_path, A2A_BRIDGE_SERVER__KEEP_ALIVE="1")
+    with socket.create_connection(("127.0.0.1", httpx.URL(served.url).port), timeout=4.0) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        heard = b""
+        while more := connection.recv(4096):
+            heard += more
+    assert heard.startswith(b"HTTP/1.1 200")
 
 
 def test_serve_stops_when_it_is_asked_to(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
