@@ -26,6 +26,8 @@ class Metrics:
             ) from None
         self._prometheus = prometheus
         self.registry = prometheus.CollectorRegistry() if registry is None else registry
+        if registry is None:
+            prometheus.ProcessCollector(registry=self.registry)
 
         def counter(name: str, text: str, *labels: str) -> Any:
             return prometheus.Counter(name, text, labels, registry=self.registry)
