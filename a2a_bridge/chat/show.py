@@ -41,7 +41,9 @@ class Printer:
         streamed, self._speaking = self._speaking is not None, None
         if entry.kind == "decided" and entry.why is not None:
             self._together = bool(entry.why.also)
-        if entry.kind == "said":
+        if entry.kind == "joined" and self._other not in (None, name):
+            self._to = name  # of a remote agent it is known when its card has been read
+        elif entry.kind == "said":
             self._write("" if streamed else f"{self._heading(name)}\n\n{entry.text}")
             self._write(f"\n\n{_RULE}\n")
         elif entry.kind == "decided" and entry.why is not None and self._decisions:

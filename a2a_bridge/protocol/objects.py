@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -49,6 +49,10 @@ class WireObject(BaseModel):
         serialize_by_alias=True,
         ser_json_inf_nan="null",
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What is absent is not shown: a task in a terminal or a notebook is for reading."""
+        return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
 
 def _enum(value: object, members: tuple[str, ...]) -> object:

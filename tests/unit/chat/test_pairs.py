@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from a2a_bridge.bridge import Bridge
 from a2a_bridge.chat.assistant import AssistantAgent
 from a2a_bridge.chat.conversable import ConversableAgent
 from a2a_bridge.chat.user_proxy import UserProxyAgent
+from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import ChatError
 from a2a_bridge.testing.model import ScriptedModel
+from a2a_bridge.testing.server import running
 
 
 def bot(name: str, *replies: str, **words: Any) -> ConversableAgent:
@@ -79,6 +82,19 @@ def test_a_chat_is_printed_while_it_goes_on(capsys: pytest.CaptureFixture[str]) 
         f"ann (to ben):\n\nfirst\n\n{rule}\nben (to ann):\n\none\n\n{rule}\n"
         "\nThe conversation ended (max_turns by ann and ben): max_turns=1: each of the two has had so many turns\n"
     )
+
+
+async def test_a_remote_agent_is_printed_by_the_name_on_its_card(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours: when the chat begins only its URL is known."""
+
+    def shout(text: str) -> str:
+        return text.upper()
+
+    async with running(lambda url: Bridge(shout, public_url=url)) as url:
+        await bot("ann").a_initiate_chat(RemoteAgent(url), message="first", max_turns=1)
+    printed = capsys.readouterr().out
+    assert printed.startswith("ann (to shout):\n\nfirst\n")
+    assert "shout (to ann):\n" in printed
 
 
 def test_clear_history_false_goes_on_where_the_last_chat_ended() -> None:

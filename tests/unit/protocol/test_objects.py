@@ -290,3 +290,9 @@ def test_a_clients_message_is_kept_with_the_ids_that_the_server_settled() -> Non
 def test_only_bodies_that_may_hold_snake_case_are_looked_at_twice(body: bytes, maybe: bool) -> None:
     """R-DM-02: the look is cheap, and misses nothing that a field could be called."""
     assert may_use_snake_case(body) is maybe
+
+
+def test_what_is_absent_is_not_shown() -> None:
+    """Ours: an object in a notebook is for reading."""
+    message = Message(message_id="1", role=Role.USER, parts=(Part(text="hi"),))
+    assert repr(message) == "Message(message_id='1', role=<Role.USER: 'ROLE_USER'>, parts=(Part(text='hi'),))"
