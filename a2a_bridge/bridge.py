@@ -32,6 +32,7 @@ from a2a_bridge.cards.sign import Signer, SigningKey
 from a2a_bridge.config import check_agent_name
 from a2a_bridge.errors import ConfigError, StoreError
 from a2a_bridge.listen import Listening, run_server, server_for
+from a2a_bridge.net import SERVES
 from a2a_bridge.observe import log
 from a2a_bridge.observe.switches import Observe
 from a2a_bridge.protocol.card import AgentCard
@@ -219,7 +220,7 @@ class Bridge:
     async def start(self) -> None:
         """Open what is not open, and be ready; the app's lifespan calls it."""
         await self.open()
-        self._housekeeping = asyncio.get_running_loop().create_task(self._sweep())
+        self._housekeeping = asyncio.get_running_loop().create_task(self._sweep(), name=SERVES)
         self._ready = True
         threading.Thread(target=_warm, daemon=True, name="a2a-bridge-warm").start()
 
@@ -342,7 +343,10 @@ def serve(
     loop: `await serve_async(...)` there.
     """
     if _loop_is_running():
-        raise RuntimeError("serve() cannot run inside a running event loop: use `await serve_async(...)` there")
+        raise RuntimeError(
+            "serve() cannot run inside a running event loop: use `await serve_async(...)` of a2a_bridge.bridge there;"
+            " in a notebook `serving = asyncio.create_task(serve_async(...))`, and `serving.cancel()` to stop"
+        )
     bridge = _bridge(agents, name, description, _public(public_url, host, port), store, auth)
     log.configure()
     run_server(bridge, Listening(host, port), ready=partial(_announce, bridge))

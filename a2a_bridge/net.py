@@ -47,6 +47,9 @@ from a2a_bridge.guard import Guard
 Transport = httpx.AsyncBaseTransport
 """What carries requests; one of one's own replaces the network, as the in-process transport for tests does."""
 
+SERVES = "a2a-bridge-serves"
+"""The name of a task that an event loop has as long as a server of ours runs in it: blocked, it would answer nobody."""
+
 _KEEPALIVE = 30.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=_KEEPALIVE)
 _KNOWN_ORIGINS = 1000

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from a2a_bridge.chat.interruption import Interruption, interruptible
 from a2a_bridge.client.loop_thread import close_loop
+from a2a_bridge.net import SERVES
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ def run_sync(start: Callable[[], Coroutine[Any, Any, T]], spelling: str) -> T:
 
     Ctrl-C ends it in good order, and raises KeyboardInterrupt then. Inside a running loop this would block it:
     RuntimeError names the spelling to use. IPython and notebooks always have a loop running; there it runs in a thread
-    with a loop of its own.
+    with a loop of its own, unless an agent is served from theirs, which this would wait for and block.
     """
     try:
         asyncio.get_running_loop()
@@ -36,6 +37,8 @@ def run_sync(start: Callable[[], Coroutine[Any, Any, T]], spelling: str) -> T:
         return _in_a_loop(start)
     if not _under_ipython():
         raise RuntimeError(f"an event loop is running here, which this call would block: use {spelling}")
+    if any(task.get_name() == SERVES for task in asyncio.all_tasks()):
+        raise RuntimeError(f"agents are served from this event loop, which this call would block: use {spelling}")
     return _in_a_thread(start)
 
 

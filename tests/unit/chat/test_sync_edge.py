@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from a2a_bridge.bridge import Bridge
 from a2a_bridge.chat.sync_edge import run_sync
+from a2a_bridge.testing.server import running
 
 
 async def answer() -> str:
@@ -79,6 +81,18 @@ async def test_in_a_notebook_errors_reach_the_cell(notebook: Any) -> None:
     assert run_sync(answer, "await x") == "done"
     with pytest.raises(ValueError, match="mistake"):
         run_sync(broken, "await x")
+
+
+async def test_a_notebook_that_serves_is_told_what_to_write_instead_of_waiting_for_itself(notebook: Any) -> None:
+    """Ours: the agent of the cell above lives in the loop that this call would block; nothing would ever be said."""
+
+    def shout(text: str) -> str:
+        return text.upper()
+
+    async with running(lambda url: Bridge(shout, public_url=url)):
+        with pytest.raises(RuntimeError, match=r"served from this event loop.*use await x"):
+            run_sync(answer, "await x")
+    assert run_sync(answer, "await x") == "done"
 
 
 async def test_an_imported_ipython_without_a_shell_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
