@@ -316,7 +316,8 @@ async def serve_async(
     store: Store | str | Path | None = None,
     auth: Auth = Auth(),
 ) -> None:
-    """`serve` inside a running event loop; cancelling it stops the server."""
+    """`serve` inside a running event loop. Cancelling it stops the server in good order: running turns get their grace,
+    and the store is closed; a second time, at once."""
     bridge = _bridge(agents, name, description, _public(public_url, host, port), store, auth)
     await server_for(bridge, Listening(host, port), ready=partial(_announce, bridge)).serve()
 

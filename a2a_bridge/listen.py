@@ -153,12 +153,18 @@ class _Server(uvicorn.Server):
         self._ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_interrupted = False
+        self._is_ending = False
 
     async def serve(self, sockets: Any = None) -> None:
         self._loop = asyncio.get_running_loop()
         # Before uvicorn: a store that cannot be had is an error of ours, not a failed lifespan in its log.
         await self._served.open()
-        await super().serve(sockets)
+        try:
+            await super().serve(sockets)
+        except asyncio.CancelledError:  # to uvicorn this is no reason to close anything
+            if self.started and not self._is_ending:
+                await self.shutdown(sockets)
+            raise
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
@@ -179,6 +185,7 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._served.hurry)
 
     async def shutdown(self, sockets: Any = None) -> None:
+        self._is_ending = True
         if waits := self._served.waits():
             more = "; Ctrl-C again stops now" if self._is_interrupted else ""
             _log.info("Shutting down: %s%s", waits, more)

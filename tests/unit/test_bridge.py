@@ -1,11 +1,13 @@
 """What a bridge refuses, and what `serve` says when it cannot start."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from a2a_bridge import serve
 from a2a_bridge.bridge import Bridge, serve_async, url_name
+from a2a_bridge.client.client import Client, Retries
 from a2a_bridge.errors import ConfigError, StoreUnavailableError
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
@@ -68,6 +70,21 @@ async def test_a_taken_store_is_a_sentence(tmp_path: Path) -> None:
             await serve_async(echo, port=free_port(), store=tmp_path / "tasks.sqlite")
     finally:
         await first.close()
+
+
+async def test_a_server_that_is_cancelled_gives_back_its_port_and_its_store(tmp_path: Path) -> None:
+    """Ours: `asyncio.create_task(serve_async(...))`, and again when the cell of a notebook is run again."""
+    port, store = free_port(), tmp_path / "tasks.sqlite"
+    for _ in range(2):
+        serving = asyncio.create_task(serve_async(echo, port=port, store=store))
+        async with Client(f"http://127.0.0.1:{port}", retries=Retries(times=100, longest=0.1)) as client:
+            assert (await client.send("hello")).text == "hello"
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(serving, 10)
+    again = SQLiteStore(store)
+    await again.open()
+    await again.close()
 
 
 def test_the_stores_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
