@@ -146,6 +146,7 @@ class FakeOpenAI:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # of connections that wait to be accepted; the system resets those beyond
 
     def __init__(self, owner: FakeOpenAI) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

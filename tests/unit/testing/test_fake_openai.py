@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -194,3 +197,14 @@ def test_instances_fit_nested_schemas() -> None:
         "required": ["names", "maybe"],
     }
     assert instance_of(schema) == {"names": ["Ada"], "maybe": None}
+
+
+def test_many_clients_may_come_at_once() -> None:
+    """Ours: whose turn it is not to be accepted yet is not sent away, also when the machine is slow."""
+    model = FakeOpenAI()  # which accepts nobody yet
+    address = urlsplit(model.base_url)
+    with ExitStack() as clients:
+        for _ in range(100):
+            clients.enter_context(socket.create_connection((address.hostname or "", address.port or 0), timeout=2.0))
+        with model:
+            pass
