@@ -3,11 +3,14 @@
 AG2's agents are configuration: what a conversation is stands in a stream, and each turn makes one, with the events of
 its context loaded from the turn's journal and saved there in the end. `work.py` says who owns a run. A human is asked
 in the middle of a tool, so a run that waits for an answer lives in memory, and is gone when the process is: then the
-answer is told so. A tool that the caller works is no such thing (`client_tools.py`). A turn that was cancelled, failed
-or given up leaves the conversation as it was before it.
+answer is told so. Anybody may ask for a question and never answer it, and a run that waits is large: so there is a most
+of them. A tool that the caller works is no such thing (`client_tools.py`). A turn that was cancelled, failed or given
+up leaves the conversation as it was before it.
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
@@ -28,15 +31,31 @@ from adapters.ag2.messages import FILES, from_record, to_events, to_inputs, to_r
 from adapters.ag2.reading import Reading
 from adapters.ag2.work import Work
 
+_log = logging.getLogger(__name__)
+
+MAX_WAITING = 500
+"""Runs that wait for an answer, of all callers of one agent. Each takes about a quarter of a megabyte."""
+
 Key: TypeAlias = tuple[str, str, str]
 
 _GONE = Fail("The question that this answers is not open any more. Please start again.")
 
 
 class Ag2Agent:
-    """Takes turns with an AG2 agent, which is shared by all of them."""
+    """Takes turns with an AG2 agent, which is shared by all of them.
 
-    def __init__(self, agent: Agent[Any], *, name: str | None = None, description: str | None = None) -> None:
+    `max_waiting`: the most runs that wait for an answer. One more, and the oldest run of the caller who has most of
+    them is ended; its answer is told so.
+    """
+
+    def __init__(
+        self,
+        agent: Agent[Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
         if agent.config is None:
             raise AdapterError(
                 f"the agent {agent.name!r} has no model. Give it one: Agent(..., config=OpenAIConfig(...))"
@@ -47,6 +66,7 @@ class Ag2Agent:
         self.description = description or f"An AG2 agent called {self.name}."
         # The runs that wait for an answer, by whose and in which context they are.
         self._waiting: dict[Key, Work] = {}
+        self._max_waiting = max_waiting
         self.traits = Traits(
             framework="ag2",
             skills=tuple(_skills(agent.tools)),
@@ -118,6 +138,14 @@ class Ag2Agent:
         work.start(self._agent.resume(*events, **self._options(work)))
         return work
 
+    async def _make_room(self) -> None:
+        """If as many runs wait as may, end one of them."""
+        while len(self._waiting) >= self._max_waiting:
+            (whose, number), *_ = Counter(key[:2] for key in self._waiting).most_common(1)
+            oldest = next(key for key in self._waiting if key[:2] == whose)
+            _log.warning("%s gives up a question that nobody has answered: %d of its caller's wait", self.name, number)
+            await self._waiting.pop(oldest).stop()
+
     def _options(self, work: Work) -> dict[str, Any]:
         """What every run is given."""
         return {"stream": work.stream, "config": self._config, "middleware": [Care], "hitl_hook": work.human}
@@ -129,6 +157,7 @@ class Ag2Agent:
                 for reply in reading.take(event):
                     yield reply
         if asks := work.asks:
+            await self._make_room()  # before: a turn that is cancelled meanwhile has nothing that waits
             self._waiting[_key(turn)] = work
             for ask in asks:
                 yield ask

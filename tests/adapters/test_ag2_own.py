@@ -12,13 +12,14 @@ from ag2.events import ModelMessageChunk
 from ag2.middleware import approval_required
 from ag2.tools.final import ClientTool
 
-from a2a_bridge.agent import Ask, Caller, Chunk, ToolResult, outcome
+from a2a_bridge.agent import Ask, Caller, Chunk, Outcome, ToolResult, outcome
 from a2a_bridge.errors import AdapterError
 from a2a_bridge.protocol.objects import Part, Role
 from a2a_bridge.testing.adapter_case import STOPS, asked, said, within
 from a2a_bridge.testing.fake_openai import FakeOpenAI
-from a2a_bridge.testing.turns import Talk, make_message, make_turn, replies_of
+from a2a_bridge.testing.turns import Talk, make_answer, make_message, make_turn, replies_of
 from adapters.ag2.adapter import ADAPTER
+from adapters.ag2.agent import Ag2Agent
 from tests.adapters.clients import kept
 
 
@@ -157,6 +158,41 @@ async def test_a_run_that_no_longer_waits_cannot_be_answered(model: FakeOpenAI) 
     assert asks_in(await within(talk.say("CALL hurry {}")))
     await within(gave_up.wait())
     assert "not open any more" in (outcome(await within(talk.say("yes"))).failed or "")
+
+
+async def test_of_questions_that_nobody_answers_the_oldest_are_given_up(model: FakeOpenAI) -> None:
+    """Ours: a run that waits is large, and whoever asks for more and more of them must not fill the memory."""
+    agent = Ag2Agent(worker(model, erase), max_waiting=2)
+    talks = [Talk(agent, name) for name in ("first", "second", "third")]
+    tasks = len(asyncio.all_tasks())
+    waiting = []
+    for talk in talks:
+        assert asks_in(await within(talk.say('CALL erase {"what": "all"}')))
+        waiting.append(len(asyncio.all_tasks()) - tasks)
+    assert waiting[0] < waiting[1] == waiting[2]
+    assert "not open any more" in (outcome(await within(talks[0].say("yes"))).failed or "")
+    for talk in talks[1:]:
+        assert "erase all: yes" in outcome(await within(talk.say("yes"))).text
+
+
+async def test_one_callers_questions_do_not_push_out_those_of_another(model: FakeOpenAI) -> None:
+    """Ours: who has most of them gives way, not who asked first."""
+    agent = Ag2Agent(worker(model, erase), max_waiting=3)
+
+    async def turn(who: str, context_id: str, said: str, asks: tuple[Ask, ...] = ()) -> Outcome:
+        answer = make_answer(said, asks) if asks else None
+        words = () if asks else (said,)
+        caller = Caller(principal=who)
+        return outcome(
+            await within(replies_of(agent, make_turn(*words, context_id=context_id, answer=answer, caller=caller)))
+        )
+
+    wanted = 'CALL erase {"what": "all"}'
+    quiet = await turn("quiet", "one", wanted)
+    loud = [await turn("loud", name, wanted) for name in ("a", "b", "c")]
+    assert "erase all: yes" in (await turn("quiet", "one", "yes", quiet.asks)).text
+    assert "not open any more" in ((await turn("loud", "a", "yes", loud[0].asks)).failed or "")
+    assert "erase all: yes" in (await turn("loud", "c", "yes", loud[2].asks)).text
 
 
 async def test_callers_with_the_same_context_id_wait_apart(model: FakeOpenAI) -> None:
