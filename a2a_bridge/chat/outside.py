@@ -29,9 +29,9 @@ class Outside:
     def begin(self, run: Run) -> None:
         """The run that is going to ask."""
 
-    def seed(self) -> int:
+    def seed(self, rules: Rules) -> int:
         """The seed of what is left to chance."""
-        return secrets.randbits(32)
+        return secrets.randbits(32) if rules.selector.seed is None else rules.selector.seed
 
     async def chairs(self, seats: Sequence[Seat], rules: Rules) -> tuple[Chair, ...]:
         """The seats, with their cards read."""

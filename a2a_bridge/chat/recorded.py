@@ -143,7 +143,7 @@ class RecordedOutside(Outside):
         found = self.next
         return 0.0 if found is None else (found.at + 0.5) / 1000
 
-    def seed(self) -> int:
+    def seed(self, rules: Rules) -> int:
         return self._seed
 
     async def chairs(self, seats: Sequence[Seat], rules: Rules) -> tuple[Chair, ...]:

@@ -180,7 +180,7 @@ class Room:
         run.began = log.since
         goes_on = bool(log.run) and log.head is not None and log.head.turn == turn.id
         if turn.answer is not None and log.asked and (log.head is None or log.head.turn != turn.id):
-            log.begin(self._head(log.head.seed if log.head else self._outside.seed()))
+            log.begin(self._head(log.head.seed if log.head else self._outside.seed(self.rules)))
             run.rejudge()
             self._take_answer(turn.answer)
             return
@@ -199,7 +199,7 @@ class Room:
         if log.run:
             log.add(self.run.stopped(None, StopReason("interrupted")))
         run.began = log.since
-        log.begin(self._head(self._outside.seed()))
+        log.begin(self._head(self._outside.seed(self.rules)))
         for entry in self._opening.entries(turn):
             run.add(entry)
         ask_about_cards(run)

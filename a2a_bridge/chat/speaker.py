@@ -46,6 +46,9 @@ class Selector:
     function may name several as well. `barrier`: how many answers end such a turn, the others are cancelled then:
     "all", a number, or a share of the speakers between 0 and 1.
 
+    `seed`: what is left to chance ("random") falls in the same way in each conversation; without one it falls anew, and
+    the log keeps how.
+
     `message` and `prompt` replace what a model is told: `message` before the conversation, `prompt` after it; in both
     `{roles}` and `{agentlist}` stand for the descriptions and the names of the candidates. `role` is the role of
     `message`.
@@ -60,10 +63,13 @@ class Selector:
     message: str | None = None
     prompt: str | None = None
     role: Literal["system", "user", "assistant"] = "system"
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.together < 1:
             raise ValueError(f"Selector(together={self.together!r}): 1 or more")
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+            raise ValueError(f"Selector(seed={self.seed!r}): a whole number, or None")
         if self.max_retries < 0:
             raise ValueError(f"Selector(max_retries={self.max_retries!r}): 0 or more")
         is_wrong = isinstance(self.barrier, bool | str) or not self.barrier > 0

@@ -29,7 +29,7 @@ class CaseError(BridgeError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One case. `inputs` are said one after the other, the target answers each. With a `goal` and an asker that is an
-    agent, that one goes on after the first, for `turns` turns in all.
+    agent, that one goes on after them, for `turns` turns in all; there are as many as inputs at least.
 
     `contains`, `excludes` and `matches` (regular expressions) are looked for in all that the target says, `contains`
     and `excludes` in any case. `rubric` are criteria for a judge, and `reference` is an answer that is known to be
@@ -49,6 +49,11 @@ class Case:
     min_score: float = PASSES_AT
     files: tuple[Part, ...] = ()
     metadata: Mapping[str, JSONValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inputs, str) or not self.inputs:
+            raise ValueError(f"Case(inputs={self.inputs!r}): a tuple of texts, one at least")
+        object.__setattr__(self, "turns", max(self.turns, len(self.inputs)))
 
     @property
     def digest(self) -> str:

@@ -48,6 +48,12 @@ class Report:
         return sum(bool(one.error) for one in self.results)
 
     @property
+    def used(self) -> dict[str, Usage]:
+        """What each used who tells: target, asker, judge."""
+        names = sorted({name for one in self.results for name in one.used})
+        return {name: sum((one.used.get(name, Usage()) for one in self.results), Usage()) for name in names}
+
+    @property
     def repeated(self) -> list[Repeated]:
         """Each case that was run more than once."""
         found = []
@@ -74,6 +80,7 @@ class Report:
             "passed": self.passed,
             "errors": self.errors,
             "repeated": [asdict(one) for one in self.repeated],
+            "used": {name: usage_json(usage) for name, usage in self.used.items()},
             "usage": usage_json(sum((one.usage for one in self.results), Usage())),
             "results": cases,
         }

@@ -86,10 +86,10 @@ class _Plain:
 class Evaluation:
     """What is evaluated, and by whom.
 
-    `target`: anything that takes a seat, above all the URL of an A2A agent. `judge`: likewise, or a model; needed for
-    cases with a rubric. `asker`: a model or an agent that goes on by the goal of a case after its inputs; it is told
-    the goal before what it is to answer. `parallel` cases run at once, each `repeat` times. `timeout`: seconds of
-    silence after which the target, or the judge, has failed. Nobody who failed is asked again.
+    `target`: anything that takes a seat, above all the URL of an A2A agent. `judge`: likewise, or a model (an
+    `llm_config`); needed for cases with a rubric. `asker`: a model or an agent that goes on by the goal of a case after
+    its inputs; it is told the goal before what it is to answer. `parallel` cases run at once, each `repeat` times.
+    `timeout`: seconds of silence after which the target, or the judge, has failed. Nobody who failed is asked again.
     """
 
     target: Any
@@ -106,7 +106,10 @@ class Evaluation:
             raise ValueError(f"Evaluation(repeat={self.repeat!r}): 1 or more")
 
     def check(self, cases: Sequence[Case]) -> None:
-        """ValueError for a case that needs somebody who is not there."""
+        """ValueError for a case that needs somebody who is not there; BridgeError for somebody who is no agent."""
+        for somebody in (self.judge, self.asker):
+            if somebody is not None and not _is_model(somebody):
+                adapt(somebody)
         for case in cases:
             if case.rubric and self.judge is None:
                 raise ValueError(f"case {case.id!r} has a rubric, and there is no judge")
@@ -145,16 +148,16 @@ class Evaluation:
         had: ChatResult | None = None
         checks: dict[str, bool] = {}
         criteria: Mapping[str, float] = {}
-        because, error, usage = "", "", Usage()
+        used: dict[str, Usage] = {}
+        because, error = "", ""
         try:
             had = await self._converse(case)
-            usage += sum(had.usage.values(), Usage())
+            used |= had.usage
             answers = [one["said"] for one in _said(had) if one["speaker"] == TARGET]
             checks = case.checks("\n".join(answers))
             error = _trouble(had, TARGET)
             if case.rubric and not error and all(checks.values()):
-                found, spent = await self._judge(case, _said(had))
-                usage += spent
+                found = await self._judge(case, _said(had), used)
                 criteria, because = found.scores, found.because
         except Exception as trouble:  # one case: whatever went wrong in it is its result
             error = raised(trouble)
@@ -164,7 +167,7 @@ class Evaluation:
         return Scored(
             case, not error and score >= case.min_score and all(checks.values()), score, checks, criteria, because,
             error, () if had is None else tuple(_said(had)), None if had is None else had.stop,
-            time.monotonic() - began, usage,
+            time.monotonic() - began, used,
         )  # fmt: skip
 
     async def _converse(self, case: Case) -> ChatResult:
@@ -182,23 +185,29 @@ class Evaluation:
         inputs = case.inputs[1:]
         if case.turns == len(case.inputs):
             return _Script(inputs)
-        if hasattr(self.asker, "stream"):
+        if _is_model(self.asker):
             model = AssistantAgent(ASKER, _ATTACKER.format(goal=case.goal), llm_config=self.asker)
             return _Script(inputs, model)
         return _Script(inputs, adapt(self.asker, name=ASKER), _ATTACKER.format(goal=case.goal))
 
-    async def _judge(self, case: Case, said: Sequence[Mapping[str, str]]) -> tuple[Judged, Usage]:
+    async def _judge(self, case: Case, said: Sequence[Mapping[str, str]], used: dict[str, Usage]) -> Judged:
         judge = self.judge
-        if hasattr(judge, "stream"):
+        if _is_model(judge):
             judge = AssistantAgent(JUDGE, "You judge conversations.", llm_config=judge, response_format=SCORES)
         chat = GroupChat(
             [Seat(judge, name=JUDGE, timeout=self.timeout)], max_round=2, speaker_selection_method="round_robin"
         )
         had = await GroupChatManager(chat).chat(question_of(case, said))
+        used |= had.usage  # also of a judge who gives no verdict
         answers = [one["said"] for one in _said(had) if one["speaker"] == JUDGE]
         if error := _trouble(had, JUDGE):
             raise ChatError(f"not judged: {error}")
-        return judged(case, answers[-1]), sum(had.usage.values(), Usage())
+        return judged(case, answers[-1])
+
+
+def _is_model(somebody: Any) -> bool:
+    """A model, or the `llm_config` of one."""
+    return hasattr(somebody, "stream") or isinstance(somebody, Mapping)
 
 
 def _message(text: str, *files: Part) -> Message:

@@ -20,8 +20,8 @@ from a2a_bridge.protocol.objects import JSONValue, json_bytes
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What came of one case. `score` is from 0 to 1: 0 when a check fails or something goes wrong (`error` says what),
-    else the judge's. `said` is the conversation, `stop` why it ended, `usage` is of everybody who tells. `run` counts
-    from 1 the times that a case is run."""
+    else the judge's. `said` is the conversation, `stop` why it ended, `used` what each used who tells: target, asker,
+    judge. `run` counts from 1 the times that a case is run."""
 
     case: Case
     passed: bool
@@ -33,8 +33,13 @@ class Scored:
     said: tuple[Mapping[str, str], ...]
     stop: StopReason | None
     seconds: float
-    usage: Usage
+    used: Mapping[str, Usage]
     run: int = 1
+
+    @property
+    def usage(self) -> Usage:
+        """What all used together."""
+        return sum(self.used.values(), Usage())
 
     def to_json(self) -> dict[str, JSONValue]:
         """All of it as plain JSON."""
@@ -52,6 +57,7 @@ class Scored:
             "stop": stop,
             "seconds": round(self.seconds, 3),
             "usage": usage_json(self.usage),
+            "used": {name: usage_json(usage) for name, usage in self.used.items()},
             "metadata": dict(self.case.metadata),
             "digest": self.case.digest,
         }
@@ -59,11 +65,11 @@ class Scored:
 
 
 def scored_from(found: Mapping[str, Any], case: Case) -> Scored:
-    """A result of this case from its JSON. KeyError or TypeError when it is none."""
+    """A result of this case from its JSON. KeyError, TypeError or AttributeError when it is none."""
     return Scored(
         case, found["passed"], found["score"], found["checks"], found["criteria"], found["because"], found["error"],
         tuple(found["conversation"]), None if found["stop"] is None else StopReason(**found["stop"]), found["seconds"],
-        Usage(**found["usage"]), found["run"],
+        {name: Usage(**usage) for name, usage in found["used"].items()}, found["run"],
     )  # fmt: skip
 
 
@@ -94,7 +100,7 @@ class Results:
         row = self._found.get((case.digest, run))
         try:
             return None if row is None else scored_from(row, case)
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             raise CaseError(f"{self._path}: the result of {case.id!r} cannot be read; name another file") from None
 
     def add(self, one: Scored) -> None:

@@ -38,6 +38,21 @@ async def test_max_round_counts_the_opening_message_as_autogen_does(room: Any, p
     assert names(only) == ["user"]
 
 
+async def test_chance_with_a_seed_falls_in_the_same_way_in_each_conversation(room: Any, puppet: Any) -> None:
+    """Ours: an experiment can be repeated; without a seed only the log can say how it fell."""
+
+    async def order(seed: int | None) -> list[str]:
+        selector = Selector("random", seed=seed)
+        manager = room(*(puppet(name) for name in "abc"), speaker_selection_method=selector, max_round=30)
+        return [decision.chosen for decision in (await manager.chat("go")).decisions]
+
+    assert await order(7) == await order(7)
+    assert await order(7) != await order(8)
+    assert await order(None) != await order(None)
+    with pytest.raises(ValueError, match="whole number"):
+        Selector("random", seed="7")  # type: ignore[arg-type]
+
+
 async def test_random_selection_stays_among_the_candidates(room: Any, puppet: Any) -> None:
     """AutoGen: random; repeats are not allowed here."""
     result = await room(

@@ -12,11 +12,14 @@ import pytest
 
 from a2a_bridge.agent import Ask, Fail, Reply, Traits, Turn, Usage
 from a2a_bridge.bridge import Bridge
+from a2a_bridge.errors import AdapterNotFoundError
 from a2a_bridge.evaluation.cases import Case, CaseError, read_cases
 from a2a_bridge.evaluation.report import Report
 from a2a_bridge.evaluation.run import Evaluation
 from a2a_bridge.evaluation.scored import Results
 from a2a_bridge.testing.agents import Gate, Scripted
+from a2a_bridge.testing.fake_model import Said
+from a2a_bridge.testing.fake_openai import FakeOpenAI
 from a2a_bridge.testing.model import ScriptedModel
 from a2a_bridge.testing.server import running
 
@@ -243,6 +246,48 @@ async def test_a_verdict_that_is_none_is_an_error(answer: str, puppet_target: An
     )
     assert not found.passed
     assert "judge gave" in found.error
+
+
+async def test_a_judge_may_be_an_llm_config(puppet_target: Any) -> None:
+    """Ours: the words in which a model is given everywhere else; what is neither is refused first."""
+    case = Case(id="x", inputs=("hi",), rubric=("y",))
+    with FakeOpenAI(lambda asked: Said(verdict(0.5))) as model:
+        config = {"model": "fake", "api_key": "any", "base_url": model.base_url}
+        [found] = await Evaluation(target=puppet_target, judge=config).evaluate([case])
+    assert (found.error, found.score) == ("", 0.5)
+    with pytest.raises(AdapterNotFoundError):
+        await Evaluation(target=puppet_target, judge=3).evaluate([case])
+
+
+async def test_a_case_has_as_many_turns_as_inputs_at_least(puppet_target: Any) -> None:
+    """Ours: a case that is written in Python says no more than one in a file."""
+    [found] = await Evaluation(target=puppet_target).evaluate([Case(id="x", inputs=("a", "b"))])
+    assert [one["said"] for one in found.said] == ["a", "hello", "b", "hello"]
+    with pytest.raises(ValueError, match="a tuple of texts"):
+        Case(id="x", inputs="ab")  # type: ignore[arg-type]
+
+
+async def test_the_cost_of_the_target_is_told_apart_from_the_judges() -> None:
+    """Ours: what an agent costs is part of how good it is; a judge who gives no verdict has cost something too."""
+
+    async def paid(turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        yield Usage(input_tokens=5, output_tokens=2, cost_usd=0.5)
+        yield "hello"
+
+    async def judge(turn: Turn) -> AsyncGenerator[Reply | str, None]:
+        yield Usage(input_tokens=50, output_tokens=20, cost_usd=2.0)
+        yield "fine"
+
+    cases = [Case(id=name, inputs=("hi",), rubric=("y",)) for name in "ab"]
+    async with running(lambda url: Bridge(Scripted(paid), public_url=url)) as url:
+        found = await Evaluation(target=url, judge=Scripted(judge)).evaluate(cases)
+    assert all("judge gave" in one.error for one in found)
+    told: Any = Report("x", found).to_json()
+    assert told["used"] == {
+        "judge": {"input_tokens": 100, "output_tokens": 40, "cost_usd": 4.0},
+        "target": {"input_tokens": 10, "output_tokens": 4, "cost_usd": 1.0},
+    }
+    assert told["usage"]["cost_usd"] == 5.0
 
 
 async def said(text: str) -> AsyncGenerator[Reply | str, None]:
