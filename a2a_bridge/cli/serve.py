@@ -18,6 +18,7 @@ from a2a_bridge.agent import Agent
 from a2a_bridge.bridge import Bridge, Options, url_name
 from a2a_bridge.cards.modes import Versions
 from a2a_bridge.cards.sign import SigningKey, load_signing_key
+from a2a_bridge.chat import prices
 from a2a_bridge.cli.callers import auth_of
 from a2a_bridge.cli.fault import UNREACHABLE, CommandError, Fault, usage
 from a2a_bridge.cli.main import leave
@@ -82,6 +83,7 @@ def serve(options: ServeOptions) -> None:
     """
     settings = _settings(options)
     log.configure(settings.server.log_level)
+    prices.table()  # what is wrong with it is said now, not after the first call of a model
     agents, cards = _agents(options, settings)
     server = settings.server
     auth = auth_of(settings.auth)

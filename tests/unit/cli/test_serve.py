@@ -174,6 +174,14 @@ def test_what_cannot_be_served_is_a_sentence(  # type: ignore[no-untyped-def]
     assert "Traceback" not in done.err
 
 
+def test_prices_that_cannot_be_read_stop_the_start(run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Ours: else they are missed after the first call of a model, which has been paid for by then."""
+    monkeypatch.setenv("A2A_BRIDGE_PRICES", "none.json")
+    done = run("serve", "mine:shout", "--port", "0", "--store", "memory")
+    assert (done.code, done.out) == (2, "")
+    assert "A2A_BRIDGE_PRICES=none.json: a JSON object of model:" in done.err
+
+
 def test_a_taken_port_and_a_taken_store_are_sentences(start, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Exit code 2, before anything is started."""
     write_agents(tmp_path)
