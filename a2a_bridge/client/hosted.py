@@ -85,6 +85,11 @@ class Hosted:
         self._journal = HostJournal()
         self._taking = Baton()
 
+    def __deepcopy__(self, memo: object) -> "Hosted":
+        """Another conversation with the same agent: hosts copy their agents, and what was said to one is not the
+        other's."""
+        return Hosted(self.agent)
+
     @property
     def state(self) -> dict[str, Any]:
         """What `load` takes: where the conversation is, and whether a question is open."""

@@ -3,10 +3,10 @@
 AutoGen's classic agents hold their conversations and counters, and a group chat its messages. So every turn gets
 copies of what was published, as it was at that moment: whoever goes on using the original is not overheard. Copies
 are made of agents, group chats, and what they keep in lists and dicts; methods of theirs that are kept somewhere are
-bound to the copies. All else is shared: functions, tools, code executors, and model clients, whose usage is counted
-for each copy; those of OpenAI are not the original's, but on its connections. A function that holds an agent itself (in
-a closure, or as a global of its module) would go on using the original; such a chat is refused, and given as a
-function that makes it.
+bound to the copies. An agent that leads conversations somewhere else begins anew. All else is shared: functions, tools,
+code executors, and model clients, whose usage is counted for each copy; those of OpenAI are not the original's, but on
+its connections. A function that holds an agent itself (in a closure, or as a global of its module) would go on using
+the original; such a chat is refused, and given as a function that makes it.
 """
 
 import copy
@@ -25,6 +25,14 @@ from autogen.oai.client import OpenAIWrapper
 from a2a_bridge.errors import AdapterError
 
 _TAKEN_APART = (ConversableAgent, GroupChat)
+
+
+class LeadsConversations:
+    """An agent that leads conversations somewhere else: those of the original are not its copy's."""
+
+    def begin_anew(self) -> None:
+        """On a copy: forget them, and how they are found again."""
+
 
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None), type, FunctionType})
 """What is shared, told by its class at once: it is most of what there is."""
@@ -58,6 +66,8 @@ def _object(value: Any, memo: Memo) -> Any:
         copies = [(name, copied(held, memo)) for name, held in vars(value).items() if type(held) not in _PLAIN]
         vars(made).update(vars(value))
         vars(made).update(copies)
+        if isinstance(made, LeadsConversations):
+            made.begin_anew()
     return memo[id(value)]
 
 

@@ -25,11 +25,12 @@ from a2a_bridge.adaptation import adapt
 from a2a_bridge.client.hosted import Hosted, Tokens, hosted_message
 from a2a_bridge.client.loop_thread import blocking
 from a2a_bridge.protocol.objects import Message, Part, json_bytes
+from adapters.ag2_classic.copies import LeadsConversations
 
 Line = Mapping[str, Any]
 
 
-class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the framework's types
+class A2AAgent(ConversableAgent, LeadsConversations):  # type: ignore[misc]  # checked without the framework's types
     """`target`: a URL, or whatever `adapt` takes. `context`: the name of the conversation, to go on with one of an
     earlier process; with the same name and the same messages a step that is run again is not worked twice.
 
@@ -117,6 +118,10 @@ class A2AAgent(ConversableAgent):  # type: ignore[misc]  # checked without the f
         """Start anew with everybody."""
         super().reset()
         self._talks.clear()
+
+    def begin_anew(self) -> None:
+        """On a copy that is made for one turn of a published agent."""
+        self._talks, self._context = {}, None
 
     @property
     def state(self) -> dict[str, Any]:

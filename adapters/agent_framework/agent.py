@@ -152,7 +152,7 @@ class FrameworkAgent(Published):
             if turn.answer or not found["waits"]:
                 requests = tuple(Content.from_dict(one) for one in found["waits"])
                 return Kept(AgentSession.from_dict(found["session"]), requests)
-        return Kept(AgentSession(session_id=_session_id(turn)))
+        return Kept(AgentSession(session_id=session_id(turn)))
 
 
 @asynccontextmanager
@@ -183,7 +183,7 @@ def _answers(requests: Sequence[Content], answer: Answer) -> list[Any] | None:
     return [*([Message("tool", results)] if results else ()), *([Message("user", said)] if said else ())]
 
 
-def _session_id(turn: Turn) -> str:
+def session_id(turn: Turn) -> str:
     """For stores of the agent's own: the context; for a caller with a name, one that no other caller can name."""
     caller = turn.caller
     if caller.tenant or caller.principal != "anonymous":

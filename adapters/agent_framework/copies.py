@@ -1,16 +1,19 @@
 """A copy of a workflow for each turn.
 
 A workflow and its executors hold state; what they call does not. So agents, model clients and tools are shared between
-the copies, everything else is copied. What cannot be copied like this is given as a function that makes it.
+the copies, everything else is copied. What cannot be copied like this is given as a function that makes it. An executor
+names the conversation with its agent when it is made, and a copy has the same name for it: stores, and agents that are
+somewhere else, would take all callers for one. So each context has names of its own.
 """
 
 import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from a2a_bridge.errors import AdapterError
-from agent_framework import BaseAgent, BaseChatClient, Executor, FunctionTool, Workflow, WorkflowAgent
+from agent_framework import AgentSession, BaseAgent, BaseChatClient, Executor, FunctionTool, Workflow, WorkflowAgent
 
 _SHARED = (BaseAgent, BaseChatClient, FunctionTool)
 _LOOKED_INTO = (Workflow, Executor, WorkflowAgent, list, tuple, dict, set)
@@ -51,6 +54,18 @@ def agents_of(workflow: Workflow) -> Iterator[tuple[str, Any]]:
                 yield from agents_of(inner)
             elif isinstance(inner, BaseAgent):
                 yield key, inner
+
+
+def name_conversations(workflow: Workflow, context: str) -> None:
+    """Give the conversations with a copy's agents names that only this context has; the same ones each time."""
+    for key, executor in workflow.executors.items():
+        for name, held in list(vars(executor).items()):
+            inner = held.workflow if isinstance(held, WorkflowAgent) else held
+            if isinstance(inner, Workflow):
+                name_conversations(inner, f"{context}/{key}")
+            elif isinstance(held, AgentSession):
+                named = str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:agent-framework:{context}/{key}"))
+                vars(executor)[name] = AgentSession.from_dict({**held.to_dict(), "session_id": named})
 
 
 def _parts(obj: Any, seen: set[int]) -> Iterator[Any]:

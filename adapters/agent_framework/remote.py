@@ -94,8 +94,9 @@ class A2AAgent(BaseAgent):  # type: ignore[misc]  # checked without the framewor
             yield update(Content.from_usage(counted))
 
     def _new(self, messages: Sequence[Any], heard: int, digest: str) -> list[Any]:
-        """What the remote has not been told: a workflow may pass on the whole conversation each time."""
-        is_longer = 0 < heard <= len(messages) and _digest(messages[:heard]) == digest
+        """What the remote has not been told: a workflow may pass on the whole conversation each time. What is the same
+        as before is said again."""
+        is_longer = 0 < heard < len(messages) and _digest(messages[:heard]) == digest
         new = messages[heard:] if is_longer else messages
         return [message for message in new if message.role != "assistant" or message.author_name != self.name]
 

@@ -32,9 +32,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from a2a_bridge.agent import Refuse, Reply, Traits, Turn
 from a2a_bridge.protocol.objects import Message as Said
-from adapters.agent_framework.agent import GONE, Published, closing, skills
+from adapters.agent_framework.agent import GONE, Published, closing, session_id, skills
 from adapters.agent_framework.checkpoints import Checkpoints, types_of
-from adapters.agent_framework.copies import agents_of, maker
+from adapters.agent_framework.copies import agents_of, maker, name_conversations
 from adapters.agent_framework.messages import FILES, to_framework, words
 from adapters.agent_framework.questions import ask_of_event, responses_to
 from adapters.agent_framework.reading import Reading
@@ -73,13 +73,13 @@ class FrameworkWorkflow(Published):
 
     async def replies(self, turn: Turn) -> AsyncGenerator[Reply | str, None]:
         """The replies of one run."""
-        workflow, record = self._make(), await recall(turn)
+        workflow, record = self._made(turn), await recall(turn)
         store = Checkpoints(types_of(workflow), record)
         requests: list[Any] | None = None
         if record is not None:
             requests = await _restored(workflow, store, self.name)
             if requests is None:  # with what its failed restoration has left in it, it is of no use
-                workflow = self._make()
+                workflow = self._made(turn)
                 store = Checkpoints(types_of(workflow), None)
         if turn.answer:
             if not requests:
@@ -102,6 +102,11 @@ class FrameworkWorkflow(Published):
         async with aclosing(self._run(turn, workflow, store, start)) as replies:
             async for reply in replies:
                 yield reply
+
+    def _made(self, turn: Turn) -> Workflow:
+        workflow: Workflow = self._make()
+        name_conversations(workflow, session_id(turn))
+        return workflow
 
     async def _run(
         self, turn: Turn, workflow: Workflow, store: Checkpoints, start: dict[str, Any]

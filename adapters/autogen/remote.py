@@ -65,7 +65,7 @@ class A2AAgent(BaseChatAgent, Component[A2AAgentConfig]):  # type: ignore[misc] 
         super().__init__(name, description or agent.description)
         self._hosted = Hosted(agent)
         self._asks = asks
-        self._target, self._described = target, description
+        self._url, self._described = target if isinstance(target, str) else None, description
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -142,9 +142,9 @@ class A2AAgent(BaseChatAgent, Component[A2AAgentConfig]):  # type: ignore[misc] 
 
     def _to_config(self) -> A2AAgentConfig:
         """For `dump_component`, of a team too."""
-        if not isinstance(self._target, str):
+        if self._url is None:
             raise AdapterError(f"the agent {self.name!r} was not given by a URL, so it cannot be written down as one")
-        return A2AAgentConfig(url=self._target, name=self.name, description=self._described, asks=self._asks)
+        return A2AAgentConfig(url=self._url, name=self.name, description=self._described, asks=self._asks)
 
     @classmethod
     def _from_config(cls, config: A2AAgentConfig) -> "A2AAgent":

@@ -215,3 +215,16 @@ async def test_a_published_chat_may_seat_a_remote_agent(remote: tuple[Remote, st
 def by_name(last: Any, chat: GroupChat) -> Any:
     """Selects the critic."""
     return chat.agent_by_name("critic")
+
+
+async def test_contexts_of_a_published_chat_are_conversations_of_their_own(remote: tuple[Remote, str]) -> None:
+    """Ours: what one caller says to the remote is nobody else's, nor what the owner has said before, whatever it was
+    called."""
+    agent, url = remote
+    for seat in (A2AAgent(url, name="critic"), A2AAgent(url, name="critic", context="the owner's")):
+        agent.turns.clear()
+        await within(seat.a_generate_reply(messages=[{"role": "user", "content": "the owner's words"}]))
+        published = ADAPTER.adapt(seat)
+        for name in ("left", "right"):
+            assert "I heard: hello" in (await said(published, make_turn("hello", context_id=name))).text
+        assert len({turn.context_id for turn in agent.turns}) == 3

@@ -4,10 +4,20 @@ import asyncio
 import json
 
 import pytest
-from agent_framework import AgentExecutor, AgentSession, Content, InMemoryCheckpointStorage, Message, WorkflowBuilder
+from agent_framework import (
+    AgentExecutor,
+    AgentSession,
+    Content,
+    InMemoryCheckpointStorage,
+    Message,
+    WorkflowBuilder,
+    WorkflowExecutor,
+)
 
 from a2a_bridge.errors import AdapterFailedError
 from a2a_bridge.testing.adapter_case import within
+from a2a_bridge.testing.turns import Talk
+from adapters.agent_framework.adapter import ADAPTER
 from adapters.agent_framework.remote import A2AAgent
 from tests.adapters.remote_agent import Remote
 
@@ -146,3 +156,22 @@ async def test_agents_that_share_a_session_are_conversations_of_their_own(remote
     assert (await within(one.run("no", session=session))).text == "You said no."
     first, second, third = (turn.context_id for turn in agent.turns)
     assert first == third != second
+
+
+async def test_contexts_of_a_published_workflow_are_conversations_of_their_own(remote: tuple[Remote, str]) -> None:
+    """Ours: a workflow's executor names the conversation with its agent when it is made, for all callers; inner
+    workflows too. What is said twice is heard twice."""
+    agent, url = remote
+    for is_inner in (False, True):
+        agent.turns.clear()
+        workflow = WorkflowBuilder(name="flow", start_executor=A2AAgent(url, name="critic")).build()
+        if is_inner:
+            workflow = WorkflowBuilder(name="outer", start_executor=WorkflowExecutor(workflow, id="inner")).build()
+        talks = [Talk(ADAPTER.adapt(workflow), name) for name in ("left", "right")]
+        for words in ("hello", "hello", "goodbye"):
+            for talk in talks:
+                await within(talk.say(words))
+        assert [turn.text for turn in agent.turns] == ["hello"] * 4 + ["goodbye"] * 2
+        contexts = [turn.context_id for turn in agent.turns]
+        assert len(set(contexts)) == 2
+        assert contexts[:2] == contexts[2:4] == contexts[4:]

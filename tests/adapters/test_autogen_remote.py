@@ -21,6 +21,8 @@ from PIL import Image as Pictures
 
 from a2a_bridge.errors import AdapterError, AdapterFailedError
 from a2a_bridge.testing.adapter_case import within
+from a2a_bridge.testing.turns import Talk
+from adapters.autogen.adapter import ADAPTER
 from adapters.autogen.remote import A2AAgent
 from tests.adapters.remote_agent import Remote
 
@@ -164,3 +166,22 @@ async def test_a_team_with_it_is_written_down_and_read_again(remote: tuple[Remot
     assert isinstance(result.messages[-1], HandoffMessage)
     with pytest.raises(AdapterError, match="'loud' was not given by a URL"):
         A2AAgent(lambda said: said, name="loud").dump_component()
+
+
+async def test_contexts_of_a_published_team_are_conversations_of_their_own(remote: tuple[Remote, str]) -> None:
+    """Ours: what one caller says to the remote is nobody else's, nor what the owner has said before; a context goes
+    on with its own."""
+    agent, url = remote
+    for target in (url, agent):
+        agent.turns.clear()
+        seat = A2AAgent(target, name="critic")
+        await within(seat.run(task="the owner's words"))
+        published = ADAPTER.adapt(RoundRobinGroupChat([seat], max_turns=1))
+        talks = [Talk(published, name) for name in ("left", "right")]
+        for words in ("hello", "hello", "goodbye"):
+            for talk in talks:
+                await within(talk.say(words))
+        assert [turn.text for turn in agent.turns[1:]] == ["hello"] * 4 + ["goodbye"] * 2
+        contexts = [turn.context_id for turn in agent.turns]
+        assert len(set(contexts)) == 3
+        assert contexts[1:3] == contexts[3:5] == contexts[5:]
