@@ -106,7 +106,7 @@ class RemoteAgent:
         return Traits(
             framework=framework if isinstance(framework, str) and framework else None,
             skills=card.skills,
-            input_modes=card.default_input_modes,
+            input_modes=input_modes(card),
             output_modes=card.default_output_modes,
             after_crash="resumable",
             stops_on_cancel=told.get("stopsOnCancel") is not False,

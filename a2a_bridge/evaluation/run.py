@@ -23,11 +23,13 @@ from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.seat import SILENCE, OnFailure, Seat
+from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import ChatError
 from a2a_bridge.evaluation.cases import Case
 from a2a_bridge.evaluation.judging import SCORES, Judged, judged, question_of
 from a2a_bridge.evaluation.scored import Results, Scored
 from a2a_bridge.protocol.extensions import without_ours
+from a2a_bridge.protocol.media import takes
 from a2a_bridge.protocol.objects import Message, Part, Role
 
 ASKER, TARGET, JUDGE = "asker", "target", "judge"
@@ -172,7 +174,11 @@ class Evaluation:
 
     async def _converse(self, case: Case) -> ChatResult:
         asker = self._asker(case)
-        plain = _Plain(adapt(self.target, name=TARGET))
+        agent = adapt(self.target, name=TARGET)
+        if case.files and isinstance(agent, RemoteAgent):
+            await agent.describe()
+            _check_files(case, agent.traits.input_modes)
+        plain = _Plain(agent)
         target = Seat(plain, name=TARGET, timeout=self.timeout, may_terminate=False, on_failure=OnFailure(rerun=0))
         chat = GroupChat(
             [Seat(asker, name=ASKER, may_answer=True), target],
@@ -203,6 +209,13 @@ class Evaluation:
         if error := _trouble(had, JUDGE):
             raise ChatError(f"not judged: {error}")
         return judged(case, answers[-1])
+
+
+def _check_files(case: Case, modes: Sequence[str]) -> None:
+    """A room would name to the target what its card does not take; that would be another case."""
+    for part in case.files:
+        if part.media_type is not None and not takes(modes, part.media_type):
+            raise ChatError(f"target does not take {part.filename or part.url}, which is {part.media_type}")
 
 
 def _is_model(somebody: Any) -> bool:

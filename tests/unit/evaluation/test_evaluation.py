@@ -17,6 +17,7 @@ from a2a_bridge.evaluation.cases import Case, CaseError, read_cases
 from a2a_bridge.evaluation.report import Report
 from a2a_bridge.evaluation.run import Evaluation
 from a2a_bridge.evaluation.scored import Results
+from a2a_bridge.protocol.objects import Part
 from a2a_bridge.testing.agents import Gate, Scripted
 from a2a_bridge.testing.fake_model import Said
 from a2a_bridge.testing.fake_openai import FakeOpenAI
@@ -149,6 +150,14 @@ async def test_the_target_is_told_the_words_of_the_case_and_nothing_else(tmp_pat
                 "What is the sum?", "bill.png", "https://h/y.png", "Sure?",
             ]  # fmt: skip
             assert parts[1].raw == b"png"
+
+
+async def test_a_file_that_the_target_does_not_take_is_an_error(puppet_target: Any) -> None:
+    """Ours: to be told a picture's name is another case than to be shown it."""
+    case = Case(id="x", inputs=("hi",), files=(Part(raw=b"png", filename="a.png", media_type="image/png"),))
+    async with running(lambda url: Bridge(puppet_target, public_url=url)) as url:
+        [found] = await Evaluation(target=url).evaluate([case])
+    assert (found.passed, found.error) == (False, "target does not take a.png, which is image/png")
 
 
 async def test_who_fails_is_not_asked_again() -> None:
