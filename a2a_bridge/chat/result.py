@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from a2a_bridge.agent import Journal, Usage
+from a2a_bridge.agent import Journal, Usage, speaker_of
 from a2a_bridge.chat.classic import seen_by
 from a2a_bridge.chat.debate.outcome import Debate
-from a2a_bridge.chat.entry import Decision, Entry, StopReason
+from a2a_bridge.chat.entry import Decision, Entry, StopReason, words_of
 from a2a_bridge.protocol.objects import Message
 
 
@@ -40,6 +40,13 @@ class ChatResult:
     kept: Kept | None = field(default=None, repr=False, compare=False)
     debate: Debate | None = field(default=None, repr=False)
     opener: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """The conversation to read: who said what, and why it ended."""
+        lines = [f"{speaker_of(message) or 'somebody'}: {words_of(message.parts)}" for message in self.messages]
+        by = f" by {self.stop.by}" if self.stop.by else ""
+        detail = f": {self.stop.detail}" if self.stop.detail else ""
+        return "\n".join([*lines, f"({self.stop.kind}{by}{detail})"])
 
     @property
     def chat_history(self) -> list[dict[str, Any]]:

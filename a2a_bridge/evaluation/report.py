@@ -32,6 +32,9 @@ class Report:
     target: str
     results: Sequence[Scored]
 
+    def __str__(self) -> str:
+        return self.page()
+
     @property
     def score(self) -> float:
         """The mean of all cases; one that went wrong counts as 0."""

@@ -84,6 +84,13 @@ def test_a_chat_is_printed_while_it_goes_on(capsys: pytest.CaptureFixture[str]) 
     )
 
 
+def test_a_result_reads_as_the_conversation() -> None:
+    """Ours: `print(result)` in a script or a notebook."""
+    result = bot("ann").initiate_chat(bot("ben", "one"), message="first", max_turns=1, silent=True)
+    ended = "(max_turns by ann and ben: max_turns=1: each of the two has had so many turns)"
+    assert str(result) == f"ann: first\nben: one\n{ended}"
+
+
 async def test_a_remote_agent_is_printed_by_the_name_on_its_card(capsys: pytest.CaptureFixture[str]) -> None:
     """Ours: when the chat begins only its URL is known."""
 

@@ -344,7 +344,7 @@ async def test_the_report_says_who_failed_and_why(puppet_target: Any) -> None:
     assert (report.score, report.passed, report.is_good(), report.is_good(0.5)) == (0.5, 1, False, True)
     told: Any = json.loads(json.dumps(report.to_json()))
     assert (told["cases"], told["results"][1]["checks"]) == (2, {"contains 'bye'": False})
-    page = report.page()
+    page = str(report)
     assert "passed  good  1.00" in page
     assert "        not true: contains 'bye'" in page
     assert page.endswith("Score 0.50: 1 passed, 1 failed, 0 could not be scored, http://x\n")
