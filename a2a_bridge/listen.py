@@ -261,7 +261,10 @@ def context_of(tls: TLS) -> Callable[..., ssl.SSLContext]:
             context.load_verify_locations(tls.ca_certs)
             context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
     except ssl.SSLError as error:
-        raise ConfigError(f"tls: {used} cannot be used: {error}") from None
+        said = str(error).partition(" (_ssl.c:")[0]
+        is_alone = used == f"certfile {tls.certfile}"
+        more = ". If the private key is in a file of its own, set keyfile" if is_alone else ""
+        raise ConfigError(f"tls: {used} cannot be used: {said}{more}") from None
     except OSError as error:
         raise ConfigError(f"tls: {error.filename} cannot be used: {error.strerror or error}") from None
     return lambda *_: context

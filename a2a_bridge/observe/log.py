@@ -74,7 +74,8 @@ class KeyValues(logging.Formatter):
 def configure(level: str = "info", *, json_lines: bool | None = None) -> None:
     """Send the log of this process to standard error, at this level and above.
 
-    `json_lines` None: JSON unless standard error is a terminal. Replaces handlers that were there before.
+    `json_lines` None: JSON unless standard error is a terminal; Python's warnings, which frameworks like to give, are
+    lines of it then. Replaces handlers that were there before.
     """
     if json_lines is None:
         json_lines = not sys.stderr.isatty()
@@ -83,5 +84,6 @@ def configure(level: str = "info", *, json_lines: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.captureWarnings(json_lines)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

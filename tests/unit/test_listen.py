@@ -285,6 +285,8 @@ def test_tls_that_cannot_work_is_a_sentence(tmp_path: Path) -> None:
     certfile, keyfile = Authority(tmp_path).issue("server")
     with pytest.raises(ConfigError, match=r"tls: .*none\.key cannot be used: No such file"):
         context_of(TLS(certfile, tmp_path / "none.key"))
+    with pytest.raises(ConfigError, match=r"PEM lib\. If the private key is in a file of its own, set keyfile$"):
+        context_of(TLS(certfile))
     with pytest.raises(ConfigError, match=r"tls: ca_certs .*server\.key cannot be used"):
         context_of(TLS(certfile, keyfile, keyfile))
     for tls in (None, TLS(tmp_path / "none.pem")):

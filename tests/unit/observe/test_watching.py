@@ -1,6 +1,7 @@
 """What operators see: one trace over everything, metrics with few labels, a line for each request, no secrets."""
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -342,6 +343,16 @@ async def test_requests_that_are_refused_are_counted_and_logged(
     text = counted.text()[0].decode()
     for method, binding, code in codes:
         assert f'a2a_requests_total{{binding="{binding}",code="{code}",method="{method}"}} 1.0' in text
+
+
+def test_a_warning_of_python_is_a_line_of_the_log_where_a_machine_reads_it() -> None:
+    """README: one JSON object a line; frameworks warn on standard error as they please."""
+    program = "import warnings; from a2a_bridge.observe import log; log.configure(); warnings.warn('mind this')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    (line,) = done.stderr.splitlines()
+    said = json.loads(line)
+    assert (said["level"], said["logger"]) == ("warning", "py.warnings")
+    assert "UserWarning: mind this" in said["event"]
 
 
 @pytest.mark.parametrize("form", [log.JsonLines(), log.KeyValues()])
