@@ -32,7 +32,7 @@ def why_stop(run: Run) -> StopReason | None:
     if run.meter.counts and (told := run.meter.over(run.now, _together(run))) is not None:
         found.append(StopReason("budget", rules.manager.name, told))
     if rules.limit is not None and log.rounds >= rules.limit:
-        told = f"{rules.limit} rounds, the opening one counted"
+        told = f"{rules.limit} {'round' if rules.limit == 1 else 'rounds'}, the opening one counted"
         if rules.limit_kind == "max_turns":
             told = f"max_turns={rules.limit // 2}: each of the two has had so many turns"
         found.append(StopReason(rules.limit_kind, rules.manager.name, told))

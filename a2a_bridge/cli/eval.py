@@ -5,11 +5,15 @@ cases cannot be read or need somebody who is not there, and with 3 when the targ
 """
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from a2a_bridge.chat import failure
 from a2a_bridge.chat.seat import SILENCE
 from a2a_bridge.cli import fault
 from a2a_bridge.cli.credentials import credentials_of, headers_of, identifies, wanted_by
@@ -105,7 +109,8 @@ def _scored(evaluation: Evaluation, cases: list[Case], kept: Results | None, tal
         return await evaluation.evaluate(cases, done=show, results=kept)
 
     try:
-        return asyncio.run(work())
+        with _quiet():
+            return asyncio.run(work())
     except BridgeError as error:
         told = fault.fault_of(error, agent=evaluation.target.url, authenticated=identifies(talk))
         fault.say(told, as_json=talk.as_json)
@@ -114,6 +119,21 @@ def _scored(evaluation: Evaluation, cases: list[Case], kept: Results | None, tal
         go_on = "what is scored is lost: --results FILE keeps it" if kept is None else "the same command goes on"
         note(f"Interrupted: {len(fresh)} of {len(cases) * evaluation.repeat} runs were scored; {go_on}")
         raise typer.Exit(fault.INTERRUPTED) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A failure that is one line is told with its case; a traceback of somebody's own code stays in the log."""
+    log = logging.getLogger(failure.__name__)
+
+    def has_traceback(record: logging.LogRecord) -> bool:
+        return bool(record.exc_info)
+
+    log.addFilter(has_traceback)
+    try:
+        yield
+    finally:
+        log.removeFilter(has_traceback)
 
 
 def _somebody(named: str | None) -> Any:

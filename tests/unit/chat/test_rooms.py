@@ -38,6 +38,12 @@ async def test_max_round_counts_the_opening_message_as_autogen_does(room: Any, p
     assert names(only) == ["user"]
 
 
+async def test_one_round_is_the_opening_alone(room: Any, puppet: Any) -> None:
+    """AutoGen: max_round counts the opening message."""
+    result = await room(puppet("a"), max_round=1).chat("go")
+    assert (len(result.messages), result.stop.detail) == (1, "1 round, the opening one counted")
+
+
 async def test_chance_with_a_seed_falls_in_the_same_way_in_each_conversation(room: Any, puppet: Any) -> None:
     """Ours: an experiment can be repeated; without a seed only the log can say how it fell."""
 

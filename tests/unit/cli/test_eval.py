@@ -51,6 +51,20 @@ def test_what_cannot_be_evaluated_is_wrong_use(served, run, tmp_path) -> None:  
     assert done.code == 2, "the options that say how to talk count"
 
 
+def test_a_failure_is_told_once_with_its_case(served, shell, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Ours: a line in the log without the case tells nothing; what a judge of one's own raised has its traceback."""
+    (tmp_path / "cases.jsonl").write_text('{"id": "a", "input": "hello"}\n')
+    done = shell("eval", "cases.jsonl", "--target", served.agent("slow"), "--timeout", "0.5s")
+    assert (done.code, done.err) == (1, "")
+    assert "        target did not answer in time: nothing came for 0.5 seconds" in done.out
+    (tmp_path / "judges.py").write_text("def broken(text: str) -> str:\n    raise ValueError('my mistake')\n")
+    (tmp_path / "cases.jsonl").write_text('{"id": "a", "input": "hello", "rubric": "kind"}\n')
+    done = shell("eval", "cases.jsonl", "--target", served.agent("echo"), "--judge", "judges:broken")
+    assert done.code == 1
+    assert "judges.py" in done.err
+    assert "ValueError: my mistake" in done.err
+
+
 def test_an_evaluation_that_was_cut_off_goes_on(served, run, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Ours: hundreds of cases against a paid agent are not asked twice; pandas and jq read the file as it is."""
     (tmp_path / "cases.jsonl").write_text(
