@@ -23,7 +23,6 @@ from a2a_bridge.chat.group_chat import GroupChat
 from a2a_bridge.chat.manager import GroupChatManager
 from a2a_bridge.chat.result import ChatResult
 from a2a_bridge.chat.seat import SILENCE, OnFailure, Seat
-from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import ChatError
 from a2a_bridge.evaluation.cases import Case
 from a2a_bridge.evaluation.judging import SCORES, Judged, judged, question_of
@@ -78,6 +77,17 @@ class _Plain:
         async with aclosing(self._agent.run(replace(turn, messages=told))) as replies:
             async for reply in replies:
                 yield reply
+
+    async def check_files(self, case: Case) -> None:
+        """ChatError for a file that the card of a remote target does not take: a room would tell it the name instead,
+        and that would be another case."""
+        describe = getattr(self._agent, "describe", None)
+        if not case.files or describe is None:
+            return
+        await describe()
+        for part in case.files:
+            if part.media_type is not None and not takes(self.traits.input_modes, part.media_type):
+                raise ChatError(f"target does not take {part.filename or part.url}, which is {part.media_type}")
 
     async def abandon(self, turn: Turn) -> None:
         if (abandon := getattr(self._agent, "abandon", None)) is not None:
@@ -174,11 +184,8 @@ class Evaluation:
 
     async def _converse(self, case: Case) -> ChatResult:
         asker = self._asker(case)
-        agent = adapt(self.target, name=TARGET)
-        if case.files and isinstance(agent, RemoteAgent):
-            await agent.describe()
-            _check_files(case, agent.traits.input_modes)
-        plain = _Plain(agent)
+        plain = _Plain(adapt(self.target))
+        await plain.check_files(case)
         target = Seat(plain, name=TARGET, timeout=self.timeout, may_terminate=False, on_failure=OnFailure(rerun=0))
         chat = GroupChat(
             [Seat(asker, name=ASKER, may_answer=True), target],
@@ -209,13 +216,6 @@ class Evaluation:
         if error := _trouble(had, JUDGE):
             raise ChatError(f"not judged: {error}")
         return judged(case, answers[-1])
-
-
-def _check_files(case: Case, modes: Sequence[str]) -> None:
-    """A room would name to the target what its card does not take; that would be another case."""
-    for part in case.files:
-        if part.media_type is not None and not takes(modes, part.media_type):
-            raise ChatError(f"target does not take {part.filename or part.url}, which is {part.media_type}")
 
 
 def _is_model(somebody: Any) -> bool:

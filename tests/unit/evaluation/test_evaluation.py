@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from a2a_bridge.adaptation import adapt
 from a2a_bridge.agent import Ask, Fail, Reply, Traits, Turn, Usage
 from a2a_bridge.bridge import Bridge
+from a2a_bridge.client.remote import RemoteAgent
 from a2a_bridge.errors import AdapterNotFoundError
 from a2a_bridge.evaluation.cases import Case, CaseError, read_cases
 from a2a_bridge.evaluation.report import Report
@@ -156,8 +158,9 @@ async def test_a_file_that_the_target_does_not_take_is_an_error(puppet_target: A
     """Ours: to be told a picture's name is another case than to be shown it."""
     case = Case(id="x", inputs=("hi",), files=(Part(raw=b"png", filename="a.png", media_type="image/png"),))
     async with running(lambda url: Bridge(puppet_target, public_url=url)) as url:
-        [found] = await Evaluation(target=url).evaluate([case])
-    assert (found.passed, found.error) == (False, "target does not take a.png, which is image/png")
+        for target in (url, RemoteAgent(url, name="target"), adapt(url, name="other")):
+            [found] = await Evaluation(target=target).evaluate([case])
+            assert (found.passed, found.error) == (False, "target does not take a.png, which is image/png")
 
 
 async def test_who_fails_is_not_asked_again() -> None:
