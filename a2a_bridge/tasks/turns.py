@@ -353,7 +353,10 @@ class Turns:
 
     async def recover(self, clock: Callable[[], float], keeping: Keeping, adopt: Callable[[LiveTask], None]) -> None:
         """Take up every accepted message that has not ended; oldest first."""
-        for entry in reversed(await self._open_tasks()):
+        found = await self._open_tasks()
+        if found:
+            _log.info("unfinished tasks of an earlier run of this server, taken up now: %d", len(found))
+        for entry in reversed(found):
             await self._recover(entry, clock, keeping, adopt)
 
     def give_up(self, live: LiveTask, error: StoreError) -> None:

@@ -110,13 +110,17 @@ async def test_finished_tasks_are_there_after_a_restart(path: Path) -> None:
         assert "['hello', 'said hello after []', 'direct', 'directly']" in later["artifacts"][0]["parts"][0]["text"]
 
 
-async def test_an_interrupted_task_fails_with_a_reason(path: Path) -> None:
-    """Issue, failures 1 and 16: at_most_once work is not done twice; what it had said is kept."""
+async def test_an_interrupted_task_fails_with_a_reason(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Issue, failures 1 and 16: at_most_once work is not done twice; what it had said is kept. The operator reads how
+    many there were."""
+    caplog.set_level("INFO")
     gate = Gate()
     agent = halting(gate)
     async with process(agent, path, killed=True) as wire:
         task_id, frames = await begun(wire, agent, gate, say("go"))
+    assert "taken up now" not in caplog.text
     async with process(agent, path) as wire:
+        assert "unfinished tasks of an earlier run of this server, taken up now: 1" in caplog.text
         task = await wire.get(task_id)
         assert state_of(task) == "FAILED"
         assert "stopped while the agent was working" in words_of(task)
