@@ -32,7 +32,8 @@ Line = Mapping[str, Any]
 
 class A2AAgent(ConversableAgent, LeadsConversations):  # type: ignore[misc]  # checked without the framework's types
     """`target`: a URL, or whatever `adapt` takes. `context`: the name of the conversation, to go on with one of an
-    earlier process; with the same name and the same messages a step that is run again is not worked twice.
+    earlier process; with the same name and the same messages a step that is run again is not worked twice. Published,
+    it leads a conversation of its own for each turn, which has no such name: it would be one for all callers.
 
     A question of the remote agent is its message, and the next message to it is the answer. A failure is raised.
     `stream`: tokens go to AutoGen's IOStream as they come. The two last options end a chat, as with
