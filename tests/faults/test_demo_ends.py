@@ -24,7 +24,7 @@ class Running:
         self.fifo = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         self.process = subprocess.Popen(
             [sys.executable, str(PARENT), stage, str(fifo)],
-            env={**os.environ, "PYTHONPATH": str(PARENT.parents[2])},
+            env={**os.environ, "PYTHONPATH": str(PARENT.parents[2]), "TMPDIR": str(fifo.parent)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

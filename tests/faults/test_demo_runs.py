@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,11 +102,13 @@ def test_a_missing_interpreter_is_a_sentence(
     [("Starting planner", ()), ("1 researcher", ()), ("1 clerk", ("--tour",))],
     ids=["start-up", "turn", "tour"],
 )
-def test_the_real_demo_leaves_nothing_behind(number: signal.Signals, moment: str, words: tuple[str, ...]) -> None:
+def test_the_real_demo_leaves_nothing_behind(
+    number: signal.Signals, moment: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
     """Demanded by the issue: INT and KILL, during start-up and in the middle of a turn."""
     with FakeOpenAI(lambda asked: Said(text="no end", slow=asked.schema is None), pace=5.0) as fake:
         told = {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": "key", "OPENAI_MODEL": "fake-model"}
-        process = demo(*words, **told)
+        process = demo(*words, **told, TMPDIR=str(tmp_path))
         assert process.stdout is not None
         try:
             while moment not in process.stdout.readline():
