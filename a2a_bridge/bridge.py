@@ -212,10 +212,11 @@ class Bridge:
         await self.store.open()
         try:
             await self.service.start()
-        except StoreError:
-            await self.store.close()
-            raise
-        self._is_open = True
+            self._is_open = True
+        finally:
+            if not self._is_open:  # a full disk, or cancelled: nobody else ends what has been taken up
+                await self.service.stop(0, self._hurried)
+                await self.store.close()
 
     async def start(self) -> None:
         """Open what is not open, and be ready; the app's lifespan calls it."""

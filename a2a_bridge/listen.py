@@ -162,18 +162,34 @@ class _Server(uvicorn.Server):
         try:
             await super().serve(sockets)
         except asyncio.CancelledError:  # to uvicorn this is no reason to close anything
-            if self.started and not self._is_ending:
+            if not self.started:
+                await self.lifespan.shutdown()
+            elif not self._is_ending:
                 await self.shutdown(sockets)
             raise
 
     async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
+        starting = asyncio.get_running_loop().create_task(self._start(sockets))
+        try:
+            failed = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await starting  # cancelled in the middle, asyncio would leave an open port that is nobody's
+            raise
+        if failed is not None:
+            raise failed
         # This process is ours: keep the collector away from what lives for ever, and make it come less often.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         if self.started and self._ready is not None:
             self._ready()
+
+    async def _start(self, sockets: Any) -> SystemExit | None:
+        try:
+            await super().startup(sockets)
+        except SystemExit as failed:  # uvicorn's way to say so; out of a task it would end the event loop
+            return failed
+        return None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called between two steps of whatever runs."""

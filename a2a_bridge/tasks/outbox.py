@@ -106,6 +106,7 @@ class Outbox:
 
     async def start(self) -> None:
         """Take up what an earlier process left, each delivery where it was."""
+        self._stopping = False
         before = None
         while page := await self._store.page("delivery", "delivery", before=before, limit=500):
             for entry in page:

@@ -110,6 +110,7 @@ class TaskService:
 
     async def start(self) -> None:
         """Take up what an earlier process left: fail, run again or keep waiting, as each agent's traits say."""
+        self._stopping = False
         if self._webhooks is not None:  # first: what recovery has to say is to be told as well
             await self._webhooks.outbox.start()
         await self._turns.recover(self._clock, self._keeping, self._adopt)

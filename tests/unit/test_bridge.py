@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from a2a_bridge.errors import ConfigError, StoreUnavailableError
 from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.store.sqlite import SQLiteStore
 from a2a_bridge.testing.server import free_socket
+from a2a_bridge.testing.wire import Wire, eventually
 
 
 def echo(text: str) -> str:
@@ -85,6 +87,78 @@ async def test_a_server_that_is_cancelled_gives_back_its_port_and_its_store(tmp_
     again = SQLiteStore(store)
     await again.open()
     await again.close()
+
+
+class Noticed(SQLiteStore):
+    """Says when it is open, and when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.opened, self.closed = asyncio.Event(), asyncio.Event()
+
+    async def open(self) -> None:
+        await super().open()
+        self.opened.set()
+
+    async def close(self) -> None:
+        await super().close()
+        self.closed.set()
+
+
+async def test_a_server_that_is_cancelled_while_it_starts_closes_its_store_and_its_port(tmp_path: Path) -> None:
+    """Ours: at any step from there on; before, the thread that opens it lets it go."""
+    for steps in range(20):
+        port, store = free_port(), Noticed(tmp_path / "tasks.sqlite")
+        serving = asyncio.create_task(serve_async(echo, port=port, store=store))
+        await asyncio.wait_for(store.opened.wait(), 5)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(serving, 10)
+        assert store.closed.is_set(), steps
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_server_that_is_cancelled_while_its_store_is_opened_lets_it_go(tmp_path: Path) -> None:
+    """Ours: soon, as its thread may be in the middle of it."""
+    serving = asyncio.create_task(serve_async(echo, port=free_port(), store=tmp_path / "tasks.sqlite"))
+    await asyncio.sleep(0)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(serving, 10)
+    await eventually(lambda: is_free(tmp_path / "tasks.sqlite"))
+
+
+async def is_free(path: Path) -> bool:
+    store = SQLiteStore(path)
+    try:
+        await store.open()
+    except StoreUnavailableError:
+        return False
+    await store.close()
+    return True
+
+
+async def test_a_bridge_that_could_not_take_up_its_tasks_may_be_opened_again(start: Any) -> None:
+    """Ours: the disk was full, and is not any more."""
+
+    class FullAtFirst(MemoryStore):
+        is_full = True
+
+        async def page(self, *args: Any, **more: Any) -> Any:
+            if self.is_full:
+                raise StoreUnavailableError("full")
+            return await super().page(*args, **more)
+
+    store = FullAtFirst()
+    bridge = Bridge(echo, store=store)
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await bridge.open()
+    store.is_full = False
+    sent = await Wire(await start(bridge)).send("hello")
+    assert sent["status"]["state"] == "TASK_STATE_COMPLETED"
 
 
 def test_the_stores_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
