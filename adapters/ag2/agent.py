@@ -60,6 +60,8 @@ class Ag2Agent:
             raise AdapterError(
                 f"the agent {agent.name!r} has no model. Give it one: Agent(..., config=OpenAIConfig(...))"
             )
+        if max_waiting < 1:
+            raise AdapterError(f"Ag2Agent(max_waiting={max_waiting!r}): 1 or more")
         self._agent = agent
         self._config = SharedConfig(agent.config)
         self.name = name or agent.name
@@ -102,9 +104,12 @@ class Ag2Agent:
             return await self._started(turn)
         if work is None:
             return await self._given(turn, turn.answer) or (_GONE,)
-        if not work.asks:
+        if not work.asks:  # it has asked in vain, and may ask again when nobody reads it
+            await work.stop()
             return (_GONE,)
-        if not work.answer(turn.answer):
+        # A tool that gave up waiting may have asked something else since: a yes to that was never given.
+        is_meant = {ask.id for ask in turn.answer.asks} == {ask.id for ask in work.asks}
+        if not is_meant or not work.answer(turn.answer):
             self._waiting[_key(turn)] = work
             return tuple(work.asks)
         return work

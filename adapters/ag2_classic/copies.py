@@ -176,20 +176,36 @@ def _check_function(name: str, function: Any) -> None:
 
 def _held(function: FunctionType) -> Iterator[Any]:
     found = inspect.getclosurevars(function)
-    for value in (*found.nonlocals.values(), *found.globals.values()):
-        yield from value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else (value,)
+    waiting, seen = [*found.nonlocals.values(), *found.globals.values()], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list | tuple | set | dict):
+            if id(value) not in seen:
+                seen.add(id(value))
+                waiting += value.values() if isinstance(value, dict) else value
+        else:
+            yield value
 
 
 def maker(obj: Any) -> Callable[[], Any]:
     """What makes an object for one turn: the function that was given, or a copier of the object as it is now."""
     if not isinstance(obj, ConversableAgent):
-        return obj  # type: ignore[no-any-return]  # a function
+        return partial(_made, obj)
     _check_functions(obj)
     template = copied(obj)
     for agent in members(template):
         clients = clients_of(agent.client)
         clients[:] = [_own_client(client) for client in clients]
     return partial(copied, template)
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """What a function makes for one turn."""
+    obj = make()
+    for agent in members(obj):
+        if isinstance(agent, LeadsConversations):
+            agent.begin_anew()
+    return obj
 
 
 def _own_client(client: Any) -> Any:

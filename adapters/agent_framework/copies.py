@@ -25,8 +25,8 @@ def maker(obj: Any) -> Make:
     """What makes a workflow for one turn: the function that was given, or a copier of the workflow."""
     if not isinstance(obj, Workflow):
         return obj  # type: ignore[no-any-return]  # a function
-    make = functools.partial(_copied, obj)
-    try:
+    try:  # as it is now: a workflow that its owner runs holds what cannot be copied
+        make = functools.partial(_copied, _copied(obj))
         make()
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # what objects say that cannot be copied
         raise AdapterError(
@@ -56,16 +56,20 @@ def agents_of(workflow: Workflow) -> Iterator[tuple[str, Any]]:
                 yield key, inner
 
 
-def name_conversations(workflow: Workflow, context: str) -> None:
-    """Give the conversations with a copy's agents names that only this context has; the same ones each time."""
+def name_conversations(workflow: Workflow, context: str, named: set[int] | None = None) -> None:
+    """Give the conversations with a copy's agents names that only this context has; the same ones each time. One that
+    executors share stays shared. Who is served elsewhere under a name of the owner's begins there anew."""
+    named = set() if named is None else named
     for key, executor in workflow.executors.items():
-        for name, held in list(vars(executor).items()):
+        for held in list(vars(executor).values()):
             inner = held.workflow if isinstance(held, WorkflowAgent) else held
             if isinstance(inner, Workflow):
-                name_conversations(inner, f"{context}/{key}")
-            elif isinstance(held, AgentSession):
-                named = str(uuid5(NAMESPACE_URL, f"urn:a2a-bridge:agent-framework:{context}/{key}"))
-                vars(executor)[name] = AgentSession.from_dict({**held.to_dict(), "session_id": named})
+                name_conversations(inner, f"{context}/{key}", named)
+            elif isinstance(held, AgentSession) and id(held) not in named:
+                named.add(id(held))
+                name = f"urn:a2a-bridge:agent-framework:{context}/{key}"
+                vars(held).update(_session_id=str(uuid5(NAMESPACE_URL, name)))
+                held.service_session_id = None
 
 
 def _parts(obj: Any, seen: set[int]) -> Iterator[Any]:

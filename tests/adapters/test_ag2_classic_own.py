@@ -133,6 +133,14 @@ async def test_a_function_makes_what_cannot_be_copied(model: FakeOpenAI) -> None
     assert agent.name == "pair"
 
 
+def test_a_chat_whose_nested_chats_hold_agents_is_refused(model: FakeOpenAI) -> None:
+    """Ours: they would be the original's, for all callers; a list of dicts holds them."""
+    outer = worker(model, "outer")
+    outer.register_nested_chats([{"recipient": worker(model, "inner"), "max_turns": 1}], trigger=lambda sender: True)
+    with pytest.raises(AdapterError, match="make_manager"):
+        ADAPTER.adapt(outer)
+
+
 async def test_who_goes_on_using_the_original_is_not_overheard(model: FakeOpenAI) -> None:
     """Ours: what is published is the chat as it was then; what its owner says to it later is nobody else's to know."""
     human = UserProxyAgent("boss", human_input_mode="NEVER", code_execution_config=False)

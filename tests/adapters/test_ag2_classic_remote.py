@@ -221,10 +221,12 @@ async def test_contexts_of_a_published_chat_are_conversations_of_their_own(remot
     """Ours: what one caller says to the remote is nobody else's, nor what the owner has said before, whatever it was
     called."""
     agent, url = remote
-    for seat in (A2AAgent(url, name="critic"), A2AAgent(url, name="critic", context="the owner's")):
+    plain, named = A2AAgent(url, name="critic"), A2AAgent(url, name="critic", context="the owner's")
+    make = lambda: A2AAgent(url, name="critic", context="made")  # noqa: E731
+    for seat, target in ((plain, plain), (named, named), (make(), make)):
         agent.turns.clear()
         await within(seat.a_generate_reply(messages=[{"role": "user", "content": "the owner's words"}]))
-        published = ADAPTER.adapt(seat)
+        published = ADAPTER.adapt(target, name="critic")
         for name in ("left", "right"):
             assert "I heard: hello" in (await said(published, make_turn("hello", context_id=name))).text
         assert len({turn.context_id for turn in agent.turns}) == 3

@@ -9,6 +9,7 @@ import pytest
 from ag2 import Agent, Context, observer, tool
 from ag2.config import OpenAIConfig
 from ag2.events import ModelMessageChunk
+from ag2.exceptions import HumanInputTimeoutError
 from ag2.middleware import approval_required
 from ag2.tools.final import ClientTool
 
@@ -160,6 +161,58 @@ async def test_a_run_that_no_longer_waits_cannot_be_answered(model: FakeOpenAI) 
     assert "not open any more" in (outcome(await within(talk.say("yes"))).failed or "")
 
 
+async def test_an_answer_is_for_the_question_that_was_shown(model: FakeOpenAI) -> None:
+    """Ours: a yes to one question is no yes to the next one, which the tool asked when it had waited long enough."""
+    asks_again = asyncio.Event()
+
+    @tool
+    async def purge(context: Context) -> str:
+        """Ask, but not for long, and then something else."""
+        try:
+            return await context.input("The draft?", timeout=0.05)
+        except HumanInputTimeoutError:
+            second = asyncio.ensure_future(context.input("The database?"))
+        for _ in range(20):  # until it has been asked
+            await asyncio.sleep(0)
+        asks_again.set()
+        return "database: " + await second
+
+    talk = Talk(ADAPTER.adapt(worker(model, purge)))
+    assert [ask.text for ask in asks_in(await within(talk.say("CALL purge {}")))] == ["The draft?"]
+    await within(asks_again.wait())
+    assert [ask.text for ask in asks_in(await within(talk.say("yes")))] == ["The database?"]
+    assert outcome(await within(talk.say("no"))).text == "Tool said: database: no"
+
+
+async def test_a_run_whose_question_has_gone_is_stopped(model: FakeOpenAI) -> None:
+    """Ours: it would ask again, when nobody reads it and nobody counts it."""
+    gave_up, ended = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def hurry(context: Context) -> str:
+        """Ask, but not for long, and work on."""
+        try:
+            return await context.input("Quick?", timeout=0.05)
+        except HumanInputTimeoutError:
+            gave_up.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return ""
+
+    talk = Talk(ADAPTER.adapt(worker(model, hurry)))
+    assert asks_in(await within(talk.say("CALL hurry {}")))
+    await within(gave_up.wait())
+    assert "not open any more" in (outcome(await within(talk.say("yes"))).failed or "")
+    await within(ended.wait())
+
+
+def test_a_most_of_waiting_runs_is_one_at_least(model: FakeOpenAI) -> None:
+    with pytest.raises(AdapterError, match="1 or more"):
+        Ag2Agent(worker(model), max_waiting=0)
+
+
 async def test_of_questions_that_nobody_answers_the_oldest_are_given_up(model: FakeOpenAI) -> None:
     """Ours: a run that waits is large, and whoever asks for more and more of them must not fill the memory."""
     agent = Ag2Agent(worker(model, erase), max_waiting=2)
@@ -199,14 +252,13 @@ async def test_callers_with_the_same_context_id_wait_apart(model: FakeOpenAI) ->
     """Architecture §4: keys are (tenant, owner, agent), whatever a client calls its context."""
     agent = ADAPTER.adapt(worker(model, erase))
     ada, bob = Caller("ada"), Caller("bob")
+    shown = {}
     for caller in (ada, bob):
         turn = make_turn(f'CALL erase {{"what": "{caller.principal}"}}', caller=caller)
-        assert asks_in(await within(replies_of(agent, turn)))
-    turn = Talk(agent)
-    turn.asks = (Ask(),)
+        shown[caller] = asks_in(await within(replies_of(agent, turn)))
+        assert shown[caller]
     for caller in (bob, ada):
-        made = turn.turn("yes")
-        answered = make_turn("yes", caller=caller, answer=made.answer)
+        answered = make_turn("yes", caller=caller, answer=make_answer("yes", shown[caller]))
         assert (await said(agent, answered)).text == f"Tool said: erase {caller.principal}: yes"
 
 

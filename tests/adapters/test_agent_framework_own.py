@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from agent_framework import (
     Agent,
+    AgentExecutor,
     AgentResponse,
     AgentResponseUpdate,
     AgentSession,
@@ -13,6 +14,7 @@ from agent_framework import (
     Content,
     Executor,
     Message,
+    ResponseStream,
     WorkflowBuilder,
     WorkflowContext,
     WorkflowEvent,
@@ -129,6 +131,40 @@ async def test_a_named_callers_session_has_a_name_of_its_own() -> None:
         turn = make_turn("hello", caller=caller, history=[make_message("before")])
         assert (await said(agent, turn)).text == "2 heard"
     assert heard == ["context-1", "/ada/context-1", "t/ada/context-1"]
+
+
+async def test_executors_go_on_sharing_a_session_and_callers_share_none() -> None:
+    """Ours: a copy keeps who shares what, but no name under which a service would take all callers for one."""
+    heard: list[tuple[str, str | None]] = []
+
+    class Keeper(BaseAgent):
+        def run(self, messages: Any = None, *, stream: bool = False, session: AgentSession, **_: Any) -> Any:
+            heard.append((session.session_id, session.service_session_id))
+
+            async def updates() -> Any:
+                yield AgentResponseUpdate(contents=[Content.from_text("kept")], role="assistant")
+
+            made = ResponseStream(updates(), finalizer=AgentResponse.from_updates)
+            return made if stream else made.get_final_response()
+
+    session = AgentSession(service_session_id="the owner's")
+    first, second = (AgentExecutor(Keeper(name=name), session=session, id=name) for name in ("first", "second"))
+    agent = ADAPTER.adapt(WorkflowBuilder(name="flow", start_executor=first).add_edge(first, second).build())
+    for context in ("left", "right"):
+        await said(agent, make_turn("hello", context_id=context))
+    assert len(heard) == 4
+    assert heard[0] == heard[1] != heard[2] == heard[3]
+    assert {service for _, service in heard} == {None}
+    assert session.session_id not in dict(heard)
+
+
+async def test_a_workflow_that_its_owner_goes_on_using_is_published_as_it_was(model: FakeOpenAI) -> None:
+    """Ours: a workflow that has run holds its event loop, and cannot be copied any more."""
+    workflow = WorkflowBuilder(name="flow", start_executor=AgentExecutor(worker(model), id="worker")).build()
+    agent = ADAPTER.adapt(workflow)
+    await within(workflow.run([Message("user", ["SAY my secret"])]))
+    assert "hello" in (await said(agent, make_turn("SAY hello"))).text
+    assert "my secret" not in asked(model)
 
 
 async def test_files_that_no_model_takes_are_named(model: FakeOpenAI) -> None:
