@@ -30,12 +30,14 @@ from a2a_bridge.listen import (
     check_certificates,
     context_of,
     guarded,
+    run_server,
     server_for,
     take_open_files,
 )
 from a2a_bridge.net import ClientCertificate, shared
 from a2a_bridge.server.auth import Auth
 from a2a_bridge.server.identity import ApiKeys, Certificates, Key
+from a2a_bridge.store.memory import MemoryStore
 from a2a_bridge.testing.agents import Obedient
 from a2a_bridge.testing.server import free_socket
 from a2a_bridge.testing.transport import AppTransport
@@ -64,6 +66,10 @@ def test_a_server_takes_as_many_open_files_as_it_may_have(
     take_open_files()
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert few == (65_536 if most == resource.RLIM_INFINITY else min(most, 65_536))
+    open_files(300)
+    with pytest.raises(ConfigError):
+        run_server(Bridge(Obedient(), store=MemoryStore()), Listening(host="0.0.0.0"))
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few
 
 
 KEYED = Auth(schemes={"key": ApiKeys([Key.of("ann", "a-key-of-this-test-file")])})

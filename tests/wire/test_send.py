@@ -291,7 +291,7 @@ async def test_a_media_type_that_the_agent_takes_is_accepted(wire: Wire, kind: s
 
 @pytest.mark.parametrize(("modes", "kind", "taken"), [
     (("image/*",), "image/png", True), (("*/*",), "a/b", True), (("image/*",), "video/mp4", False),
-    (("image/png",), "image/*", True),
+    (("image/png",), "image/*", True), (("image/png",), "video/*", False),
 ])  # fmt: skip
 async def test_wildcards_of_the_agent_are_honoured(start: Any, modes: Any, kind: str, taken: bool) -> None:
     """R-SEND-07."""

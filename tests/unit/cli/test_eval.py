@@ -102,10 +102,13 @@ def test_ctrl_c_says_what_was_scored_and_how_to_go_on(served, tmp_path) -> None:
         [sys.executable, "-m", "a2a_bridge", *words],
         cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("passed  0")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("passed  0")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
     assert process.returncode == 130
     kept = len((tmp_path / "found.jsonl").read_text().splitlines())
     assert err == f"Interrupted: {kept} of 500 runs were scored; the same command goes on\n"

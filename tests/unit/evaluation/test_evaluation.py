@@ -232,6 +232,14 @@ async def test_what_is_kept_is_not_asked_again_but_for_what_could_not_be_scored(
     assert asked[3:] == ["hi", "ho"]
 
 
+def test_a_case_with_another_file_is_another_case_and_a_note_changes_nothing() -> None:
+    """Ours: what is kept of a case is used again as long as the same is asked and wanted."""
+    case = Case(id="a", inputs=("hi",), files=(Part(raw=b"one", media_type="image/png"),))
+    assert replace(case, files=(Part(raw=b"two", media_type="image/png"),)).digest != case.digest
+    assert replace(case, contains=("x",)).digest != case.digest
+    assert replace(case, metadata={"topic": "pictures"}).digest == case.digest
+
+
 async def test_a_file_of_results_that_cannot_be_used_is_refused(tmp_path: Path, puppet_target: Any) -> None:
     """Ours: with its name, and what to do."""
     path = tmp_path / "found.jsonl"
