@@ -4,12 +4,17 @@ Concurrency, in prose. A program that waits for a conversation in an event loop 
 that loop, and Ctrl-C cancels this task, as asyncio has it. The handler here is put before asyncio's for that time and
 only notes that it was Ctrl-C; whoever is cancelled may ask. A second Ctrl-C raises KeyboardInterrupt wherever the
 program is, and nothing more is written. Tasks that are started meanwhile inherit the note.
+
+A signal that comes while the loop is about to wait wakes nobody: Python notes it and calls the handler when the wait is
+over. So signals are written to a socket that the loop reads for that time, as uvloop and asyncio on Windows do.
 """
 
 import asyncio
+import contextlib
 import signal
+import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType
@@ -57,8 +62,32 @@ async def interruptible(start: Callable[[], Coroutine[Any, Any, T]], noted: Inte
     if is_ours:
         signal.signal(signal.SIGINT, note)
     try:
-        return await start()
+        with _woken_by_signals() if is_ours else contextlib.nullcontext():
+            return await start()
     finally:
         if is_ours:
             signal.signal(signal.SIGINT, before)
         _CURRENT.reset(held)
+
+
+@contextlib.contextmanager
+def _woken_by_signals() -> Iterator[None]:
+    """The running loop of the main thread, inside."""
+    before = signal.set_wakeup_fd(-1)
+    if before != -1:  # somebody wakes it already
+        signal.set_wakeup_fd(before)
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    read, written = socket.socketpair()
+    with read, written:
+        read.setblocking(False)
+        written.setblocking(False)
+        loop.add_reader(read, read.recv, 64)
+        signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            if (now := signal.set_wakeup_fd(-1)) != written.fileno():  # somebody's who came meanwhile
+                signal.set_wakeup_fd(now)
+            loop.remove_reader(read)

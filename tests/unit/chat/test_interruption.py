@@ -151,6 +151,29 @@ async def test_ctrl_c_in_a_notebook_ends_the_room_in_its_thread(
     assert "ended (interrupted by human)" in capsys.readouterr().out
 
 
+def test_ctrl_c_wakes_a_loop_that_is_waiting_whatever_thread_it_meets() -> None:
+    """Ours: a signal that another thread meets, or that comes just before the wait, interrupts no system call."""
+    waits = threading.Event()
+
+    async def thinks(text: str) -> str:
+        asyncio.get_running_loop().call_later(0.05, waits.set)
+        await asyncio.Event().wait()
+        return text
+
+    def press() -> None:
+        waits.wait(10)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    presses = threading.Thread(target=press)
+    presses.start()
+    human = UserProxyAgent("human", human_input_mode="NEVER")
+    manager = GroupChatManager(GroupChat([human, thinks], speaker_selection_method="round_robin"))
+    with pytest.raises(KeyboardInterrupt):
+        human.initiate_chat(manager, message="go", silent=True)
+    presses.join()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 PROGRAM = """
     from a2a_bridge import ConversableAgent, GroupChat, GroupChatManager, UserProxyAgent
 
